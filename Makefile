@@ -1,0 +1,56 @@
+# The commands a developer needs; `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check bench lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+run: $(VENV)/.run ## start the webhook on https://127.0.0.1:8443 (no cluster needed)
+	@$(BIN)/storage-webhook serve --dev
+
+test: check test-all ## everything: linters, types, layers, all tests
+
+check: $(VENV)/.dev ## linters, types and layers
+	@$(BIN)/ruff check webhook tests && $(BIN)/ruff format --check webhook tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test-all: $(VENV)/.dev
+	@$(BIN)/pytest
+
+test-fast: $(VENV)/.dev ## all tests that need no API server
+	@$(BIN)/pytest -m "not e2e"
+
+bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
+	@$(BIN)/python -m benchmarks
+
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
+
+lock: $(VENV)/.dev ## pin the dependencies with hashes (UPGRADE=--upgrade: to the newest)
+	@$(COMPILE) pyproject.toml --extra build -o requirements.lock
+	@$(COMPILE) pyproject.toml --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: install it (Debian: apt install python3-venv)"; exit 1; }
+	@echo "Creating $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the pinned dependencies (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@echo "Installing the pinned test tools (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
