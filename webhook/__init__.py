@@ -1,0 +1,1 @@
+"""A Kubernetes admission webhook that makes the model arrive in the pod."""

@@ -1,0 +1,111 @@
+"""What becomes of a pod: the pure core that the server and the command line share.
+
+`ask` reads what the pod asks for; the caller looks up the facts, if any are needed; `settle` makes the outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from webhook.errors import Denied
+from webhook.facts import Facts
+from webhook.mutate import mutate
+from webhook.pod import JsonObject
+from webhook.request import ModelRequest, Skip, read, unknown_annotations
+from webhook.settings.model import Settings
+
+Kind = Literal["injected", "unchanged", "skipped", "denied", "observed", "failed"]
+
+_STATUS_REASONS = {403: "Forbidden", 422: "Invalid", 503: "ServiceUnavailable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was decided: the pod to admit (None: as it came), or why it is not admitted."""
+
+    kind: Kind
+    reason: str = ""
+    """The skip reason; under observe mode what would have become of the pod."""
+    pod: JsonObject | None = None
+    warnings: tuple[str, ...] = ()
+    message: str = ""
+    code: int = 200
+    sources: tuple[str, ...] = ()
+    """The schemes of the model's URIs."""
+    audit: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> bool:
+        return self.kind not in ("denied", "failed")
+
+    @property
+    def status_reason(self) -> str:
+        """The `reason` of the response's status (Kubernetes: metav1.StatusReason)."""
+        return _STATUS_REASONS.get(self.code, "")
+
+
+def ask(pod: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome:
+    """What the pod asks for; an outcome when that is nothing, or when it cannot be had."""
+    if not isinstance(pod, dict):
+        return _denied(Denied("the AdmissionReview's object is not a Pod: it must be an object"), settings)
+    try:
+        request = read(pod, namespace, settings)
+    except Denied as denied:
+        return _denied(denied, settings)
+    if isinstance(request, Skip):
+        return skipped(request.reason, _warnings(pod))
+    return request
+
+
+def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Facts) -> Outcome:
+    """The outcome for a pod that asks for a model."""
+    sources = tuple(dict.fromkeys(source.kind for source in request.sources))
+    try:
+        mutated = mutate(pod, request, settings, facts)
+    except Denied as denied:
+        return _denied(denied, settings, sources)
+    if request.already_injected and mutated == pod:
+        return skipped("already-injected", request.warnings)
+    if settings.observing:
+        return _observed("injected" if mutated != pod else "unchanged", request.warnings, sources)
+    kind: Kind = "injected" if mutated != pod else "unchanged"
+    return Outcome(kind, pod=mutated, warnings=request.warnings, sources=sources, audit=_audit(kind, sources=sources))
+
+
+def skipped(reason: str, warnings: tuple[str, ...] = ()) -> Outcome:
+    """Nothing is to be done, by name of reason."""
+    return Outcome("skipped", reason=reason, warnings=warnings, audit=_audit("skipped", reason))
+
+
+def failed(message: str) -> Outcome:
+    """The cluster did not answer what had to be known: refused in a way that a retry may cure."""
+    return Outcome("failed", message=message, code=503, audit=_audit("failed"))
+
+
+def _denied(denied: Denied, settings: Settings, sources: tuple[str, ...] = ()) -> Outcome:
+    if settings.observing:
+        return _observed("denied", (f"would be denied: {denied.message}",), sources)
+    return Outcome(
+        "denied", message=denied.message, code=denied.code, sources=sources, audit=_audit("denied", sources=sources)
+    )
+
+
+def _observed(would: str, warnings: tuple[str, ...], sources: tuple[str, ...]) -> Outcome:
+    return Outcome(
+        "observed", reason=would, warnings=warnings, sources=sources, audit=_audit("observed", would, sources)
+    )
+
+
+def _audit(kind: str, reason: str = "", sources: tuple[str, ...] = ()) -> dict[str, str]:
+    audit = {"outcome": kind}
+    if reason:
+        audit["reason"] = reason
+    if sources:
+        audit["sources"] = ",".join(sources)
+    return audit
+
+
+def _warnings(pod: JsonObject) -> tuple[str, ...]:
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    return unknown_annotations(annotations)

@@ -1,0 +1,251 @@
+"""A pod as a raw dict: find by name, and edit without touching what was given.
+
+The pod stays a raw dict because typed clients drop the fields they do not know, and a patch made from them
+would remove those fields from the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from webhook.errors import Denied, shown
+
+JsonObject = dict[str, Any]
+
+INIT_CONTAINER_NAME = "storage-initializer"
+MODEL_PATH = "/mnt/models"
+
+
+def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
+    """The pod's `annotations` or `labels`; empty when there are none.
+
+    Raises Denied when it is not an object of strings (Kubernetes: ObjectMeta).
+    """
+    metadata = pod.get("metadata") or {}
+    found = metadata.get(field) or {} if isinstance(metadata, dict) else None
+    if not isinstance(found, dict):
+        raise Denied(f"metadata.{field} of the pod must be an object of strings")
+    for key, value in found.items():
+        if not isinstance(value, str):
+            raise Denied(f"metadata.{field} of the pod: the value of {shown(key)} must be a string, not {value!r:.40}")
+    return found
+
+
+_LISTS_OF_SPEC = ("containers", "initContainers", "volumes")
+_LISTS_OF_CONTAINER = ("env", "volumeMounts")
+
+
+def check_shape(pod: Mapping[str, Any]) -> None:
+    """Raises Denied, naming the field, when a part of the pod that steps read is of the wrong JSON type."""
+    spec = pod.get("spec")
+    if not isinstance(spec, dict):
+        raise Denied("spec of the pod must be an object")
+    _check_object(spec, "securityContext", "spec")
+    for field in _LISTS_OF_SPEC:
+        _check_named_list(spec, field, "spec")
+    for field in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            where = f"spec.{field}[{index}]"
+            _check_object(container, "securityContext", where)
+            for inner in _LISTS_OF_CONTAINER:
+                _check_named_list(container, inner, where)
+
+
+def _check_object(parent: Mapping[str, Any], field: str, where: str) -> None:
+    if not isinstance(parent.get(field), dict | None):
+        raise Denied(f"{where}.{field} of the pod must be an object")
+
+
+def _check_named_list(parent: Mapping[str, Any], field: str, where: str) -> None:
+    items = parent.get(field)
+    if items is None:
+        return
+    if not isinstance(items, list):
+        raise Denied(f"{where}.{field} of the pod must be a list")
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            raise Denied(f"{where}.{field}[{index}] of the pod must be an object with a name")
+
+
+def find(items: Iterable[JsonObject] | None, name: str) -> JsonObject | None:
+    """The first item with this name, or None."""
+    return next((item for item in items or () if item.get("name") == name), None)
+
+
+def container_names(pod: Mapping[str, Any]) -> list[str]:
+    return [container["name"] for container in pod["spec"].get("containers") or ()]
+
+
+def volume_source(volume: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What a volume is, past the API server's defaults: its kind and the name of what it refers to."""
+    for kind, name_field in _REFERENCES.items():
+        if isinstance(source := volume.get(kind), dict):
+            return kind, source.get(name_field)
+    return next((kind for kind in volume if kind != "name"), "emptyDir"), None
+
+
+_REFERENCES = {
+    "persistentVolumeClaim": "claimName",
+    "secret": "secretName",
+    "configMap": "name",
+    "image": "reference",
+}
+
+
+class PodDraft:
+    """A pod being edited: what is written is copied first, what is not stays the very object of the original.
+
+    `pod` is the edited pod. Because untouched parts keep their identity, the diff skips them at once.
+    Methods that take a container expect one that came from `edit_container` or `add_init_container`.
+    """
+
+    def __init__(self, original: JsonObject) -> None:
+        self.pod: JsonObject = dict(original)
+        # Keeps every copy alive, so that no id is ever used twice.
+        self._copies: dict[int, Any] = {id(self.pod): self.pod}
+        self.added: list[tuple[str, str]] = []
+        """Containers that were added: the list of the spec they stand in, and their name."""
+
+    @property
+    def spec(self) -> JsonObject:
+        """The spec, to read."""
+        spec: JsonObject = self.pod["spec"]
+        return spec
+
+    def edit_spec(self) -> JsonObject:
+        """The spec, to write."""
+        return self.edit_object(self.pod, "spec")
+
+    def edit_object(self, parent: Any, key: str | int) -> JsonObject:
+        """The object at `key` of an editable parent, to write; made when it is missing or null."""
+        found: JsonObject = self._edit(parent, key, {})
+        return found
+
+    def edit_list(self, parent: Any, key: str) -> list[Any]:
+        """The list at `key` of an editable parent, to write; made when it is missing or null."""
+        found: list[Any] = self._edit(parent, key, [])
+        return found
+
+    def _edit(self, parent: Any, key: str | int, empty: Any) -> Any:
+        value = parent.get(key) if isinstance(parent, dict) else parent[key]
+        if id(value) in self._copies:
+            return value
+        copy = empty if value is None else value.copy()
+        parent[key] = self._copies[id(copy)] = copy
+        return copy
+
+    def init_container(self) -> JsonObject | None:
+        """The storage initializer, to read; None when the pod has none."""
+        return find(self.spec.get("initContainers"), INIT_CONTAINER_NAME)
+
+    def edit_init_container(self) -> JsonObject | None:
+        """The storage initializer, to write; None when the pod has none."""
+        return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if self.init_container() else None
+
+    def edit_container(self, name: str, field: str = "containers") -> JsonObject:
+        """The container of this name, to write. Raises KeyError when the pod has none."""
+        for index, container in enumerate(self.spec.get(field) or ()):
+            if container["name"] == name:
+                return self.edit_object(self.edit_list(self.edit_spec(), field), index)
+        raise KeyError(name)
+
+    def add_container(self, container: JsonObject, field: str = "initContainers") -> None:
+        """Append a container. Raises Denied when its name is taken: names are unique in a pod, init or not."""
+        for taken in ("containers", "initContainers"):
+            if find(self.spec.get(taken), container["name"]):
+                raise Denied(
+                    f"the pod already has a container {shown(container['name'])} in spec.{taken}, "
+                    "a name that the model's storage needs: rename it"
+                )
+        self.edit_list(self.edit_spec(), field).append(container)
+        self.added.append((field, container["name"]))
+
+    def ensure_volume(self, volume: JsonObject) -> None:
+        """Append a volume, unless the same is there already: same name, same kind, same claim, Secret or image.
+
+        Raises Denied when the name is taken by a volume that means something else.
+        """
+        existing = find(self.spec.get("volumes"), volume["name"])
+        if existing is None:
+            self.edit_list(self.edit_spec(), "volumes").append(volume)
+        elif volume_source(existing) != volume_source(volume):
+            raise Denied(
+                f"the pod already has a volume {shown(volume['name'])}, {_described(existing)}, "
+                f"where the model needs {_described(volume)}: rename the pod's volume"
+            )
+
+    def ensure_mount(self, container: JsonObject, mount: JsonObject, moved_from: str | None = None) -> None:
+        """Mount a volume, or bring the mount that is there already (same volume and subPath) to what is asked.
+
+        `moved_from` is a path where the same mount may stand by mistake and is moved from.
+        Raises Denied when the mount path is taken by something else.
+        """
+        paths = {_normal(mount["mountPath"]), _normal(moved_from or mount["mountPath"])}
+        mounts = self.edit_list(container, "volumeMounts")
+        for index, existing in enumerate(mounts):
+            if _same_mount(existing, mount) and _normal(existing.get("mountPath", "")) in paths:
+                self._bring_to(mounts, index, mount)
+                return
+        _check_path_is_free(container, mount)
+        mounts.append(mount)
+
+    def _bring_to(self, mounts: list[Any], index: int, mount: JsonObject) -> None:
+        existing = mounts[index]
+        read_only = mount.get("readOnly", False)
+        if existing["mountPath"] == mount["mountPath"] and bool(existing.get("readOnly")) == read_only:
+            return
+        edited = self.edit_object(mounts, index)
+        edited["mountPath"] = mount["mountPath"]
+        edited.pop("readOnly", None)
+        if read_only:
+            edited["readOnly"] = True
+
+    def set_env(self, container: JsonObject, variable: JsonObject) -> None:
+        """Set an environment variable, in the place of the one of that name or at the end."""
+        variables = self.edit_list(container, "env")
+        for index, existing in enumerate(variables):
+            if existing["name"] == variable["name"]:
+                variables[index] = variable
+                return
+        variables.append(variable)
+
+    def add_env(self, container: JsonObject, variables: Iterable[JsonObject]) -> None:
+        """Append the environment variables whose names are not set yet."""
+        for variable in variables:
+            if find(container.get("env"), variable["name"]) is None:
+                self.edit_list(container, "env").append(variable)
+
+
+def mount(volume: str, path: str, *, read_only: bool, sub_path: str = "") -> JsonObject:
+    """A VolumeMount with nothing in it that need not be there."""
+    made: JsonObject = {"name": volume, "mountPath": path}
+    if sub_path:
+        made["subPath"] = sub_path
+    if read_only:
+        made["readOnly"] = True
+    return made
+
+
+def _same_mount(one: JsonObject, other: JsonObject) -> bool:
+    return one["name"] == other["name"] and (one.get("subPath") or "") == (other.get("subPath") or "")
+
+
+def _check_path_is_free(container: JsonObject, wanted: JsonObject) -> None:
+    path = _normal(wanted["mountPath"])
+    for existing in container["volumeMounts"]:
+        if _normal(existing.get("mountPath", "")) == path:
+            raise Denied(
+                f"container {shown(container['name'])} already mounts volume {shown(existing['name'])} at "
+                f"{shown(existing['mountPath'])}, where the model goes: move that mount, or choose another place "
+                "with annotation storage.kserve.io/mount-path"
+            )
+
+
+def _normal(path: Any) -> str:
+    return path.rstrip("/") if isinstance(path, str) else ""
+
+
+def _described(volume: JsonObject) -> str:
+    kind, reference = volume_source(volume)
+    return f"{kind} {shown(reference)}" if reference else f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

@@ -1,0 +1,35 @@
+"""What is done to a pod, in order. A step is a function `(pod, inputs) -> None` that edits the draft.
+
+To add one: a file here, a line in STEPS. Order is meaning: a step sees what the ones before it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from webhook.pod import PodDraft
+from webhook.steps.claims import mount_claims
+from webhook.steps.download import add_storage_initializer
+from webhook.steps.hugging_face import speed_up_hugging_face
+from webhook.steps.inputs import Inputs
+from webhook.steps.overrides import apply_overrides
+from webhook.steps.placement import place_after_native_sidecars
+from webhook.steps.security_context import secure_injected_containers
+from webhook.steps.storage_uri import point_storage_uri_at_the_model
+
+Step = Callable[[PodDraft, Inputs], None]
+
+STEPS: tuple[Step, ...] = (
+    mount_claims,
+    add_storage_initializer,
+    apply_overrides,
+    speed_up_hugging_face,
+    secure_injected_containers,
+    point_storage_uri_at_the_model,
+    place_after_native_sidecars,
+)
+
+# For a pod whose storage initializer is there already: others may have changed the pod since it was injected.
+REINVOCATION_STEPS: tuple[Step, ...] = (place_after_native_sidecars,)
+
+__all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step"]

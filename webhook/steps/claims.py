@@ -1,0 +1,41 @@
+"""Claims that are mounted in place: no init container, no copy."""
+
+from __future__ import annotations
+
+from webhook.naming import volume_name
+from webhook.pod import JsonObject, PodDraft, mount
+from webhook.request import ModelRequest, Source
+from webhook.steps.inputs import Inputs
+
+PVC_SOURCE_VOLUME = "kserve-pvc-source"
+
+
+def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
+    """Mount each `pvc://` source at its path in every target, read-only unless asked otherwise."""
+    request = inputs.request
+    for source in request.mounted:
+        volume = claim_volume(pod, request, source)
+        pod.ensure_volume(volume)
+        wanted = claim_mount(volume["name"], source, read_only=request.read_only)
+        for target in request.targets:
+            # KServe mounts a single file at the directory, where no server can read it: moved from there.
+            pod.ensure_mount(pod.edit_container(target), wanted, moved_from=source.mount_path)
+
+
+def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> JsonObject:
+    """The volume of a source's claim, under KServe's name or, of several sources, one made from the mount path."""
+    assert source.claim is not None
+    volume = {"name": PVC_SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": source.claim.claim}}
+    if request.several:
+        volume["name"] = volume_name(source.mount_path, volume, pod.spec.get("volumes"))
+    return volume
+
+
+def claim_mount(volume: str, source: Source, *, read_only: bool) -> JsonObject:
+    """The mount of a source's path: a directory at the mount path, or a single file inside it.
+
+    A file mounted at the directory itself would stand where servers look for a directory.
+    """
+    assert source.claim is not None
+    path = f"{source.mount_path}/{source.claim.file_name}" if source.is_file else source.mount_path
+    return mount(volume, path, read_only=read_only, sub_path=source.claim.path)

@@ -1,0 +1,125 @@
+"""The download flow: an init container that brings the model into a volume that the servers mount."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from webhook.errors import Denied, shown
+from webhook.naming import volume_name
+from webhook.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft, find, mount, volume_source
+from webhook.request import ModelRequest, Source
+from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitializer
+from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume
+from webhook.steps.inputs import Inputs
+
+PROVISION_VOLUME = "kserve-provision-location"
+PVC_COPY_PATH = "/mnt/pvc"
+
+_WRITABLE = frozenset({"emptyDir", "ephemeral", "persistentVolumeClaim"})
+
+
+def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
+    """Add the init container, the volume it writes to, and that volume's mounts in the targets."""
+    request, defaults = inputs.request, inputs.settings.storage_defaults
+    if not request.downloaded:
+        return
+    place = _place(request)
+    volume = _ensure_volume(pod, request, place, defaults.empty_dir)
+    container = _container(inputs.settings.storage_initializer, defaults.ephemeral_storage, request.downloaded)
+    container["volumeMounts"] = [mount(volume, place, read_only=False), *_nested_claims(pod, request, place)]
+    pod.add_container(container)
+    for target in request.targets:
+        pod.ensure_mount(pod.edit_container(target), mount(volume, place, read_only=request.read_only))
+    for source in request.downloaded:
+        if source.claim:
+            _mount_claim_to_copy(pod, request, source)
+
+
+def _place(request: ModelRequest) -> str:
+    """The directory that the volume is mounted at: the model's own, or the common parent of several."""
+    paths = [PurePosixPath(source.mount_path) for source in request.downloaded]
+    common = paths[0]
+    for path in paths[1:]:
+        while not path.is_relative_to(common):
+            common = common.parent
+    if str(common) == "/":
+        raise Denied(
+            "annotation storage.kserve.io/uris: the mount paths of the downloads have no common parent but /, "
+            "which cannot be mounted over: put them below one directory, such as /mnt"
+        )
+    return str(common)
+
+
+def _ensure_volume(pod: PodDraft, request: ModelRequest, place: str, choice: EmptyDir) -> str:
+    volume: JsonObject = {"name": PROVISION_VOLUME, "emptyDir": _empty_dir(choice)}
+    if request.several:
+        volume["name"] = volume_name(place, volume, pod.spec.get("volumes"))
+    brought = find(pod.spec.get("volumes"), volume["name"])
+    if brought is None:
+        pod.ensure_volume(volume)
+    elif not _is_writable(brought):
+        raise Denied(
+            f"the pod's volume {shown(PROVISION_VOLUME)} is {shown(volume_source(brought)[0])}, which the model cannot "
+            "be downloaded to: make it an emptyDir, an ephemeral volume or a writable claim, or rename it"
+        )
+    return str(volume["name"])
+
+
+def _is_writable(volume: JsonObject) -> bool:
+    kind, _ = volume_source(volume)
+    return kind in _WRITABLE and not (volume.get(kind) or {}).get("readOnly")
+
+
+def _empty_dir(choice: EmptyDir) -> JsonObject:
+    made: JsonObject = {}
+    if choice.medium:
+        made["medium"] = choice.medium
+    if choice.size_limit is not None:
+        made["sizeLimit"] = choice.size_limit
+    return made
+
+
+def _container(choice: StorageInitializer, ephemeral: EphemeralStorage, sources: tuple[Source, ...]) -> JsonObject:
+    requests = {"cpu": choice.cpu_request, "memory": choice.memory_request}
+    limits = {"cpu": choice.cpu_limit, "memory": choice.memory_limit}
+    if ephemeral.request is not None:
+        requests["ephemeral-storage"] = ephemeral.request
+    if ephemeral.limit is not None:
+        limits["ephemeral-storage"] = ephemeral.limit
+    return {
+        "name": INIT_CONTAINER_NAME,
+        "image": choice.image,
+        "args": [word for source in sources for word in (_location(source), source.mount_path)],
+        "resources": {"requests": requests, "limits": limits},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _location(source: Source) -> str:
+    """What the initializer is told to fetch: the URI, or the path of the claim that it copies from."""
+    if source.claim is None:
+        return source.uri
+    return f"{PVC_COPY_PATH}/{source.claim.path}".rstrip("/")
+
+
+def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source) -> None:
+    # The targets need the claim too: the initializer links into it rather than copying every byte.
+    assert source.claim is not None
+    pod.ensure_volume({"name": PVC_SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": source.claim.claim}})
+    wanted = mount(PVC_SOURCE_VOLUME, PVC_COPY_PATH, read_only=request.read_only)
+    pod.ensure_mount(pod.edit_container(INIT_CONTAINER_NAME, "initContainers"), wanted)
+    for target in request.targets:
+        pod.ensure_mount(pod.edit_container(target), wanted)
+
+
+def _nested_claims(pod: PodDraft, request: ModelRequest, place: str) -> list[JsonObject]:
+    """Mounts of the claims below the download directory.
+
+    The targets mount that directory read-only, where the runtime could not make a claim's mount point any more:
+    the init container, which writes there, has it made first.
+    """
+    return [
+        claim_mount(claim_volume(pod, request, source)["name"], source, read_only=True)
+        for source in request.mounted
+        if PurePosixPath(source.mount_path).is_relative_to(place)
+    ]

@@ -1,0 +1,19 @@
+"""Faster downloads from the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from webhook.pod import PodDraft
+from webhook.steps.inputs import Inputs
+
+# KServe sets the same on every storage initializer.
+_ENVIRONMENT = (
+    {"name": "HF_HUB_ENABLE_HF_TRANSFER", "value": "1"},
+    {"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"},
+    {"name": "HF_XET_NUM_CONCURRENT_RANGE_GETS", "value": "8"},
+)
+
+
+def speed_up_hugging_face(pod: PodDraft, inputs: Inputs) -> None:
+    """Give the init container the Hub's parallel transfer settings, unless it has its own."""
+    if (container := pod.edit_init_container()) is not None:
+        pod.add_env(container, _ENVIRONMENT)
