@@ -70,7 +70,9 @@ def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
     if settings.observing:
         return _observed("injected" if mutated != pod else "unchanged", request.warnings, sources)
     kind: Kind = "injected" if mutated != pod else "unchanged"
-    return Outcome(kind, pod=mutated, warnings=request.warnings, sources=sources, audit=_audit(kind, sources=sources))
+    return Outcome(
+        kind, pod=mutated, warnings=request.warnings, sources=sources, audit=_audit(kind, sources=sources)
+    )
 
 
 def skipped(reason: str, warnings: tuple[str, ...] = ()) -> Outcome:
@@ -87,7 +89,11 @@ def _denied(denied: Denied, settings: Settings, sources: tuple[str, ...] = ()) -
     if settings.observing:
         return _observed("denied", (f"would be denied: {denied.message}",), sources)
     return Outcome(
-        "denied", message=denied.message, code=denied.code, sources=sources, audit=_audit("denied", sources=sources)
+        "denied",
+        message=denied.message,
+        code=denied.code,
+        sources=sources,
+        audit=_audit("denied", sources=sources),
     )
 
 

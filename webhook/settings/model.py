@@ -47,28 +47,64 @@ def _text(value: Any) -> Any:
 
 # Kubernetes: core/v1 SecurityContext.
 SECURITY_CONTEXT_FIELDS = frozenset(
-    "allowPrivilegeEscalation appArmorProfile capabilities privileged procMount readOnlyRootFilesystem runAsGroup "
-    "runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split()
+    [
+        "allowPrivilegeEscalation",
+        "appArmorProfile",
+        "capabilities",
+        "privileged",
+        "procMount",
+        "readOnlyRootFilesystem",
+        "runAsGroup",
+        "runAsNonRoot",
+        "runAsUser",
+        "seLinuxOptions",
+        "seccompProfile",
+        "windowsOptions",
+    ]
 )
 
 Quantity = Annotated[str, BeforeValidator(_text), AfterValidator(_quantity)]
-ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
+ARCHIVES = frozenset([".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".mar"])
 
 SwitchOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_namespaces)]
 Extension = Annotated[str, AfterValidator(_extension)]
 SecurityContext = Annotated[dict[str, Any], AfterValidator(_security_context)]
 
 SINGLE_FILE_EXTENSIONS = tuple(
-    (
-        ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml "
-        ".cbm .lgb .npz .mlmodel .engine .plan"
-    ).split()
+    [
+        ".joblib",
+        ".pkl",
+        ".pickle",
+        ".onnx",
+        ".bst",
+        ".ubj",
+        ".pt",
+        ".pth",
+        ".safetensors",
+        ".gguf",
+        ".ggml",
+        ".bin",
+        ".h5",
+        ".keras",
+        ".tflite",
+        ".pmml",
+        ".cbm",
+        ".lgb",
+        ".npz",
+        ".mlmodel",
+        ".engine",
+        ".plan",
+    ]
 )
 
 
 class _Group(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
     )
 
 
@@ -98,9 +134,12 @@ class StorageInitializer(_Group):
         "/etc/ssl/custom-certs", description="Where the CA certificates are mounted."
     )
     enable_modelcar: bool = Field(False, description="`oci://` models run as a modelcar sidecar.")
-    enable_oci_model_support: bool = Field(False, description="`oci://` models are mounted or fetched, not downloaded.")
+    enable_oci_model_support: bool = Field(
+        False, description="`oci://` models are mounted or fetched, not downloaded."
+    )
     oci_model_mode: Literal["modelcar", "native", "fetch"] | None = Field(
-        None, description="What a bare `oci://` does when OCI is on: `modelcar` (default), `native` or `fetch`."
+        None,
+        description="What a bare `oci://` does when OCI is on: `modelcar` (default), `native` or `fetch`.",
     )
     oci_insecure_registry: bool = Field(False, description="`oci+fetch://` may use registries without TLS.")
     cpu_modelcar: Quantity = Field("10m", description="CPU request and limit of modelcar containers.")
@@ -120,7 +159,8 @@ class Gcs(_Group):
     """Google Cloud Storage credentials."""
 
     gcs_credential_file_name: str = Field(
-        "gcloud-application-credentials.json", description="Key of a secret that holds a GCS service account file."
+        "gcloud-application-credentials.json",
+        description="Key of a secret that holds a GCS service account file.",
     )
 
 
@@ -128,19 +168,26 @@ class S3(_Group):
     """S3 credentials and defaults, for what neither the secret's annotations nor its keys say."""
 
     s3_access_key_id_name: str = Field(
-        "awsAccessKeyID", alias="s3AccessKeyIDName", description="Key of a secret that holds the access key id."
+        "awsAccessKeyID",
+        alias="s3AccessKeyIDName",
+        description="Key of a secret that holds the access key id.",
     )
     s3_secret_access_key_name: str = Field(
-        "awsSecretAccessKey", description="Key of a secret that holds the secret access key; marks an S3 secret."
+        "awsSecretAccessKey",
+        description="Key of a secret that holds the secret access key; marks an S3 secret.",
     )
     s3_endpoint: str = Field("", description="`S3_ENDPOINT`: host, or URL, of the S3 service.")
     s3_use_https: str = Field("", description="`S3_USE_HTTPS`: `0` for plain HTTP.")
     s3_region: str = Field("", description="`AWS_DEFAULT_REGION`.")
-    s3_verify_ssl: str = Field("", alias="s3VerifySSL", description="`S3_VERIFY_SSL`: `0` trusts any certificate.")
+    s3_verify_ssl: str = Field(
+        "", alias="s3VerifySSL", description="`S3_VERIFY_SSL`: `0` trusts any certificate."
+    )
     s3_use_virtual_bucket: str = Field("", description="`S3_USER_VIRTUAL_BUCKET`.")
     s3_use_accelerate: str = Field("", description="`S3_USE_ACCELERATE`.")
     s3_use_anonymous_credential: str = Field("", description="`awsAnonymousCredential`.")
-    s3_ca_bundle_config_map: str = Field("", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`.")
+    s3_ca_bundle_config_map: str = Field(
+        "", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`."
+    )
     s3_ca_bundle: str = Field("", alias="s3CABundle", description="`AWS_CA_BUNDLE`: path of the CA file.")
 
 
@@ -152,7 +199,8 @@ class Credentials(_Group):
     enabled: bool = Field(True, description="Ours: false reads no service account and no Secret, ever.")
     storage_spec_secret_name: str = Field("storage-config", description="Secret of the storage spec.")
     storage_secret_name_annotation: str = Field(
-        "serving.kserve.io/storageSecretName", description="Pod annotation that names the secret with credentials."
+        "serving.kserve.io/storageSecretName",
+        description="Pod annotation that names the secret with credentials.",
     )
     gcs: Gcs = Field(Gcs(), description="Google Cloud Storage.")
     s3: S3 = Field(S3(), description="S3 and what speaks its protocol.")
@@ -185,7 +233,9 @@ class Deploy(_Group):
 class EmptyDir(_Group):
     """The emptyDir volumes that downloads go to."""
 
-    size_limit: Quantity | None = Field(None, description="`sizeLimit` of the volume; absent: the node's disk.")
+    size_limit: Quantity | None = Field(
+        None, description="`sizeLimit` of the volume; absent: the node's disk."
+    )
     medium: Literal["", "Memory"] = Field("", description='`""`: the node\'s disk; `Memory`: tmpfs.')
 
 
@@ -205,9 +255,12 @@ class Overrides(_Group):
     """How far a pod's annotations may go."""
 
     image: tuple[str, ...] = Field(
-        (), description="Patterns (`*`, `?`) of images that `storage.kserve.io/image` may name; none: no image."
+        (),
+        description="Patterns (`*`, `?`) of images that `storage.kserve.io/image` may name; none: no image.",
     )
-    cpu_limit: Quantity | None = Field(None, description="Ceiling of `storage.kserve.io/cpu-limit`; absent: none.")
+    cpu_limit: Quantity | None = Field(
+        None, description="Ceiling of `storage.kserve.io/cpu-limit`; absent: none."
+    )
     memory_limit: Quantity | None = Field(
         None, description="Ceiling of `storage.kserve.io/memory-limit`; absent: none."
     )
@@ -229,10 +282,12 @@ class StorageDefaults(_Group):
         True, description="Who may mount a model read-write: true, false, or a list of namespaces."
     )
     single_file: tuple[Extension, ...] = Field(
-        SINGLE_FILE_EXTENSIONS, description="Extensions of a `pvc://` path that make it a file, not a directory."
+        SINGLE_FILE_EXTENSIONS,
+        description="Extensions of a `pvc://` path that make it a file, not a directory.",
     )
     security_context: SecurityContext | None = Field(
-        None, description="A container securityContext for injected containers, instead of the restricted default."
+        None,
+        description="A container securityContext for injected containers, instead of the restricted default.",
     )
     empty_dir: EmptyDir = Field(EmptyDir(), description="The emptyDir volumes that downloads go to.")
     ephemeral_storage: EphemeralStorage = Field(
