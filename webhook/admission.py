@@ -70,9 +70,7 @@ def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
     if settings.observing:
         return _observed("injected" if mutated != pod else "unchanged", request.warnings, sources)
     kind: Kind = "injected" if mutated != pod else "unchanged"
-    return Outcome(
-        kind, pod=mutated, warnings=request.warnings, sources=sources, audit=_audit(kind, sources=sources)
-    )
+    return Outcome(kind, pod=mutated, warnings=request.warnings, sources=sources, audit=_audit(kind, sources=sources))
 
 
 def skipped(reason: str, warnings: tuple[str, ...] = ()) -> Outcome:

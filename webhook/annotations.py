@@ -35,9 +35,7 @@ CONTAINERS = Key(
     "The containers that get the model.",
     "comma-separated names; default: KServe's server containers, else the default container, else the first",
 )
-PATH_TYPE = Key(
-    OURS + "path-type", "What the path of a `pvc://` URI is.", "`auto` (default), `directory`, `file`"
-)
+PATH_TYPE = Key(OURS + "path-type", "What the path of a `pvc://` URI is.", "`auto` (default), `directory`, `file`")
 PVC_MOUNT = Key(
     OURS + "pvc-mount",
     "How a `pvc://` model arrives: the claim mounted in place, or copied by the init container.",
@@ -96,15 +94,11 @@ CONFIDENTIAL_RESOURCE_ID = Key(
     INTERNAL + "confidential-resource-id", "Sets `CONFIDENTIAL_RESOURCE_ID` on the init container.", "an id"
 )
 # Label. Its value is the directory of the model in the cache for KServe 0.15-0.17.
-LOCAL_MODEL = Key(
-    INTERNAL + "localmodel", "Label: the model is cached on the node.", "a LocalModelCache's name"
-)
+LOCAL_MODEL = Key(INTERNAL + "localmodel", "Label: the model is cached on the node.", "a LocalModelCache's name")
 LOCAL_MODEL_SOURCE_URI = Key(
     INTERNAL + "localmodel-sourceuri", "The URI that the cache was filled from.", "a storage URI"
 )
-LOCAL_MODEL_PVC_NAME = Key(
-    INTERNAL + "localmodel-pvc-name", "The claim that holds the cache.", "a claim's name"
-)
+LOCAL_MODEL_PVC_NAME = Key(INTERNAL + "localmodel-pvc-name", "The claim that holds the cache.", "a claim's name")
 INITIALIZER_UID = Key(
     "serving.kserve.io/storage-initializer-uid",
     "The init container's runAsUser (Istio CNI with DNS proxying).",
@@ -123,9 +117,7 @@ ISTIO_INTERCEPTION_MODE = Key(
     "With `REDIRECT` and Istio CNI the init container runs as the proxy.",
     "a mode",
 )
-ISTIO_STATUS = Key(
-    "sidecar.istio.io/status", "What Istio injected; its sidecars are looked up in it.", "a JSON object"
-)
+ISTIO_STATUS = Key("sidecar.istio.io/status", "What Istio injected; its sidecars are looked up in it.", "a JSON object")
 
 ALL: tuple[Key, ...] = tuple(value for value in globals().values() if isinstance(value, Key))
 KNOWN_OURS: frozenset[str] = frozenset(key for key in ALL if key.startswith(OURS))

@@ -28,9 +28,7 @@ def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
         raise Denied(f"metadata.{field} of the pod must be an object of strings")
     for key, value in found.items():
         if not isinstance(value, str):
-            raise Denied(
-                f"metadata.{field} of the pod: the value of {shown(key)} must be a string, not {value!r:.40}"
-            )
+            raise Denied(f"metadata.{field} of the pod: the value of {shown(key)} must be a string, not {value!r:.40}")
     return found
 
 

@@ -112,9 +112,7 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
         return Skip("no-uri")
     check_shape(pod)
     if find(pod["spec"].get("initContainers"), INIT_CONTAINER_NAME):
-        return ModelRequest(
-            namespace, annotations, already_injected=True, warnings=unknown_annotations(annotations)
-        )
+        return ModelRequest(namespace, annotations, already_injected=True, warnings=unknown_annotations(annotations))
     if not asks:
         return Skip("no-uri")
     return _read_request(pod, namespace, settings, annotations, labels)
@@ -189,9 +187,7 @@ def _read_uris(annotations: Mapping[str, str], settings: Settings) -> tuple[Sour
         origin = f"{_named(keys.URIS)}, entry {index + 1},"
         uri, path = _parse_entry(item, origin)
         sources.append(
-            _source(
-                storage_uri.check(uri, origin), check_mount_path(path, origin), origin, annotations, settings
-            )
+            _source(storage_uri.check(uri, origin), check_mount_path(path, origin), origin, annotations, settings)
         )
     _check_unique([source.mount_path for source in sources])
     _check_nesting(sources)
@@ -220,9 +216,7 @@ def _parse_entry(item: Any, origin: str) -> tuple[str, str]:
 def _check_unique(paths: list[str]) -> None:
     for path in paths:
         if paths.count(path) > 1:
-            raise Denied(
-                f"{_named(keys.URIS)}: mount path {shown(path)} is used more than once: give each its own"
-            )
+            raise Denied(f"{_named(keys.URIS)}: mount path {shown(path)} is used more than once: give each its own")
 
 
 def _check_nesting(sources: list[Source]) -> None:
@@ -240,9 +234,7 @@ def check_mount_path(path: str, origin: str) -> str:
     """The path without a trailing slash. Raises Denied unless it is absolute, not `/`, and free of `..` and `:`."""
     segments = path.split("/")
     if not _MOUNT_PATH.fullmatch(path) or ".." in segments or len(path) > storage_uri.MAX_LENGTH:
-        raise Denied(
-            f"{origin}: {shown(path)} cannot be a mount path: write an absolute path without '..' and ':'"
-        )
+        raise Denied(f"{origin}: {shown(path)} cannot be a mount path: write an absolute path without '..' and ':'")
     normal = "/" + "/".join(segment for segment in segments if segment not in ("", "."))
     if normal == "/":
         raise Denied(f"{origin}: the model cannot be mounted at /: name a directory, such as {MODEL_PATH}")
@@ -259,30 +251,22 @@ def _source(uri: str, path: str, origin: str, annotations: Mapping[str, str], se
 def _is_file(claim: ClaimPath, annotations: Mapping[str, str], settings: Settings) -> bool:
     path_type = annotations.get(keys.PATH_TYPE, "auto")
     if path_type not in ("auto", "directory", "file"):
-        raise Denied(
-            f"{_named(keys.PATH_TYPE)} {shown(path_type)} is not known: write auto, directory or file"
-        )
+        raise Denied(f"{_named(keys.PATH_TYPE)} {shown(path_type)} is not known: write auto, directory or file")
     if path_type == "file" and not claim.path:
-        raise Denied(
-            f"{_named(keys.PATH_TYPE)} is file, but the URI names the whole claim: add the file's path"
-        )
+        raise Denied(f"{_named(keys.PATH_TYPE)} is file, but the URI names the whole claim: add the file's path")
     if claim.is_directory or path_type == "directory":
         return False
     return path_type == "file" or claim.file_name.lower().endswith(settings.storage_defaults.single_file)
 
 
-def _local_model(
-    uri: str, annotations: Mapping[str, str], labels: Mapping[str, str], settings: Settings
-) -> str:
+def _local_model(uri: str, annotations: Mapping[str, str], labels: Mapping[str, str], settings: Settings) -> str:
     """The URI of the copy in the node's cache, when there is one (KServe: LocalModelCache)."""
     name, cached = labels.get(keys.LOCAL_MODEL), annotations.get(keys.LOCAL_MODEL_SOURCE_URI)
     if name is None or cached is None:
         return uri
     claim = annotations.get(keys.LOCAL_MODEL_PVC_NAME)
     if not claim:
-        raise Denied(
-            f"the pod's model is cached on the node, but {_named(keys.LOCAL_MODEL_PVC_NAME)} is missing"
-        )
+        raise Denied(f"the pod's model is cached on the node, but {_named(keys.LOCAL_MODEL_PVC_NAME)} is missing")
     by_name = settings.storage_defaults.local_model_key == "name"
     key = name if by_name else hashlib.sha256(cached.encode()).hexdigest()[:16]
     return f"pvc://{claim}/models/{key}/{uri.removeprefix(cached).lstrip('/')}"
@@ -307,7 +291,7 @@ def _read_targets(
             f"{_named(keys.DEFAULT_CONTAINER)} {shown(default)} names no container of the pod: "
             f"the model goes to {shown(present[0])}; choose with {keys.CONTAINERS}"
         )
-    return (default if default in present else present[0],)  # type: ignore[return-value]
+    return (default if default in present else present[0],)
 
 
 def _named_targets(text: str, present: list[str]) -> tuple[str, ...]:
@@ -333,18 +317,14 @@ def _kserve_targets(present: list[str]) -> tuple[str, ...]:
     return (server, TRANSFORMER_CONTAINER) if TRANSFORMER_CONTAINER in present else (server,)
 
 
-def _read_read_only(
-    annotations: Mapping[str, str], namespace: str, settings: Settings, warnings: list[str]
-) -> bool:
+def _read_read_only(annotations: Mapping[str, str], namespace: str, settings: Settings, warnings: list[str]) -> bool:
     defaults = settings.storage_defaults
     text = annotations.get(keys.READ_ONLY)
     if text is None:
         return defaults.read_only or not defaults.may_write(namespace)
     wanted = text.strip().lower()
     if wanted not in ("true", "false"):
-        warnings.append(
-            f"{_named(keys.READ_ONLY)} {shown(text)} is neither true nor false: the model stays read-only"
-        )
+        warnings.append(f"{_named(keys.READ_ONLY)} {shown(text)} is neither true nor false: the model stays read-only")
     if wanted != "false":
         return True
     if not defaults.may_write(namespace):
@@ -361,9 +341,7 @@ def _read_direct(annotations: Mapping[str, str], several: bool, settings: Settin
         raise Denied(f"{_named(keys.PVC_MOUNT)} {shown(how)} is not known: write direct or copy")
     if several:
         if how == "copy":
-            raise Denied(
-                f"{_named(keys.PVC_MOUNT)} copy works with one URI only: with {keys.URIS} claims are mounted"
-            )
+            raise Denied(f"{_named(keys.PVC_MOUNT)} copy works with one URI only: with {keys.URIS} claims are mounted")
         return True
     return how == "direct" or (how is None and settings.storage_initializer.enable_direct_pvc_volume_mount)
 

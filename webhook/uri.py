@@ -15,22 +15,7 @@ PVC_PREFIX = "pvc://"
 
 # Schemes that get a metric label of their own; any other is counted as "other".
 KNOWN_SCHEMES = frozenset(
-    [
-        "pvc",
-        "s3",
-        "gs",
-        "hdfs",
-        "webhdfs",
-        "hf",
-        "modelscope",
-        "http",
-        "https",
-        "oci",
-        "oci+modelcar",
-        "oci+native",
-        "oci+fetch",
-        "file",
-    ]
+    "pvc s3 gs hdfs webhdfs hf modelscope http https oci oci+modelcar oci+native oci+fetch file".split()
 )
 
 

@@ -47,54 +47,20 @@ def _text(value: Any) -> Any:
 
 # Kubernetes: core/v1 SecurityContext.
 SECURITY_CONTEXT_FIELDS = frozenset(
-    [
-        "allowPrivilegeEscalation",
-        "appArmorProfile",
-        "capabilities",
-        "privileged",
-        "procMount",
-        "readOnlyRootFilesystem",
-        "runAsGroup",
-        "runAsNonRoot",
-        "runAsUser",
-        "seLinuxOptions",
-        "seccompProfile",
-        "windowsOptions",
-    ]
+    "allowPrivilegeEscalation appArmorProfile capabilities privileged procMount readOnlyRootFilesystem runAsGroup "
+    "runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split()
 )
 
 Quantity = Annotated[str, BeforeValidator(_text), AfterValidator(_quantity)]
-ARCHIVES = frozenset([".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".mar"])
+ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
 
 SwitchOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_namespaces)]
 Extension = Annotated[str, AfterValidator(_extension)]
 SecurityContext = Annotated[dict[str, Any], AfterValidator(_security_context)]
 
 SINGLE_FILE_EXTENSIONS = tuple(
-    [
-        ".joblib",
-        ".pkl",
-        ".pickle",
-        ".onnx",
-        ".bst",
-        ".ubj",
-        ".pt",
-        ".pth",
-        ".safetensors",
-        ".gguf",
-        ".ggml",
-        ".bin",
-        ".h5",
-        ".keras",
-        ".tflite",
-        ".pmml",
-        ".cbm",
-        ".lgb",
-        ".npz",
-        ".mlmodel",
-        ".engine",
-        ".plan",
-    ]
+    ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
+    ".npz .mlmodel .engine .plan".split()
 )
 
 
@@ -134,9 +100,7 @@ class StorageInitializer(_Group):
         "/etc/ssl/custom-certs", description="Where the CA certificates are mounted."
     )
     enable_modelcar: bool = Field(False, description="`oci://` models run as a modelcar sidecar.")
-    enable_oci_model_support: bool = Field(
-        False, description="`oci://` models are mounted or fetched, not downloaded."
-    )
+    enable_oci_model_support: bool = Field(False, description="`oci://` models are mounted or fetched, not downloaded.")
     oci_model_mode: Literal["modelcar", "native", "fetch"] | None = Field(
         None,
         description="What a bare `oci://` does when OCI is on: `modelcar` (default), `native` or `fetch`.",
@@ -179,15 +143,11 @@ class S3(_Group):
     s3_endpoint: str = Field("", description="`S3_ENDPOINT`: host, or URL, of the S3 service.")
     s3_use_https: str = Field("", description="`S3_USE_HTTPS`: `0` for plain HTTP.")
     s3_region: str = Field("", description="`AWS_DEFAULT_REGION`.")
-    s3_verify_ssl: str = Field(
-        "", alias="s3VerifySSL", description="`S3_VERIFY_SSL`: `0` trusts any certificate."
-    )
+    s3_verify_ssl: str = Field("", alias="s3VerifySSL", description="`S3_VERIFY_SSL`: `0` trusts any certificate.")
     s3_use_virtual_bucket: str = Field("", description="`S3_USER_VIRTUAL_BUCKET`.")
     s3_use_accelerate: str = Field("", description="`S3_USE_ACCELERATE`.")
     s3_use_anonymous_credential: str = Field("", description="`awsAnonymousCredential`.")
-    s3_ca_bundle_config_map: str = Field(
-        "", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`."
-    )
+    s3_ca_bundle_config_map: str = Field("", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`.")
     s3_ca_bundle: str = Field("", alias="s3CABundle", description="`AWS_CA_BUNDLE`: path of the CA file.")
 
 
@@ -233,9 +193,7 @@ class Deploy(_Group):
 class EmptyDir(_Group):
     """The emptyDir volumes that downloads go to."""
 
-    size_limit: Quantity | None = Field(
-        None, description="`sizeLimit` of the volume; absent: the node's disk."
-    )
+    size_limit: Quantity | None = Field(None, description="`sizeLimit` of the volume; absent: the node's disk.")
     medium: Literal["", "Memory"] = Field("", description='`""`: the node\'s disk; `Memory`: tmpfs.')
 
 
@@ -258,9 +216,7 @@ class Overrides(_Group):
         (),
         description="Patterns (`*`, `?`) of images that `storage.kserve.io/image` may name; none: no image.",
     )
-    cpu_limit: Quantity | None = Field(
-        None, description="Ceiling of `storage.kserve.io/cpu-limit`; absent: none."
-    )
+    cpu_limit: Quantity | None = Field(None, description="Ceiling of `storage.kserve.io/cpu-limit`; absent: none.")
     memory_limit: Quantity | None = Field(
         None, description="Ceiling of `storage.kserve.io/memory-limit`; absent: none."
     )

@@ -89,9 +89,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _known(
-    group: type[BaseModel], value: dict[Any, Any], path: str, unknown: list[Problem]
-) -> dict[str, Any]:
+def _known(group: type[BaseModel], value: dict[Any, Any], path: str, unknown: list[Problem]) -> dict[str, Any]:
     """The fields that the group has; the others are added to `unknown`.
 
     Names are matched without regard to case, as KServe's JSON decoder does; null and "" mean absent, as for KServe.
@@ -102,15 +100,11 @@ def _known(
     for key, inner in value.items():
         name = names.get(str(key).lower())
         if name is None:
-            unknown.append(
-                Problem(f"{path}.{key}", "unknown key" + _suggestion(str(key), list(names.values())))
-            )
+            unknown.append(Problem(f"{path}.{key}", "unknown key" + _suggestion(str(key), list(names.values()))))
         elif inner is not None and inner != "":
             inner_group = nested[name]
             is_group = inner_group is not None and isinstance(inner, dict)
-            known[name] = (
-                _known(inner_group, inner, f"{path}.{name}", unknown) if is_group and inner_group else inner
-            )
+            known[name] = _known(inner_group, inner, f"{path}.{name}", unknown) if is_group and inner_group else inner
     return known
 
 

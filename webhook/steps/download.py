@@ -25,9 +25,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
         return
     place = _place(request)
     volume = _ensure_volume(pod, request, place, defaults.empty_dir)
-    container = _container(
-        inputs.settings.storage_initializer, defaults.ephemeral_storage, request.downloaded
-    )
+    container = _container(inputs.settings.storage_initializer, defaults.ephemeral_storage, request.downloaded)
     container["volumeMounts"] = [mount(volume, place, read_only=False), *_nested_claims(pod, request, place)]
     pod.add_container(container)
     for target in request.targets:
@@ -81,9 +79,7 @@ def _empty_dir(choice: EmptyDir) -> JsonObject:
     return made
 
 
-def _container(
-    choice: StorageInitializer, ephemeral: EphemeralStorage, sources: tuple[Source, ...]
-) -> JsonObject:
+def _container(choice: StorageInitializer, ephemeral: EphemeralStorage, sources: tuple[Source, ...]) -> JsonObject:
     requests = {"cpu": choice.cpu_request, "memory": choice.memory_request}
     limits = {"cpu": choice.cpu_limit, "memory": choice.memory_limit}
     if ephemeral.request is not None:

@@ -13,9 +13,7 @@ def place_after_native_sidecars(pod: PodDraft, inputs: Inputs) -> None:
     starts, and init containers start in order.
     """
     containers = pod.spec.get("initContainers") or ()
-    ours = next(
-        (i for i, container in enumerate(containers) if container["name"] == INIT_CONTAINER_NAME), None
-    )
+    ours = next((i for i, container in enumerate(containers) if container["name"] == INIT_CONTAINER_NAME), None)
     last = max((i for i, container in enumerate(containers) if _is_sidecar(container)), default=-1)
     if ours is not None and ours < last:
         ordered = pod.edit_list(pod.edit_spec(), "initContainers")
