@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check bench lock clean
+.PHONY: help run test test-all test-fast controlplane check bench lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -19,11 +19,14 @@ check: $(VENV)/.dev ## linters, types and layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test-all: $(VENV)/.dev
+test-all: $(VENV)/.dev controlplane
 	@$(BIN)/pytest
 
 test-fast: $(VENV)/.dev ## all tests that need no API server
 	@$(BIN)/pytest -m "not e2e"
+
+controlplane: $(VENV)/.dev ## obtain the real kube-apiserver, etcd and helm for the tests (once)
+	@$(BIN)/python -m tests.controlplane.obtain >/dev/null
 
 bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks

@@ -1,0 +1,75 @@
+"""Where the programs are: $KUBEBUILDER_ASSETS, then the cache. Looking for them changes nothing."""
+
+import os
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.controlplane import pins
+from tests.controlplane.pins import Program
+
+ASSETS = "KUBEBUILDER_ASSETS"
+CACHE = "STORAGE_WEBHOOK_CONTROLPLANE_CACHE"
+
+
+class MissingBinaryError(Exception):
+    """A program is nowhere; the message names it and says how to get it."""
+
+
+def find(program: Program, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The program's path, or None when it has to be obtained first."""
+    return next((path for path in _places(program, environ) if os.access(path, os.X_OK)), None)
+
+
+def path(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
+    """The program's path; MissingBinaryError when it has to be obtained first."""
+    found = find(program, environ)
+    if found is None:
+        raise MissingBinaryError(
+            f"{program.name} is missing: run `make controlplane`, or name its directory in {ASSETS}"
+        )
+    return found
+
+
+def helm() -> Path:
+    return path(pins.HELM)
+
+
+def kubectl() -> Path:
+    return path(pins.KUBECTL)
+
+
+def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """$STORAGE_WEBHOOK_CONTROLPLANE_CACHE, or a directory in the user's cache: outside the checkout."""
+    if named := environ.get(CACHE):
+        return Path(named)
+    home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "storage-initializer-webhook" / "controlplane"
+
+
+def built(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the build of the pinned version is kept."""
+    return _platform_cache(environ) / f"{program.directory}-{pins.version(program)}" / program.name
+
+
+def downloaded(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the program from an official archive is kept. Not every patch release has an archive."""
+    return _platform_cache(environ) / f"envtest-{envtest_release()}" / program.name
+
+
+def envtest_release() -> str:
+    """The minor release asked of setup-envtest: `1.35.x`."""
+    major, minor = pins.numbers(pins.version(pins.KUBE_APISERVER))[:2]
+    return f"{major}.{minor}.x"
+
+
+def _places(program: Program, environ: Mapping[str, str]) -> Iterator[Path]:
+    if assets := environ.get(ASSETS):
+        yield Path(assets) / program.name
+    if program in pins.ENVTEST_PROGRAMS:
+        yield downloaded(program, environ)
+    yield built(program, environ)
+
+
+def _platform_cache(environ: Mapping[str, str]) -> Path:
+    return cache_directory(environ) / sysconfig.get_platform()

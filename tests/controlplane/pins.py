@@ -1,0 +1,108 @@
+"""Which programs the tests need, and the Go modules that pin them.
+
+Each directory with a go.mod beside this file pins one module: the version is read from there.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Program:
+    """One executable and how to build it.
+
+    `directory` holds the go.mod, `module` is the Go module whose version names the build,
+    `package` is what `go build` is given.
+    """
+
+    name: str
+    directory: str
+    module: str
+    package: str
+
+
+KUBE_APISERVER = Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver")
+KUBECTL = Program("kubectl", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kubectl")
+ETCD = Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3")
+HELM = Program("helm", "helm", "helm.sh/helm/v3", "helm.sh/helm/v3/cmd/helm")
+SETUP_ENVTEST = Program(
+    "setup-envtest",
+    "setup-envtest",
+    "sigs.k8s.io/controller-runtime/tools/setup-envtest",
+    "sigs.k8s.io/controller-runtime/tools/setup-envtest",
+)
+
+ENVTEST_PROGRAMS = (KUBE_APISERVER, ETCD, KUBECTL)
+"""What the official envtest archive holds."""
+PROGRAMS = (*ENVTEST_PROGRAMS, HELM)
+"""What the tests need."""
+
+
+def version(program: Program) -> str:
+    """The pinned version, with its `v`: `v1.35.4`."""
+    return module_version(program, program.module)
+
+
+def module_version(program: Program, module: str) -> str:
+    """The version at which the program's go.mod requires `module`; LookupError when it does not."""
+    match = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", _go_mod(program), re.MULTILINE)
+    if match is None:
+        raise LookupError(f"{program.directory}/go.mod does not require {module}")
+    return match[1]
+
+
+def go_version(program: Program) -> tuple[int, ...]:
+    """The oldest Go that builds the program, as go.mod says: (1, 26, 0)."""
+    match = re.search(r"^go (\S+)", _go_mod(program), re.MULTILINE)
+    if match is None:
+        raise LookupError(f"{program.directory}/go.mod has no go line")
+    return numbers(match[1])
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """`v1.35.4`, `go1.26.6` or `1.26rc1` as comparable numbers."""
+    return tuple(int(digits) for digits in re.findall(r"\d+", version))
+
+
+def stamps(program: Program) -> Mapping[str, str]:
+    """The variables the linker sets, as the project's own release build does.
+
+    Without them kube-apiserver calls itself v0.0.0-master, and helm renders for Kubernetes 1.20.
+    """
+    if program.directory == "kubernetes":
+        return _kubernetes_stamps(version(program))
+    if program is HELM:
+        return _helm_stamps(version(program), module_version(program, "k8s.io/client-go"))
+    return {}
+
+
+def _kubernetes_stamps(release: str) -> dict[str, str]:
+    major, minor = numbers(release)[:2]
+    values = {
+        "gitVersion": release,
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitCommit": "",
+        "gitTreeState": "archive",
+    }
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return {f"{package}.{name}": str(value) for package in packages for name, value in values.items()}
+
+
+def _helm_stamps(release: str, client_go: str) -> dict[str, str]:
+    minor = numbers(client_go)[1]  # client-go v0.37 speaks Kubernetes 1.37
+    packages = ("helm.sh/helm/v3/pkg/chartutil", "helm.sh/helm/v3/pkg/lint/rules")
+    served = {
+        f"{package}.k8sVersion{part}": str(value)
+        for package in packages
+        for part, value in (("Major", 1), ("Minor", minor))
+    }
+    return {"helm.sh/helm/v3/internal/version.version": release, **served}
+
+
+def _go_mod(program: Program) -> str:
+    return (HERE / program.directory / "go.mod").read_text()
