@@ -1,0 +1,65 @@
+"""Where the API server is: found, or said in words what was looked for."""
+
+import pytest
+
+from webhook.kube import ClusterConfigError, api_client
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: not-for-your-eyes}}]
+current-context: c
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_cluster_around(monkeypatch, tmp_path):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+
+
+def _written(tmp_path, text):
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_named_kubeconfig_is_used(tmp_path):
+    assert api_client(_written(tmp_path, KUBECONFIG)).configuration.host == "http://127.0.0.1:1"
+
+
+def test_the_environment_names_the_kubeconfig(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/absent:{_written(tmp_path, KUBECONFIG)}")
+    assert api_client().configuration.host == "http://127.0.0.1:1"
+
+
+def test_nothing_found_names_what_was_looked_for(tmp_path):
+    with pytest.raises(ClusterConfigError, match=f"no kubeconfig at {tmp_path}/absent.*KUBERNETES_SERVICE_HOST"):
+        api_client()
+
+
+def test_a_pod_without_a_token_is_told_so(monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(ClusterConfigError, match="automountServiceAccountToken"):
+        api_client()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "{",
+        "",
+        "clusters: 3",
+        "[]",
+        KUBECONFIG.replace("name: c, cluster", "nom: c, cluster"),
+        KUBECONFIG.replace("users: [{name: u,", "users: [{"),
+    ],
+)
+def test_a_broken_kubeconfig_is_named_and_never_quoted(tmp_path, broken):
+    path = _written(tmp_path, broken)
+    with pytest.raises(ClusterConfigError, match=f"the kubeconfig at {path} cannot be used") as raised:
+        api_client(path)
+    assert "not-for-your-eyes" not in str(raised.value)

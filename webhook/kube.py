@@ -1,0 +1,69 @@
+"""How to reach the API server: the one place that reads a kubeconfig or a pod's service account."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+DEFAULT_KUBECONFIG = "~/.kube/config"
+
+
+class ClusterConfigError(Exception):
+    """Nothing says where the API server is; the message names what was looked for."""
+
+
+def api_client(kubeconfig: str | None = None) -> ApiClient:
+    """A client of the cluster: `kubeconfig` when given, else this pod's service account, else `KUBECONFIG`.
+
+    `kubeconfig` is a path, or several joined by `:` as in the environment variable, whose default is
+    `~/.kube/config`. Nothing is sent yet. A request is sent once: what to do when it fails is the caller's
+    to decide, who knows how long there is. Raises ClusterConfigError.
+    """
+    configuration = _from_file(kubeconfig) if kubeconfig else _in_cluster() or _from_file(_default_path())
+    configuration.retries = False
+    # A connection whose other end vanished without a word is noticed by the kernel, not in hours.
+    configuration.keep_alive = True
+    client = ApiClient(configuration)
+    client.user_agent = "storage-webhook"
+    return client
+
+
+def _in_cluster() -> Configuration | None:
+    """What a pod's service account gives; None outside a pod."""
+    if not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return None
+    configuration = Configuration()
+    try:
+        load_incluster_config(configuration)
+    except ConfigException as error:
+        raise ClusterConfigError(
+            f"KUBERNETES_SERVICE_HOST is set, but this pod's service account cannot be used: {error} "
+            "Set automountServiceAccountToken: true, or name a kubeconfig."
+        ) from None
+    return configuration
+
+
+def _default_path() -> str:
+    return os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG
+
+
+def _from_file(path: str) -> Configuration:
+    if not any(Path(part).expanduser().is_file() for part in path.split(os.pathsep) if part):
+        raise ClusterConfigError(
+            f"no cluster to talk to: there is no kubeconfig at {path}. Name one with KUBECONFIG; "
+            "in a pod, KUBERNETES_SERVICE_HOST and the service account's token are used."
+        )
+    configuration = Configuration()
+    try:
+        load_kube_config(path, client_configuration=configuration, persist_config=False)
+    except Exception as error:
+        # The loader raises whatever a malformed file makes it stumble over, and some of its messages quote
+        # the user entry with its token; so the type of the error must do.
+        raise ClusterConfigError(
+            f"the kubeconfig at {path} cannot be used ({type(error).__name__}); "
+            f"`kubectl --kubeconfig {path} cluster-info` says more"
+        ) from None
+    return configuration
