@@ -60,7 +60,7 @@ class ControlPlane:
     def client(self, kubeconfig: Path | None = None) -> ApiClient:
         """The official client, as the admin or whom the kubeconfig names: `with plane.client() as api:`."""
         config_file = str(kubeconfig or self.kubeconfig)
-        return cast(ApiClient, new_client_from_config(config_file))  # type: ignore[no-untyped-call]
+        return cast(ApiClient, new_client_from_config(config_file))
 
     def version(self) -> str:
         """The server's version as the server says it: `v1.35.4`."""
