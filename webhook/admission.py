@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from webhook.errors import Denied
+from webhook.errors import Denied, LookupFailed
 from webhook.facts import Facts
 from webhook.mutate import mutate
 from webhook.pod import JsonObject
@@ -17,7 +17,7 @@ from webhook.settings.model import Settings
 
 Kind = Literal["injected", "unchanged", "skipped", "denied", "observed", "failed"]
 
-_STATUS_REASONS = {403: "Forbidden", 422: "Invalid", 503: "ServiceUnavailable"}
+_STATUS_REASONS = {403: "Forbidden", 422: "Invalid", 500: "InternalError", 503: "ServiceUnavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Outcome:
 def ask(pod: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome:
     """What the pod asks for; an outcome when that is nothing, or when it cannot be had."""
     if not isinstance(pod, dict):
-        return _denied(Denied("the AdmissionReview's object is not a Pod: it must be an object"), settings)
+        return denied(Denied("the AdmissionReview's object is not a Pod: it must be an object"), settings)
     try:
         request = read(pod, namespace, settings)
-    except Denied as denied:
-        return _denied(denied, settings)
+    except Denied as error:
+        return denied(error, settings)
     if isinstance(request, Skip):
         return skipped(request.reason, _warnings(pod))
     return request
@@ -63,8 +63,8 @@ def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
     sources = tuple(dict.fromkeys(source.kind for source in request.sources))
     try:
         mutated = mutate(pod, request, settings, facts)
-    except Denied as denied:
-        return _denied(denied, settings, sources)
+    except Denied as error:
+        return denied(error, settings, sources)
     if request.already_injected and mutated == pod:
         return skipped("already-injected", request.warnings)
     if settings.observing:
@@ -78,21 +78,25 @@ def skipped(reason: str, warnings: tuple[str, ...] = ()) -> Outcome:
     return Outcome("skipped", reason=reason, warnings=warnings, audit=_audit("skipped", reason))
 
 
-def failed(message: str) -> Outcome:
-    """The cluster did not answer what had to be known: refused in a way that a retry may cure."""
-    return Outcome("failed", message=message, code=503, audit=_audit("failed"))
+def failed(message: str, code: int = 503) -> Outcome:
+    """What had to be known could not be: refused in a way that a retry may cure."""
+    return Outcome("failed", message=message, code=code, audit=_audit("failed"))
 
 
-def _denied(denied: Denied, settings: Settings, sources: tuple[str, ...] = ()) -> Outcome:
+def denied(error: Denied, settings: Settings, sources: tuple[str, ...] = ()) -> Outcome:
+    """The pod cannot be admitted as it is; under observe mode it is, with a warning."""
     if settings.observing:
-        return _observed("denied", (f"would be denied: {denied.message}",), sources)
+        return _observed("denied", (f"would be denied: {error.message}",), sources)
     return Outcome(
-        "denied",
-        message=denied.message,
-        code=denied.code,
-        sources=sources,
-        audit=_audit("denied", sources=sources),
+        "denied", message=error.message, code=error.code, sources=sources, audit=_audit("denied", sources=sources)
     )
+
+
+def lookup_failed(error: LookupFailed, settings: Settings) -> Outcome:
+    """The cluster did not answer; under observe mode the pod is admitted all the same."""
+    if settings.observing:
+        return _observed("failed", (f"would be refused: {error}",), ())
+    return failed(str(error))
 
 
 def _observed(would: str, warnings: tuple[str, ...], sources: tuple[str, ...]) -> Outcome:
