@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT begin the drain; uvicorn's own handling would end the process by the signal, not with 0."""
+        """SIGTERM and SIGINT begin the drain; under uvicorn's own handling the process would die of the signal."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -173,4 +173,4 @@ async def _follow_certificate(certificate: CertificateFiles) -> None:
             if certificate.reload():
                 log.info("certificate reloaded")
         except CertificateError as error:
-            log.error("certificate refused, the one before stays", reason=str(error))
+            log.warning("certificate refused, the one before stays", reason=str(error))
