@@ -1,0 +1,127 @@
+"""The golden cases: what the API server asked, and what must come of it (tests/fixtures/README.md)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import yaml
+
+from tests.overlay import overlay
+from webhook import admission, review
+from webhook.admission import Outcome
+from webhook.facts import NO_FACTS, Facts
+from webhook.settings.model import Settings
+from webhook.settings.parse import parse as parse_settings
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One directory of tests/fixtures."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def body(self) -> bytes:
+        """The AdmissionReview as the API server sends it."""
+        return (self.path / "review.json").read_bytes()
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        """The pod as the API server sends it."""
+        pod: dict[str, Any] = json.loads(self.body)["request"]["object"]
+        return pod
+
+    @property
+    def namespace(self) -> str:
+        return str(json.loads(self.body)["request"]["namespace"])
+
+    @property
+    def settings(self) -> Settings:
+        settings, _ = parse_settings(self._yaml("settings.yaml") or {})
+        return settings
+
+    @property
+    def facts(self) -> Facts:
+        return NO_FACTS
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        found = self._yaml("expected.yaml")
+        assert isinstance(found, dict), f"{self.name}: run python -m tests.golden {self.name}, and read what it wrote"
+        return found
+
+    def _yaml(self, name: str) -> Any:
+        path = self.path / name
+        return yaml.safe_load(path.read_bytes()) if path.exists() else None
+
+    def decide(self) -> Outcome:
+        """What the webhook decides, without the server."""
+        asked = review.parse(self.body).request
+        wanted = admission.ask(asked.object, asked.namespace, self.settings)
+        if isinstance(wanted, Outcome):
+            return wanted
+        return admission.settle(asked.object, wanted, self.settings, self.facts)
+
+    def outcome(self) -> dict[str, Any]:
+        """What comes of the pod, in the words of expected.yaml; `pod` is the whole pod after the patch."""
+        response = json.loads(review.answer(review.parse(self.body), self.decide()))["response"]
+        return described(response, self.pod)
+
+
+def described(response: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
+    """An AdmissionResponse in the words of expected.yaml; `pod` is the pod that was asked about."""
+    status = response.get("status") or {}
+    audit = response["auditAnnotations"]
+    found = {
+        "outcome": audit["outcome"],
+        "reason": audit.get("reason"),
+        "message": status.get("message"),
+        "code": status.get("code"),
+        "warnings": response.get("warnings"),
+        "pod": jsonpatch.apply_patch(pod, patch_of(response)) if "patch" in response else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def patch_of(response: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operations of an AdmissionResponse's patch."""
+    operations: list[dict[str, Any]] = json.loads(base64.b64decode(response["patch"]))
+    return operations
+
+
+def cases() -> list[Case]:
+    """All of them, by name."""
+    return [Case(path.parent) for path in sorted(FIXTURES.glob("*/pod.yaml"))]
+
+
+def main(names: list[str]) -> None:
+    """Write expected.yaml of the cases named (or of those that have none) from what the code does now."""
+    for case in cases():
+        target = case.path / "expected.yaml"
+        if case.name in names or not (names or target.exists()):
+            target.write_text(_yaml_of(case))
+            print(f"{case.name}: read {target.relative_to(FIXTURES.parent)} against the contract before you commit it")
+
+
+def _yaml_of(case: Case) -> str:
+    found = case.outcome()
+    if "pod" in found:
+        found["pod"] = overlay(case.pod, found["pod"])
+    return str(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None))
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])
