@@ -157,14 +157,12 @@ class CertificateKeeper:
         place = self._place
         if secret is None:
             body = V1Secret(metadata=V1ObjectMeta(name=place.secret), type="kubernetes.io/tls", data=_encode(state))
-            written = self._secrets.create_namespaced_secret(place.namespace, body, _request_timeout=_TIMEOUT)
+            self._secrets.create_namespaced_secret(place.namespace, body, _request_timeout=_TIMEOUT)
         else:
             secret.data = _encode(state)
-            written = self._secrets.replace_namespaced_secret(
-                place.secret, place.namespace, secret, _request_timeout=_TIMEOUT
-            )
+            self._secrets.replace_namespaced_secret(place.secret, place.namespace, secret, _request_timeout=_TIMEOUT)
         self._state = state
-        log.info("certificates stored", secret=place.secret, version=written.metadata.resource_version)
+        log.info("certificates stored", secret=place.secret)
 
     # --- The webhook configurations -------------------------------------------------------------------------------
 
@@ -202,7 +200,9 @@ class CertificateKeeper:
                 try:
                     found.append((read(name, _request_timeout=_TIMEOUT), patch))
                 except ApiException as error:
-                    if error.status not in (403, 404):
+                    if error.status == 403:
+                        log.warning("certificates: not allowed to read a webhook configuration", name=name)
+                    elif error.status != 404:
                         raise
         return found
 
@@ -235,7 +235,7 @@ def _election(client: ApiClient, place: Place) -> LeaderElection:
 _STATE_KEY = "state.json"
 
 
-def _encode(state: State) -> dict[str, str]:
+def _encode(state: State) -> dict[str, str | bytes]:
     own = {
         "ca": _pair_to_json(state.ca),
         "nextCa": _pair_to_json(state.next_ca) if state.next_ca else None,

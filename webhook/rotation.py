@@ -8,6 +8,7 @@ Between two steps the state rests, published, for `Policy.settle`, which covers 
 from __future__ import annotations
 
 import datetime
+import secrets
 from dataclasses import dataclass, field, replace
 
 from cryptography import x509
@@ -64,7 +65,7 @@ class State:
 
 
 def begin(policy: Policy, now: datetime.datetime, found: bytes = b"") -> State:
-    """The first state. `found` is the caBundle that the configurations carry: whatever is served still, stays trusted."""
+    """The first state. `found`, the caBundle that the configurations carry, stays trusted: it may still be served."""
     ca = new_ca(policy, now)
     return State(ca, issue(ca, policy, now), (ca.certificate, *_still_valid(_split(found), now)))
 
@@ -88,10 +89,9 @@ def advance(state: State, policy: Policy, now: datetime.datetime) -> State:
 def new_ca(policy: Policy, now: datetime.datetime) -> Pair:
     """A new certificate authority (ECDSA P-256) for serving certificates alone."""
     key = ec.generate_private_key(ec.SECP256R1())
-    serial = x509.random_serial_number()
     # A name of its own, so that two authorities in one bundle are told apart by the name as well.
-    name = _name(f"storage-initializer-webhook CA {serial % 16**8:08x}")
-    builder = _builder(name, name, key, serial, now, policy.ca_lifetime)
+    name = _name(f"storage-initializer-webhook CA {secrets.token_hex(4)}")
+    builder = _builder(name, name, key, now, policy.ca_lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -105,7 +105,7 @@ def issue(ca: Pair, policy: Policy, now: datetime.datetime) -> Pair:
     assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     lifetime = min(policy.serving_lifetime, authority.not_valid_after_utc - now)
-    builder = _builder(_name(policy.names[0][:64]), authority.subject, key, x509.random_serial_number(), now, lifetime)
+    builder = _builder(_name(policy.names[0][:64]), authority.subject, key, now, lifetime)
     names = x509.SubjectAlternativeName([x509.DNSName(name) for name in policy.names])
     builder = builder.add_extension(names, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -120,7 +120,6 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
-    serial: int,
     now: datetime.datetime,
     lifetime: datetime.timedelta,
 ) -> x509.CertificateBuilder:
@@ -129,7 +128,7 @@ def _builder(
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(serial)
+        .serial_number(x509.random_serial_number())
         .not_valid_before(now - min(_MAX_BACKDATED, lifetime / 10))
         .not_valid_after(now + lifetime)
     )
