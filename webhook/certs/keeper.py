@@ -29,8 +29,8 @@ from kubernetes.leaderelection.electionconfig import Config as ElectionConfig
 from kubernetes.leaderelection.leaderelection import LeaderElection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
-from webhook import rotation
-from webhook.rotation import Pair, Policy, State
+from webhook.certs import rotation
+from webhook.certs.rotation import Pair, Policy, State
 
 log = structlog.get_logger()
 
