@@ -1,18 +1,17 @@
 """A server run as a child process: its log in a file, ended for sure with this process."""
 
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-START_WITHIN = 60.0
-"""Seconds for a server to be ready; ten times what two busy cores take."""
+from tests.controlplane.die_with_parent import tied
+
+START_WITHIN = 120.0
+"""Seconds for a server to be ready; many times what two busy cores take."""
 STOP_WITHIN = 15.0
 """Seconds for an orderly end, before the process is killed."""
-LAUNCHER = Path(__file__).with_name("die_with_parent.py")
 
 
 class StartError(Exception):
@@ -22,26 +21,20 @@ class StartError(Exception):
 class Child:
     """One server that can be started and stopped any number of times, with the same command line."""
 
-    def __init__(self, command: Sequence[str], log: Path, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, command: list[str], log: Path, is_ready: Callable[[], bool]) -> None:
         self._command = command
         self._log = log
         self._is_ready = is_ready
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """The process id while it was started and not stopped."""
-        return self._process.pid if self._process else None
-
     def start(self) -> None:
         """Start the server and wait until it is ready; StartError with the end of its log otherwise."""
         if self._process:
             raise RuntimeError(f"{self._command[0]} is running already")
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())]
         with self._log.open("ab") as log:
             # Its own session: Ctrl-C in the terminal reaches the tests first, which then stop it in order.
             self._process = subprocess.Popen(
-                [*launcher, *self._command],
+                tied(self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from tests.controlplane.die_with_parent import tied
+
 HEARTBEAT = 20.0
 """Seconds between two lines of progress."""
 
@@ -34,14 +36,14 @@ def run(
     timeout: float = float("inf"),
     progress: Callable[[int], None] = silent,
 ) -> str:
-    """Run the command and give its standard output.
+    """Run the command, whose program is an absolute path, and give its standard output.
 
     Every HEARTBEAT seconds `progress` is told the number of lines on the command's standard error so far.
     ObtainError, with the last line there, when the command fails or takes more than `timeout` seconds.
     """
     with TemporaryFile() as output, TemporaryFile() as errors:
         process = subprocess.Popen(
-            list(map(str, command)),
+            tied(list(map(str, command))),
             cwd=directory,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
@@ -54,7 +56,8 @@ def run(
             process.kill()  # when the wait was interrupted; no effect on a process that has ended
             process.wait()
         if code != 0:
-            raise ObtainError(f"{Path(command[0]).name} {command[1]}: {_end(errors, code)}")
+            name = " ".join([Path(command[0]).name, *map(str, command[1:3])])
+            raise ObtainError(f"{name}: {_end(errors, code)}")
         return "\n".join(_lines(output))
 
 

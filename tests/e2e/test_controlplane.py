@@ -112,6 +112,7 @@ with control_plane(base=Path(sys.argv[1])):
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only the Linux kernel ends processes with their parent")
 def test_nothing_outlives_a_killed_run(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,0 +1,43 @@
+"""Building a pinned program with Go, saying how far it is."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.controlplane import pins
+from tests.controlplane.console import run, say
+from tests.controlplane.pins import Program
+from tests.controlplane.toolchain import Toolchain
+
+
+def build(program: Program, target: Path, toolchain: Toolchain) -> None:
+    """Write the program to `target`; ObtainError when modules cannot be loaded or compiled."""
+    title = f"{program.name} {pins.version(program)}"
+    say(f"{title}: loading modules")
+    packages = _go(toolchain, program, ["list", "-deps", program.package], clock(title))
+    flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in pins.stamps(program).items())])
+    options = ["-v", "-o", str(target), "-ldflags", flags]
+    _go(toolchain, program, ["build", *options, program.package], _counter(title, len(packages.splitlines())))
+    say(f"{title}: built")
+
+
+def clock(title: str) -> Callable[[int], None]:
+    """Progress that tells how long it has been."""
+    start = time.monotonic()
+    return lambda _: say(f"{title}: {_minutes(start)}")
+
+
+def _counter(title: str, packages: int) -> Callable[[int], None]:
+    start = time.monotonic()
+    # Packages that Go has compiled before are not named again, so the count may end below the total.
+    return lambda count: say(f"{title}: {min(count, packages)} of up to {packages} packages, {_minutes(start)}")
+
+
+def _minutes(start: float) -> str:
+    minutes, seconds = divmod(int(time.monotonic() - start), 60)
+    return f"{minutes} min {seconds:02} s"
+
+
+def _go(toolchain: Toolchain, program: Program, arguments: list[str], progress: Callable[[int], None]) -> str:
+    directory = pins.HERE / program.directory
+    return run([toolchain.go, *arguments], toolchain.environ, directory=directory, progress=progress)
