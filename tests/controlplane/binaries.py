@@ -2,7 +2,7 @@
 
 import os
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.controlplane import pins
@@ -21,13 +21,22 @@ def find(program: Program, environ: Mapping[str, str] = os.environ) -> Path | No
     return next((path for path in _places(program, environ) if os.access(path, os.X_OK)), None)
 
 
+def missing(environ: Mapping[str, str] = os.environ) -> list[Program]:
+    """The programs the tests need that have to be obtained first."""
+    return [program for program in pins.PROGRAMS if find(program, environ) is None]
+
+
+def advice(programs: Sequence[Program]) -> str:
+    """One line on how to get the programs that are missing."""
+    names = ", ".join(program.name for program in programs)
+    return f"Missing: {names}. Run `make controlplane` with network access, or name a directory that has them in {ASSETS}"
+
+
 def path(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
     """The program's path; MissingBinaryError when it has to be obtained first."""
     found = find(program, environ)
     if found is None:
-        raise MissingBinaryError(
-            f"{program.name} is missing: run `make controlplane`, or name its directory in {ASSETS}"
-        )
+        raise MissingBinaryError(advice([program]))
     return found
 
 
@@ -42,7 +51,7 @@ def kubectl() -> Path:
 def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """$STORAGE_WEBHOOK_CONTROLPLANE_CACHE, or a directory in the user's cache: outside the checkout."""
     if named := environ.get(CACHE):
-        return Path(named)
+        return Path(named).absolute()
     home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "storage-initializer-webhook" / "controlplane"
 

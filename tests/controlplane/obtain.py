@@ -30,7 +30,7 @@ def main() -> int:
     try:
         obtain()
     except (ObtainError, OSError) as error:
-        say(f"The control plane for tests cannot be obtained here: {error}. {_way_out()}")
+        say(f"The control plane for tests cannot be obtained: {error}. {binaries.advice(binaries.missing())}")
         return 1
     for program in pins.PROGRAMS:
         print(binaries.path(program))
@@ -39,11 +39,11 @@ def main() -> int:
 
 def obtain() -> None:
     """Put every missing program into the cache; ObtainError or OSError when one cannot be had."""
-    if not _missing():
+    if not binaries.missing():
         return
     cache = binaries.cache_directory()
     with _alone(cache), TemporaryDirectory(prefix=".obtain-", dir=cache) as scratch:
-        missing = _missing()  # another run may have obtained them while this one waited
+        missing = binaries.missing()  # another run may have obtained them while this one waited
         if missing:
             say(f"Obtaining {_names(missing)} into {cache} (once)")
             _fill(missing, Path(scratch))
@@ -52,7 +52,7 @@ def obtain() -> None:
 def _fill(missing: Sequence[Program], scratch: Path) -> None:
     if any(program in pins.ENVTEST_PROGRAMS for program in missing):
         _download(scratch)
-    if missing := _missing():
+    if missing := binaries.missing():
         minutes = sum(program.minutes for program in missing)
         say(f"Building {_names(missing)} from source: about {minutes} minutes on two cores, 2 GB of memory")
     for program in missing:
@@ -94,10 +94,6 @@ def _install(source: Path, target: Path) -> Path:
     return source.replace(target)
 
 
-def _missing() -> list[Program]:
-    return [program for program in pins.PROGRAMS if binaries.find(program) is None]
-
-
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
     """Hold the cache's lock, so that two runs do not build at once, and clear what a killed run left."""
@@ -120,13 +116,6 @@ def _private() -> Path:
 
 def _names(programs: Sequence[Program]) -> str:
     return ", ".join(program.name for program in programs)
-
-
-def _way_out() -> str:
-    return (
-        "Run `make controlplane` where Go modules can be loaded, "
-        f"or name a directory with {_names(pins.PROGRAMS)} in {binaries.ASSETS}"
-    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_without_network_one_line_says_the_way_out(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
-    with pytest.raises(binaries.MissingBinaryError, match="etcd is missing: run `make controlplane`"):
+    with pytest.raises(binaries.MissingBinaryError, match=r"^Missing: etcd\. Run `make controlplane`"):
         binaries.path(pins.ETCD, {binaries.CACHE: str(tmp_path)})
 
 

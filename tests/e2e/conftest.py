@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane import plane
-from tests.controlplane.binaries import MissingBinaryError
+from tests.controlplane import binaries, plane
 from tests.controlplane.plane import ControlPlane
 
 HERE = Path(__file__).parent
@@ -19,11 +18,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("e2e")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> None:
+    """One line for each test, and no traceback, when the programs have not been obtained."""
+    if missing := binaries.missing():
+        pytest.fail(binaries.advice(missing), pytrace=False)
+
+
 @pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
+def control_plane(programs: None) -> Iterator[ControlPlane]:
     """The control plane that all tests share; each takes namespaces of its own."""
-    try:
-        with plane.control_plane() as running:
-            yield running
-    except MissingBinaryError as missing:
-        pytest.fail(str(missing), pytrace=False)
+    with plane.control_plane() as running:
+        yield running
