@@ -29,7 +29,7 @@ def missing(environ: Mapping[str, str] = os.environ) -> list[Program]:
 def advice(programs: Sequence[Program]) -> str:
     """One line on how to get the programs that are missing."""
     names = ", ".join(program.name for program in programs)
-    return f"Missing: {names}. Run `make controlplane` with network access, or name a directory that has them in {ASSETS}"
+    return f"Missing: {names}. Run `make controlplane` with network access, or name their directory in {ASSETS}"
 
 
 def path(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
