@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from webhook.draft import Draft, JsonObject
 from webhook.errors import Denied, shown
-
-JsonObject = dict[str, Any]
 
 INIT_CONTAINER_NAME = "storage-initializer"
 MODEL_PATH = "/mnt/models"
@@ -93,19 +92,21 @@ _REFERENCES = {
 }
 
 
-class PodDraft:
-    """A pod being edited: what is written is copied first, what is not stays the very object of the original.
+class PodDraft(Draft):
+    """A pod being edited.
 
-    `pod` is the edited pod. Because untouched parts keep their identity, the diff skips them at once.
-    Methods that take a container expect one that came from `edit_container` or `add_init_container`.
+    Methods that take a container expect one that came from `edit_container` or `add_container`.
     """
 
     def __init__(self, original: JsonObject) -> None:
-        self.pod: JsonObject = dict(original)
-        # Keeps every copy alive, so that no id is ever used twice.
-        self._copies: dict[int, Any] = {id(self.pod): self.pod}
+        super().__init__(original)
         self.added: list[tuple[str, str]] = []
         """Containers that were added: the list of the spec they stand in, and their name."""
+
+    @property
+    def pod(self) -> JsonObject:
+        """The pod as edited so far, to read."""
+        return self.root
 
     @property
     def spec(self) -> JsonObject:
@@ -115,25 +116,7 @@ class PodDraft:
 
     def edit_spec(self) -> JsonObject:
         """The spec, to write."""
-        return self.edit_object(self.pod, "spec")
-
-    def edit_object(self, parent: Any, key: str | int) -> JsonObject:
-        """The object at `key` of an editable parent, to write; made when it is missing or null."""
-        found: JsonObject = self._edit(parent, key, {})
-        return found
-
-    def edit_list(self, parent: Any, key: str) -> list[Any]:
-        """The list at `key` of an editable parent, to write; made when it is missing or null."""
-        found: list[Any] = self._edit(parent, key, [])
-        return found
-
-    def _edit(self, parent: Any, key: str | int, empty: Any) -> Any:
-        value = parent.get(key) if isinstance(parent, dict) else parent[key]
-        if id(value) in self._copies:
-            return value
-        copy = empty if value is None else value.copy()
-        parent[key] = self._copies[id(copy)] = copy
-        return copy
+        return self.edit_object(self.root, "spec")
 
     def init_container(self) -> JsonObject | None:
         """The storage initializer, to read; None when the pod has none."""
