@@ -63,6 +63,23 @@ CACHE = Key(
     "`pvc://<claim>[/<dir>]`",
 )
 
+# --- On Deployments, or on their pod templates -----------------------------------------------------------------
+
+ROLLOUT_STRATEGY = Key(
+    OURS + "rollout-strategy",
+    "The Deployment's strategy, where its author left it unset.",
+    "`Recreate`, `RollingUpdate`, or a DeploymentStrategy as JSON",
+)
+PROGRESS_DEADLINE = Key(
+    OURS + "progress-deadline",
+    "The Deployment's progressDeadlineSeconds, where its author left it unset.",
+    "a duration, such as `30m`, `1h30m` or `900s`",
+)
+# Written by the webhook: what it set, so that it can tell its own values from the author's on the next update.
+ROLLOUT_APPLIED = Key(
+    OURS + "rollout-applied", "Written by the webhook on Deployments: the fields it set.", "a JSON object"
+)
+
 # Label, on the pod or its namespace. It stands in the webhook's selectors, so that it works while the webhook is down;
 # it is honoured here as well, for a webhook registered without them.
 INJECT = Key(OURS + "inject", "Label: nothing is injected into this pod (or namespace).", "`disabled`")

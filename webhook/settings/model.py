@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from webhook import quantity
+from webhook import quantity, strategy
 
 
 def _quantity(value: str) -> str:
@@ -41,6 +41,10 @@ def _security_context(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _strategy(value: Any) -> Any:
+    return strategy.parse(value)
+
+
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -51,6 +55,7 @@ SECURITY_CONTEXT_FIELDS = frozenset(
     "runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split()
 )
 
+RolloutStrategy = Annotated[dict[str, Any], BeforeValidator(_strategy)]
 Quantity = Annotated[str, BeforeValidator(_text), AfterValidator(_quantity)]
 ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
 
@@ -225,6 +230,24 @@ class Overrides(_Group):
     )
 
 
+class RolloutDefaults(_Group):
+    """Deployments whose pods ask for a model, where their author left a field unset."""
+
+    strategy: RolloutStrategy | None = Field(
+        None, description="`Recreate`, `RollingUpdate`, or a DeploymentStrategy object."
+    )
+    progress_deadline_seconds: int | None = Field(
+        None, gt=0, description="`spec.progressDeadlineSeconds`: large models take longer than Kubernetes' 600."
+    )
+    termination_grace_period_seconds: int | None = Field(
+        None, ge=0, description="`terminationGracePeriodSeconds` of the pods."
+    )
+    enable_service_links: bool | None = Field(None, description="`enableServiceLinks` of the pods.")
+    pod_security_context: dict[str, Any] | None = Field(
+        None, description="Fields of the pods' `securityContext` that their author left out."
+    )
+
+
 class StorageDefaults(_Group):
     """Key `storageDefaults`: ours, strict about unknown keys."""
 
@@ -252,6 +275,11 @@ class StorageDefaults(_Group):
     overrides: Overrides = Field(Overrides(), description="How far a pod's annotations may go.")
     local_model_key: Literal["hash", "name"] = Field(
         "hash", description="Directory of a node-cached model: `hash` since KServe 0.18, `name` before."
+    )
+
+    rollout: RolloutDefaults = Field(RolloutDefaults(), description="Defaults for Deployments.")
+    read_write_replicas: Literal["any", "single"] = Field(
+        "any", description="`single`: a Deployment of several replicas that all write one claim is denied."
     )
 
     def may_write(self, namespace: str) -> bool:
