@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from webhook.draft import Draft, JsonObject
+from webhook.draft import Draft
+from webhook.draft import JsonObject as JsonObject
 from webhook.errors import Denied, shown
 
 INIT_CONTAINER_NAME = "storage-initializer"

@@ -21,11 +21,11 @@ from webhook.facts import Facts
 from webhook.pod import metadata_map
 from webhook.request import ModelRequest
 from webhook.settings.model import Settings
+from webhook.strategy import DEFAULT_ROLLING_UPDATE
 
 # What the API server fills in (Kubernetes: apps/v1 and core/v1 defaults).
 DEFAULT_PROGRESS_DEADLINE = 600
 DEFAULT_GRACE_PERIOD = 30
-DEFAULT_ROLLING_UPDATE = {"maxUnavailable": "25%", "maxSurge": "25%"}
 
 _KSERVE_STANDARD_MODES = ("Standard", "RawDeployment")
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
@@ -125,8 +125,8 @@ class _Edit:
         if rollout is None or deploy.default_deployment_mode not in _KSERVE_STANDARD_MODES:
             return None
         chosen = {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable}
-        rolling = {name: strategy.pods(value) for name, value in chosen.items() if value != ""}
-        return {"type": "RollingUpdate", "rollingUpdate": {**DEFAULT_ROLLING_UPDATE, **rolling}} if rolling else None
+        rolling = {name: value for name, value in chosen.items() if value != ""}
+        return strategy.parse({"type": "RollingUpdate", "rollingUpdate": rolling}) if rolling else None
 
     # --- spec.progressDeadlineSeconds -----------------------------------------------------------------------------
 

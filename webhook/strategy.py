@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 TYPES = ("Recreate", "RollingUpdate")
+# What the API server fills in (Kubernetes: apps/v1 defaults).
+DEFAULT_ROLLING_UPDATE = {"maxUnavailable": "25%", "maxSurge": "25%"}
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
 def parse(value: Any) -> dict[str, Any]:
-    """`Recreate`, `RollingUpdate` or the API's own object, as the object.
+    """`Recreate`, `RollingUpdate` or the API's own object, as the object the API server makes of it.
 
     Raises ValueError for what the API server would reject, in words.
     """
@@ -33,7 +35,7 @@ def _rolling(value: dict[str, Any]) -> dict[str, Any]:
     parsed = {key: pods(amount) for key, amount in value.items()}
     if len(parsed) == 2 and all(amount in (0, "0%") for amount in parsed.values()):
         raise ValueError("maxSurge and maxUnavailable must not both be 0: no pod could ever be replaced")
-    return parsed
+    return {**DEFAULT_ROLLING_UPDATE, **parsed}
 
 
 def pods(value: Any) -> int | str:
