@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.controlplane import pins
@@ -11,13 +12,17 @@ from tests.controlplane.toolchain import Toolchain
 
 
 def build(program: Program, target: Path, toolchain: Toolchain) -> None:
-    """Write the program to `target`; ObtainError when modules cannot be loaded or compiled."""
+    """Write the program to `target`, in whose directory Go also puts what it writes on the way.
+
+    ObtainError when modules cannot be loaded or compiled.
+    """
     title = f"{program.name} {pins.version(program)}"
+    go = partial(_go, toolchain, pins.HERE / program.directory, target.parent)
     say(f"{title}: loading modules")
-    packages = _go(toolchain, program, ["list", "-deps", program.package], clock(title))
+    packages = go(["list", "-deps", program.package], clock(title)).splitlines()
     flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in pins.stamps(program).items())])
     options = ["-v", "-o", str(target), "-ldflags", flags]
-    _go(toolchain, program, ["build", *options, program.package], _counter(title, len(packages.splitlines())))
+    go(["build", *options, program.package], _counter(title, len(packages)))
     say(f"{title}: built")
 
 
@@ -38,6 +43,8 @@ def _minutes(start: float) -> str:
     return f"{minutes} min {seconds:02} s"
 
 
-def _go(toolchain: Toolchain, program: Program, arguments: list[str], progress: Callable[[int], None]) -> str:
-    directory = pins.HERE / program.directory
-    return run([toolchain.go, *arguments], toolchain.environ, directory=directory, progress=progress)
+def _go(
+    toolchain: Toolchain, directory: Path, scratch: Path, arguments: list[str], progress: Callable[[int], None]
+) -> str:
+    environ = {**toolchain.environ, "GOTMPDIR": str(scratch)}
+    return run([toolchain.go, *arguments], environ, directory=directory, progress=progress)
