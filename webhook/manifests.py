@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import yaml
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+from webhook import yaml_text
 
 # Where a kind keeps its pod, as keys to follow.
 _POD_PATHS: dict[str, tuple[str, ...]] = {
@@ -21,38 +18,11 @@ _POD_PATHS: dict[str, tuple[str, ...]] = {
     "PodTemplate": ("template",),
 }
 
+load = yaml_text.load
+dump = yaml_text.dump
+
 EditPod = Callable[[Any, str], Any]
 """Takes a pod and its namespace ("" when it has none); returns the edited pod, or the very same when unchanged."""
-
-
-class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Reads what kubectl reads: a date stays text, since JSON has no dates."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-class _Dumper(_SafeDumper):  # type: ignore[misc]
-    def ignore_aliases(self, data: Any) -> bool:
-        """Anchors and aliases would be correct, and unreadable."""
-        return True
-
-
-def load(text: str) -> list[Any]:
-    """The documents of a YAML or JSON text, empty ones left out. Raises ValueError, saying where it is wrong."""
-    try:
-        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"not a manifest: {error}") from None
-
-
-def dump(documents: list[Any]) -> str:
-    """The documents as YAML, separated by `---`."""
-    return str(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000))
 
 
 def edit_pods(document: Any, edit: EditPod) -> Any:

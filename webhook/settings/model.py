@@ -6,62 +6,31 @@ Names and defaults of `storageInitializer`, `credentials` and `deploy` are KServ
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from webhook import quantity, strategy
-
-
-def _quantity(value: str) -> str:
-    quantity.parse_positive(value)
-    return value
-
-
-def _extension(value: str) -> str:
-    extension = "." + value.lower().lstrip(".")
-    if extension in ARCHIVES:
-        raise ValueError("an archive is never mounted in place as a model file")
-    return extension
-
-
-def _switch_or_namespaces(value: Any) -> Any:
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if isinstance(value, bool) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        return value
-    raise ValueError("must be true, false or a list of namespaces")
-
-
-def _security_context(value: dict[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(value) - SECURITY_CONTEXT_FIELDS)
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: not a field of a container's securityContext")
-    return value
-
-
-def _strategy(value: Any) -> Any:
-    return strategy.parse(value)
-
-
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-# Kubernetes: core/v1 SecurityContext.
-SECURITY_CONTEXT_FIELDS = frozenset(
-    "allowPrivilegeEscalation appArmorProfile capabilities privileged procMount readOnlyRootFilesystem runAsGroup "
-    "runAsNonRoot runAsUser seLinuxOptions seccompProfile windowsOptions".split()
+from webhook.settings.formats import (
+    AbsolutePath,
+    AnnotationName,
+    Bytes,
+    DataKey,
+    Extension,
+    Image,
+    ImagePattern,
+    ObjectName,
+    OneOrZero,
+    Quantity,
+    RolloutStrategy,
+    SecurityContext,
+    Surge,
+    SwitchOrNamespaces,
+    TrueOrFalse,
+    Unavailable,
+    UserId,
 )
-
-RolloutStrategy = Annotated[dict[str, Any], BeforeValidator(_strategy)]
-Quantity = Annotated[str, BeforeValidator(_text), AfterValidator(_quantity)]
-ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
-
-SwitchOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_namespaces)]
-Extension = Annotated[str, AfterValidator(_extension)]
-SecurityContext = Annotated[dict[str, Any], AfterValidator(_security_context)]
 
 SINGLE_FILE_EXTENSIONS = tuple(
     ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
@@ -90,7 +59,7 @@ class StorageInitializer(_Group):
 
     key: ClassVar[str] = "storageInitializer"
 
-    image: str = Field("kserve/storage-initializer:latest", description="Image of the init container.")
+    image: Image = Field("kserve/storage-initializer:latest", description="Image of the init container.")
     cpu_request: Quantity = Field("100m", description="CPU request of the init container.")
     cpu_limit: Quantity = Field("1", description="CPU limit of the init container.")
     memory_request: Quantity = Field("100Mi", description="Memory request of the init container.")
@@ -98,10 +67,10 @@ class StorageInitializer(_Group):
     enable_direct_pvc_volume_mount: bool = Field(
         True, description="`pvc://` models are mounted in place; false: the init container copies them."
     )
-    ca_bundle_config_map_name: str = Field(
+    ca_bundle_config_map_name: ObjectName = Field(
         "", description="ConfigMap with CA certificates for the init container; empty: none."
     )
-    ca_bundle_volume_mount_path: str = Field(
+    ca_bundle_volume_mount_path: AbsolutePath = Field(
         "/etc/ssl/custom-certs", description="Where the CA certificates are mounted."
     )
     enable_modelcar: bool = Field(False, description="`oci://` models run as a modelcar sidecar.")
@@ -113,8 +82,8 @@ class StorageInitializer(_Group):
     oci_insecure_registry: bool = Field(False, description="`oci+fetch://` may use registries without TLS.")
     cpu_modelcar: Quantity = Field("10m", description="CPU request and limit of modelcar containers.")
     memory_modelcar: Quantity = Field("15Mi", description="Memory request and limit of modelcar containers.")
-    uid_modelcar: int | None = Field(
-        None, ge=0, description="User id of the modelcar and of the server containers that read from it."
+    uid_modelcar: UserId | None = Field(
+        None, description="User id of the modelcar and of the server containers that read from it."
     )
 
     @model_validator(mode="after")
@@ -127,7 +96,7 @@ class StorageInitializer(_Group):
 class Gcs(_Group):
     """Google Cloud Storage credentials."""
 
-    gcs_credential_file_name: str = Field(
+    gcs_credential_file_name: DataKey = Field(
         "gcloud-application-credentials.json",
         description="Key of a secret that holds a GCS service account file.",
     )
@@ -136,24 +105,28 @@ class Gcs(_Group):
 class S3(_Group):
     """S3 credentials and defaults, for what neither the secret's annotations nor its keys say."""
 
-    s3_access_key_id_name: str = Field(
+    s3_access_key_id_name: DataKey = Field(
         "awsAccessKeyID",
         alias="s3AccessKeyIDName",
         description="Key of a secret that holds the access key id.",
     )
-    s3_secret_access_key_name: str = Field(
+    s3_secret_access_key_name: DataKey = Field(
         "awsSecretAccessKey",
         description="Key of a secret that holds the secret access key; marks an S3 secret.",
     )
     s3_endpoint: str = Field("", description="`S3_ENDPOINT`: host, or URL, of the S3 service.")
-    s3_use_https: str = Field("", description="`S3_USE_HTTPS`: `0` for plain HTTP.")
+    s3_use_https: OneOrZero = Field("", description="`S3_USE_HTTPS`: `0` for plain HTTP.")
     s3_region: str = Field("", description="`AWS_DEFAULT_REGION`.")
-    s3_verify_ssl: str = Field("", alias="s3VerifySSL", description="`S3_VERIFY_SSL`: `0` trusts any certificate.")
-    s3_use_virtual_bucket: str = Field("", description="`S3_USER_VIRTUAL_BUCKET`.")
-    s3_use_accelerate: str = Field("", description="`S3_USE_ACCELERATE`.")
-    s3_use_anonymous_credential: str = Field("", description="`awsAnonymousCredential`.")
-    s3_ca_bundle_config_map: str = Field("", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`.")
-    s3_ca_bundle: str = Field("", alias="s3CABundle", description="`AWS_CA_BUNDLE`: path of the CA file.")
+    s3_verify_ssl: OneOrZero = Field(
+        "", alias="s3VerifySSL", description="`S3_VERIFY_SSL`: `0` trusts any certificate."
+    )
+    s3_use_virtual_bucket: TrueOrFalse = Field("", description="`S3_USER_VIRTUAL_BUCKET`.")
+    s3_use_accelerate: TrueOrFalse = Field("", description="`S3_USE_ACCELERATE`.")
+    s3_use_anonymous_credential: TrueOrFalse = Field("", description="`awsAnonymousCredential`.")
+    s3_ca_bundle_config_map: ObjectName = Field(
+        "", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`."
+    )
+    s3_ca_bundle: AbsolutePath = Field("", alias="s3CABundle", description="`AWS_CA_BUNDLE`: path of the CA file.")
 
 
 class Credentials(_Group):
@@ -162,8 +135,8 @@ class Credentials(_Group):
     key: ClassVar[str] = "credentials"
 
     enabled: bool = Field(True, description="Ours: false reads no service account and no Secret, ever.")
-    storage_spec_secret_name: str = Field("storage-config", description="Secret of the storage spec.")
-    storage_secret_name_annotation: str = Field(
+    storage_spec_secret_name: ObjectName = Field("storage-config", description="Secret of the storage spec.")
+    storage_secret_name_annotation: AnnotationName = Field(
         "serving.kserve.io/storageSecretName",
         description="Pod annotation that names the secret with credentials.",
     )
@@ -174,8 +147,14 @@ class Credentials(_Group):
 class DefaultRollout(_Group):
     """Rolling update of KServe's Deployments."""
 
-    max_surge: str = Field("", description="Pods above the replica count: a number or a percentage.")
-    max_unavailable: str = Field("", description="Pods that may be missing: a number or a percentage.")
+    max_surge: Surge = Field("", description="Pods above the replica count: a number or a percentage.")
+    max_unavailable: Unavailable = Field("", description="Pods that may be missing: a number or a percentage.")
+
+    @model_validator(mode="after")
+    def _moves(self) -> DefaultRollout:
+        given = {"maxSurge": self.max_surge, "maxUnavailable": self.max_unavailable}
+        strategy.parse({"rollingUpdate": {name: pods for name, pods in given.items() if pods}})
+        return self
 
 
 class DeploymentRolloutStrategy(_Group):
@@ -198,15 +177,15 @@ class Deploy(_Group):
 class EmptyDir(_Group):
     """The emptyDir volumes that downloads go to."""
 
-    size_limit: Quantity | None = Field(None, description="`sizeLimit` of the volume; absent: the node's disk.")
+    size_limit: Bytes | None = Field(None, description="`sizeLimit` of the volume; absent: the node's disk.")
     medium: Literal["", "Memory"] = Field("", description='`""`: the node\'s disk; `Memory`: tmpfs.')
 
 
 class EphemeralStorage(_Group):
     """Ephemeral storage of the init container."""
 
-    request: Quantity | None = Field(None, description="`ephemeral-storage` request of the init container.")
-    limit: Quantity | None = Field(None, description="`ephemeral-storage` limit of the init container.")
+    request: Bytes | None = Field(None, description="`ephemeral-storage` request of the init container.")
+    limit: Bytes | None = Field(None, description="`ephemeral-storage` limit of the init container.")
 
     @model_validator(mode="after")
     def _request_fits(self) -> EphemeralStorage:
@@ -217,15 +196,13 @@ class EphemeralStorage(_Group):
 class Overrides(_Group):
     """How far a pod's annotations may go."""
 
-    image: tuple[str, ...] = Field(
+    image: tuple[ImagePattern, ...] = Field(
         (),
         description="Patterns (`*`, `?`) of images that `storage.kserve.io/image` may name; none: no image.",
     )
     cpu_limit: Quantity | None = Field(None, description="Ceiling of `storage.kserve.io/cpu-limit`; absent: none.")
-    memory_limit: Quantity | None = Field(
-        None, description="Ceiling of `storage.kserve.io/memory-limit`; absent: none."
-    )
-    ephemeral_storage_limit: Quantity | None = Field(
+    memory_limit: Bytes | None = Field(None, description="Ceiling of `storage.kserve.io/memory-limit`; absent: none.")
+    ephemeral_storage_limit: Bytes | None = Field(
         None, description="Ceiling of `storage.kserve.io/ephemeral-storage-limit`; absent: none."
     )
 

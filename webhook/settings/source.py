@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from webhook.settings.model import Settings
-from webhook.settings.parse import Problem, SettingsError, parse
+from webhook.settings.parse import Problem, SettingsError, parse, require_keys
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,12 @@ class SettingsSource(Protocol):
 
     name: str
     """`embedded`, `file:PATH` or `configmap:NAMESPACE/NAME`."""
+    reloads: int
+    """How often new settings replaced live ones."""
+    refusals: int
+    """How many sets of settings were refused."""
+    warnings: int
+    """How many warnings the settings carried that went live, all together."""
 
     @property
     def current(self) -> Snapshot | None:
@@ -44,6 +53,10 @@ class SettingsSource(Protocol):
     def refused(self) -> Refusal | None:
         """The newest settings, when they were refused."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why changes cannot be seen at the moment; None when they can."""
+
     async def start(self) -> None:
         """Load for the first time and begin to follow changes.
 
@@ -52,38 +65,70 @@ class SettingsSource(Protocol):
         """
 
     async def stop(self) -> None:
-        """Stop following changes."""
+        """Stop following changes; what is live stays live."""
 
 
 class LiveSettings:
-    """The last good settings of a source: a bad update never replaces them."""
+    """The last good settings of a source: a bad update never replaces them.
 
-    def __init__(self) -> None:
+    Written by one thread or task, read by any: what readers see is replaced as a whole, never changed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.current: Snapshot | None = None
         self.refused: Refusal | None = None
+        self.trouble: str | None = None
+        self.reloads = 0
         self.refusals = 0
-        """How many updates were refused, for the metric."""
+        self.warnings = 0
 
     def offer(self, data: Mapping[str, Any], version: str) -> None:
-        """Make `data` live if it is valid. Raises SettingsError when it is not; what was live stays."""
+        """Make a ConfigMap's `data` live if it is valid; the version that is live already changes nothing.
+
+        Raises SettingsError when it is not valid; what was live stays.
+        """
+        if self.current and self.current.version == version:
+            self.refused = None
+            return
         try:
+            require_keys(data)
             settings, warnings = parse(data)
         except SettingsError as error:
-            self.refused = Refusal(version, str(error))
-            self.refusals += 1
+            self.refuse(version, error)
             raise
+        self._go_live(settings, version, tuple(warnings))
+
+    def refuse(self, version: str, error: SettingsError) -> None:
+        """Remember that `version` cannot be used. The same refusal twice in a row is one."""
+        refusal = Refusal(version, str(error))
+        if refusal == self.refused:
+            return
+        self.refused = refusal
+        self.refusals += 1
+        kept = f"version {self.current.version} stays live" if self.current else "none are live"
+        _log.warning("settings %s: version %s is refused, %s: %s", self.name, version, kept, error)
+
+    def _go_live(self, settings: Settings, version: str, warnings: tuple[Problem, ...]) -> None:
         generation = self.current.generation + 1 if self.current else 1
-        self.current = Snapshot(settings, version, generation, tuple(warnings))
+        self.reloads += self.current is not None
+        self.warnings += len(warnings)
+        self.current = Snapshot(settings, version, generation, warnings)
         self.refused = None
+        _log.info("settings %s: version %s is live, generation %d", self.name, version, generation)
+        for warning in warnings:
+            _log.warning("settings %s: %s", self.name, warning)
 
 
 class EmbeddedSettings(LiveSettings):
     """KServe's defaults, and nothing that could change."""
 
-    name = "embedded"
+    def __init__(self) -> None:
+        super().__init__("embedded")
 
     async def start(self) -> None:
-        self.offer({}, "embedded")
+        """Make the defaults live."""
+        self.current = Snapshot(Settings(), "embedded")
 
     async def stop(self) -> None:
-        return
+        """There is nothing to stop."""

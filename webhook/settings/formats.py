@@ -1,0 +1,169 @@
+"""What single values of the settings look like: types for the fields of `model`, each with its check."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from webhook import quantity, strategy
+
+# Kubernetes: ConfigMap, Secret and namespace names (DNS-1123), keys of their data, names of annotations.
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_DNS_SUBDOMAIN = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
+_DATA_KEY = r"[-._a-zA-Z0-9]{1,253}"
+_QUALIFIED_NAME = rf"({_DNS_SUBDOMAIN}/)?[A-Za-z0-9]([-_.A-Za-z0-9]{{0,61}}[A-Za-z0-9])?"
+# An image reference, as container registries define it: [host[:port]/]path[:tag][@digest].
+_IMAGE_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = (
+    rf"(([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d+)?/)?{_IMAGE_PART}(/{_IMAGE_PART})*"
+    r"(:\w[\w.-]{0,127})?(@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,})?"
+)
+_PATH = r"/[^\x00-\x1f\x7f:]*"
+_MAX_PERCENT = 100
+_MAX_UID = 2**31 - 1
+
+ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
+
+
+def _is(pattern: str, what: str) -> AfterValidator:
+    """Checks that a text matches the pattern as a whole; "" is left alone: it means absent."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: str) -> str:
+        if value and not compiled.fullmatch(value):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(_no_switch(value)) if isinstance(value, int | float) else value
+
+
+def _quantity(value: str) -> str:
+    try:
+        quantity.parse_positive(value)
+    except ValueError:
+        raise ValueError("must be a quantity of at least 0, such as 100m, 2, 512Mi or 1Gi") from None
+    return value
+
+
+def _whole_bytes(value: str) -> str:
+    if quantity.parse(value) % 1:
+        raise ValueError(f"must be whole bytes: `m` means thousandths, `{value.rstrip('m')}Mi` would be mebibytes")
+    return value
+
+
+def _switch_as(yes: str, no: str) -> BeforeValidator:
+    """YAML's true and false as the text that the storage initializer understands."""
+    return BeforeValidator(lambda value: {True: yes, False: no}[value] if isinstance(value, bool) else value)
+
+
+def _absolute(value: str) -> str:
+    if ".." in value.split("/"):
+        raise ValueError("must be an absolute path without `..`")
+    return value
+
+
+def _pods(value: str) -> str:
+    try:
+        return str(strategy.pods(value)) if value else value
+    except ValueError:
+        raise ValueError("must be a number of pods, such as 1, or a percentage, such as 25%") from None
+
+
+def _at_most_all(value: str) -> str:
+    if value.endswith("%") and int(value[:-1]) > _MAX_PERCENT:
+        raise ValueError("must be at most 100%")
+    return value
+
+
+def _extension(value: str) -> str:
+    extension = "." + value.lower().lstrip(".")
+    if not re.fullmatch(r"(\.[a-z0-9_+-]+)+", extension, re.ASCII):
+        raise ValueError("must be a file extension, such as .onnx")
+    if "." + extension.rpartition(".")[2] in ARCHIVES:
+        raise ValueError("must not be an archive: those are never mounted in place as a model file")
+    return extension
+
+
+def _switch_or_namespaces(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, bool) or (isinstance(value, list | tuple) and all(map(_is_namespace, value))):
+        return value
+    raise ValueError("must be true, false or a list of namespaces")
+
+
+def _is_namespace(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
+
+
+Quantity = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_quantity)]
+Bytes = Annotated[Quantity, AfterValidator(_whole_bytes)]
+Image = Annotated[str, _is(_IMAGE, "an image reference, such as registry.example.com/team/image:v1")]
+ImagePattern = Annotated[str, _is(r"\S+", "an image pattern, such as registry.example.com/team/*")]
+AbsolutePath = Annotated[str, _is(_PATH, "an absolute path without `:`"), AfterValidator(_absolute)]
+ObjectName = Annotated[
+    str,
+    Field(max_length=253),
+    _is(_DNS_SUBDOMAIN, "a name of lower-case letters, digits, `-` and `.` (DNS-1123)"),
+]
+DataKey = Annotated[str, _is(_DATA_KEY, "a key of letters, digits, `-`, `_` and `.`")]
+AnnotationName = Annotated[str, _is(_QUALIFIED_NAME, "the name of an annotation, such as example.com/secret")]
+SwitchOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_namespaces)]
+OneOrZero = Annotated[str, _switch_as("1", "0")]
+TrueOrFalse = Annotated[str, _switch_as("true", "false")]
+Surge = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_pods)]
+Unavailable = Annotated[Surge, AfterValidator(_at_most_all)]
+RolloutStrategy = Annotated[dict[str, Any], BeforeValidator(strategy.parse)]
+UserId = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=_MAX_UID)]
+Extension = Annotated[str, AfterValidator(_extension)]
+
+
+class _Strict(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
+
+
+class _Capabilities(_Strict, total=False):
+    add: list[str]
+    drop: list[str]
+
+
+class _SeccompProfile(_Strict, total=False):
+    type: Required[Literal["RuntimeDefault", "Localhost", "Unconfined"]]
+    localhostProfile: str
+
+
+class _SecurityContext(_Strict, total=False):
+    """Kubernetes: core/v1 SecurityContext."""
+
+    allowPrivilegeEscalation: bool
+    appArmorProfile: dict[str, str]
+    capabilities: _Capabilities
+    privileged: bool
+    procMount: str
+    readOnlyRootFilesystem: bool
+    runAsGroup: UserId
+    runAsNonRoot: bool
+    runAsUser: UserId
+    seLinuxOptions: dict[str, str]
+    seccompProfile: _SeccompProfile
+    windowsOptions: dict[str, str | bool]
+
+
+if TYPE_CHECKING:
+    # Steps copy it into the pod as it is, so for them it is a plain object.
+    SecurityContext = dict[str, Any]
+else:
+    SecurityContext = _SecurityContext

@@ -1,0 +1,88 @@
+"""JSON and YAML texts as plain values and back: what kubectl would read, however hostile the text is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import yaml
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+# libyaml's binding recurses in C without a check of its own: a text of a hundred thousand `[` ends the process.
+MAX_DEPTH = 100
+# Aliases of aliases make a few hundred bytes stand for billions of values.
+MAX_VALUES = 1_000_000
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """Reads what kubectl reads: a date stays text, since JSON has no dates."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Dumper(_SafeDumper):  # type: ignore[misc]
+    def ignore_aliases(self, data: Any) -> bool:
+        """Anchors and aliases would be correct, and unreadable."""
+        return True
+
+
+def load(text: str) -> list[Any]:
+    """The documents of a JSON or YAML text, empty ones left out. Raises ValueError, saying where it is wrong.
+
+    JSON is tried first: it is the common form, and it may hold tabs, which YAML forbids.
+    """
+    try:
+        return [value for value in [orjson.loads(text)] if value is not None]
+    except orjson.JSONDecodeError:
+        return _load_yaml(text)
+
+
+def dump(documents: list[Any]) -> str:
+    """The documents as YAML, separated by `---`."""
+    return str(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000))
+
+
+def _load_yaml(text: str) -> list[Any]:
+    try:
+        _check_size(text)
+        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(f"neither JSON nor YAML: {error.problem}{_place(error.problem_mark)}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"neither JSON nor YAML: {' '.join(str(error).split())}") from None
+    except Exception as error:  # PyYAML lets through whatever its makers of values stumble over, as in `!!bool x`
+        raise ValueError(f"neither JSON nor YAML: {error}") from None
+
+
+def _place(mark: Any) -> str:
+    return f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+
+
+def _check_size(text: str) -> None:
+    """Raises ValueError when the values nest too deep, are too many once aliases are followed, or hold themselves."""
+    sizes: dict[str, int] = {}
+    anchors: list[str | None] = [None]
+    counts = [0]
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            anchors.append(event.anchor)
+            counts.append(1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = anchors.pop(), counts.pop()
+            counts[-1] += size
+            sizes[anchor or ""] = size
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in anchors:
+                raise ValueError(f"*{event.anchor} stands within what it names{_place(event.start_mark)}")
+            counts[-1] += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            counts[-1] += 1
+        if len(counts) > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels{_place(event.start_mark)}")
+        if counts[-1] > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES:,} values{_place(event.start_mark)}")
