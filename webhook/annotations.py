@@ -140,5 +140,30 @@ ISTIO_INTERCEPTION_MODE = Key(
 )
 ISTIO_STATUS = Key("sidecar.istio.io/status", "What Istio injected; its sidecars are looked up in it.", "a JSON object")
 
+# --- What service accounts and Secrets carry -----------------------------------------------------------------------
+
+ROLE_ARN = Key(
+    "eks.amazonaws.com/role-arn",
+    "On a service account: pods act as this AWS role, so the S3 settings are given to the init container.",
+    "an ARN",
+)
+
+_S3 = "serving.kserve.io/s3-"
+_ON_S3 = "On a Secret with S3 credentials, or a service account with an AWS role: "
+
+S3_ENDPOINT = Key(_S3 + "endpoint", _ON_S3 + "where the S3 service is.", "a host or URL")
+S3_USE_HTTPS = Key(_S3 + "usehttps", _ON_S3 + "the scheme of an endpoint that has none.", "`0` for plain HTTP")
+S3_VERIFY_SSL = Key(_S3 + "verifyssl", _ON_S3 + "whether certificates are checked.", "`0` trusts any")
+S3_ANONYMOUS = Key(_S3 + "useanoncredential", _ON_S3 + "access without credentials.", "`true` or `false`")
+S3_REGION = Key(_S3 + "region", _ON_S3 + "the region.", "a region's name")
+S3_VIRTUAL_BUCKET = Key(_S3 + "usevirtualbucket", _ON_S3 + "the bucket's name is in the host.", "`true` or `false`")
+S3_ACCELERATE = Key(_S3 + "useaccelerate", _ON_S3 + "transfer acceleration.", "`true` or `false`")
+S3_CA_BUNDLE = Key(_S3 + "cabundle", _ON_S3 + "the file with CA certificates.", "a path")
+S3_CA_BUNDLE_CONFIG_MAP = Key(
+    _S3 + "cabundle-configmap", _ON_S3 + "the ConfigMap with CA certificates.", "a ConfigMap's name"
+)
+
 ALL: tuple[Key, ...] = tuple(value for value in globals().values() if isinstance(value, Key))
 KNOWN_OURS: frozenset[str] = frozenset(key for key in ALL if key.startswith(OURS))
+OF_CREDENTIALS: frozenset[str] = frozenset(key for key in ALL if key == ROLE_ARN or key.startswith(_S3))
+"""What is read of service accounts and Secrets; of their other annotations nothing is kept."""

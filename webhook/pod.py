@@ -103,6 +103,8 @@ class PodDraft(Draft):
         super().__init__(original)
         self.added: list[tuple[str, str]] = []
         """Containers that were added: the list of the spec they stand in, and their name."""
+        self.warnings: list[str] = []
+        """What the pod's author should know, though the pod is admitted."""
 
     @property
     def pod(self) -> JsonObject:

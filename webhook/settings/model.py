@@ -225,6 +225,19 @@ class RolloutDefaults(_Group):
     )
 
 
+class Claims(_Group):
+    """What is looked at in the claims that a pod mounts."""
+
+    read: bool = Field(False, description="Read PersistentVolumeClaims, and warn where a mount cannot work.")
+    deny: bool = Field(False, description="Deny such pods instead of warning; needs `read: true`.")
+
+    @model_validator(mode="after")
+    def _deny_needs_read(self) -> Claims:
+        if self.deny and not self.read:
+            raise ValueError("deny needs read: true")
+        return self
+
+
 class StorageDefaults(_Group):
     """Key `storageDefaults`: ours, strict about unknown keys."""
 
@@ -258,6 +271,7 @@ class StorageDefaults(_Group):
     read_write_replicas: Literal["any", "single"] = Field(
         "any", description="`single`: a Deployment of several replicas that all write one claim is denied."
     )
+    claims: Claims = Field(Claims(), description="What is looked at in the claims that a pod mounts.")
 
     def may_write(self, namespace: str) -> bool:
         """Whether pods of this namespace may mount models read-write."""
