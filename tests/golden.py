@@ -12,9 +12,11 @@ import jsonpatch
 import yaml
 
 from tests.overlay import overlay
-from webhook import admission, review
+from webhook import admission, manifests, review
 from webhook.admission import Outcome
 from webhook.facts import NO_FACTS, Facts
+from webhook.facts_file import FactsFile
+from webhook.request import ModelRequest
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse as parse_settings
 
@@ -51,9 +53,12 @@ class Case:
         settings, _ = parse_settings(self._yaml("settings.yaml") or {})
         return settings
 
-    @property
-    def facts(self) -> Facts:
-        return NO_FACTS
+    def facts(self, request: ModelRequest) -> Facts:
+        """What the cluster of facts.yaml holds of what the request needs."""
+        path = self.path / "facts.yaml"
+        if not path.exists():
+            return NO_FACTS
+        return FactsFile(manifests.load(path.read_text())).facts(request, self.settings)
 
     @property
     def expected(self) -> dict[str, Any]:
@@ -71,7 +76,7 @@ class Case:
         wanted = admission.ask(asked.object, asked.namespace, self.settings)
         if isinstance(wanted, Outcome):
             return wanted
-        return admission.settle(asked.object, wanted, self.settings, self.facts)
+        return admission.settle(asked.object, wanted, self.settings, self.facts(wanted))
 
     def outcome(self) -> dict[str, Any]:
         """What comes of the pod, in the words of expected.yaml; `pod` is the whole pod after the patch."""

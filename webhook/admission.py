@@ -62,15 +62,15 @@ def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
     """The outcome for a pod that asks for a model."""
     sources = tuple(dict.fromkeys(source.kind for source in request.sources))
     try:
-        mutated = mutate(pod, request, settings, facts)
+        mutated, warnings = mutate(pod, request, settings, facts)
     except Denied as error:
         return denied(error, settings, sources)
     if request.already_injected and mutated == pod:
-        return skipped("already-injected", request.warnings)
+        return skipped("already-injected", warnings)
     if settings.observing:
-        return _observed("injected" if mutated != pod else "unchanged", request.warnings, sources)
+        return _observed("injected" if mutated != pod else "unchanged", warnings, sources)
     kind: Kind = "injected" if mutated != pod else "unchanged"
-    return Outcome(kind, pod=mutated, warnings=request.warnings, sources=sources, audit=_audit(kind, sources=sources))
+    return Outcome(kind, pod=mutated, warnings=warnings, sources=sources, audit=_audit(kind, sources=sources))
 
 
 def skipped(reason: str, warnings: tuple[str, ...] = ()) -> Outcome:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from webhook import facts_file
     from webhook.settings.model import Settings
     from webhook.settings.parse import Problem
 
@@ -194,7 +195,7 @@ def mutate(
 
     try:
         documents = offline.load(_read_text(file))
-        mutator = offline.Mutator(_load_settings(settings), namespace, facts)
+        mutator = offline.Mutator(_load_settings(settings), namespace, _load_facts(facts))
     except ValueError as error:
         _fail(f"{_named(file)}: {error}", UNUSABLE)
     mutated = [mutator.mutate(document) for document in documents]
@@ -261,6 +262,18 @@ def _load_settings(source: str) -> Settings:
     return settings
 
 
+def _load_facts(file: Path | None) -> facts_file.FactsFile | None:
+    if file is None:
+        return None
+    from webhook import manifests
+    from webhook.facts_file import FactsFile as Source
+
+    try:
+        return Source(manifests.load(_read_text(str(file))))
+    except ValueError as error:
+        _fail(f"{file}: {error}", UNUSABLE)
+
+
 def _warn_about(path: str, warnings: list[Problem]) -> None:
     for warning in warnings:
         typer.secho(f"warning: {path}: {warning}", fg="yellow", err=True)
@@ -284,6 +297,6 @@ def _named(file: str) -> str:
     return "standard input" if file == "-" else file
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     typer.secho(message, fg="red", err=True)
     raise typer.Exit(code)

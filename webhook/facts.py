@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from webhook.request import ModelRequest
@@ -11,8 +12,87 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """A service account: those of its annotations that are about credentials, and the Secrets it lists."""
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A Secret without its values: the names of its keys, and the few settings that stand in the pod in plain text."""
+
+    keys: frozenset[str] = frozenset()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Those that are about credentials."""
+    plain: Mapping[str, str] = field(default_factory=dict)
+    """Values of endpoints, regions and hosts: of the keys in `PLAIN_KEYS`, and no others."""
+
+
+# KServe gives these to the init container as plain values, or as part of a variable's name.
+PLAIN_KEYS = frozenset(
+    "S3_ENDPOINT S3_USE_HTTPS S3_VERIFY_SSL awsAnonymousCredential AWS_DEFAULT_REGION S3_USER_VIRTUAL_BUCKET "
+    "S3_USE_ACCELERATE AWS_CA_BUNDLE AWS_CA_BUNDLE_CONFIGMAP https-host".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageEntry:
+    """An entry of the storage-config Secret, without its credentials; "" where it does not say."""
+
+    type: str = ""
+    bucket: str = ""
+    ca_bundle_config_map: str = ""
+    is_object: bool = True
+    """The entry is a JSON object; of another nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class UriFormat:
+    """URIs that a ClusterStorageContainer supports: those with a prefix or, without one, those a regex is found in."""
+
+    prefix: str = ""
+    regex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageContainer:
+    """A ClusterStorageContainer."""
+
+    name: str
+    container: Mapping[str, Any] = field(default_factory=dict)
+    formats: tuple[UriFormat, ...] = ()
+    workload_type: str = "initContainer"
+    several: bool = False
+    """It downloads several models in one go (`supportsMultiModelDownload`)."""
+    disabled: bool = False
+    problem: str = ""
+    """Why it cannot be used, when its container is not of a container's shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A PersistentVolumeClaim; without access modes when it is not known whether there is one."""
+
+    access_modes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """What was looked up for one request; empty when nothing was (embedded and file settings, PVC-only pods)."""
+    """What was looked up for one request; empty when nothing was (embedded and file settings, PVC-only pods).
+
+    Of what is looked up by name, None says that there is none, and absence that it was not looked up.
+    """
+
+    service_account: ServiceAccount | None = None
+    secrets: Mapping[str, Secret | None] = field(default_factory=dict)
+    """The Secrets with credentials, by name, in the order in which they count."""
+    storage_configs: Mapping[str, Mapping[str, StorageEntry] | None] = field(default_factory=dict)
+    """The storage-config Secret's entries, by the Secret's name and the entry's key."""
+    storage_containers: tuple[StorageContainer, ...] = ()
+    """By name: the order in which the API server lists them."""
+    claims: Mapping[str, Claim | None] = field(default_factory=dict)
 
 
 NO_FACTS = Facts()
@@ -27,7 +107,7 @@ class FactSource(Protocol):
     async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
         """The facts of a request, read from the cluster where they are not cached.
 
-        Raises LookupFailed when the cluster does not answer, Denied when what the pod names does not exist.
+        Raises LookupFailed when the cluster does not answer.
         """
 
 

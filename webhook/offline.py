@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from webhook import manifests
 from webhook.admission import Outcome, ask, settle
 from webhook.diff import diff
 from webhook.facts import NO_FACTS
+from webhook.facts_file import FactsFile
 from webhook.settings.model import Settings
 
 load = manifests.load
@@ -24,9 +24,10 @@ class Mutator:
     `warnings` and `denials` are lines for people, each beginning with the document it is about.
     """
 
-    def __init__(self, settings: Settings, namespace: str, facts: Path | None) -> None:
+    def __init__(self, settings: Settings, namespace: str, facts: FactsFile | None) -> None:
         self._settings = settings
         self._namespace = namespace
+        self._facts = facts
         self.warnings: list[str] = []
         self.denials: list[str] = []
 
@@ -44,7 +45,10 @@ class Mutator:
 
     def _outcome(self, pod: Any, namespace: str) -> Outcome:
         asked = ask(pod, namespace, self._settings)
-        return asked if isinstance(asked, Outcome) else settle(pod, asked, self._settings, NO_FACTS)
+        if isinstance(asked, Outcome):
+            return asked
+        facts = self._facts.facts(asked, self._settings) if self._facts else NO_FACTS
+        return settle(pod, asked, self._settings, facts)
 
 
 def _name(document: dict[str, Any]) -> str:

@@ -213,6 +213,11 @@ def mount(volume: str, path: str, *, read_only: bool, sub_path: str = "") -> Jso
     return made
 
 
+def secret_variable(name: str, secret: str, key: str) -> JsonObject:
+    """An EnvVar whose value the kubelet takes from a Secret's key."""
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
 def _same_mount(one: JsonObject, other: JsonObject) -> bool:
     return one["name"] == other["name"] and (one.get("subPath") or "") == (other.get("subPath") or "")
 

@@ -74,7 +74,7 @@ def parse_claim(uri: str, origin: str) -> ClaimPath:
     claim, _, path = uri.removeprefix(PVC_PREFIX).partition("/")
     if not claim:
         raise Denied(f"{origin} {shown(uri)} names no claim: write pvc://<claim>/<path>")
-    if len(claim) > 253 or not _DNS_SUBDOMAIN.fullmatch(claim):
+    if not is_object_name(claim):
         raise Denied(
             f"{origin} {shown(uri)}: {shown(claim)} cannot be the name of a PersistentVolumeClaim; "
             "names are lower-case letters, digits, '-' and '.'"
@@ -83,3 +83,8 @@ def parse_claim(uri: str, origin: str) -> ClaimPath:
     if ".." in segments:
         raise Denied(f"{origin} {shown(uri)}: the path must not contain '..'; name the directory itself")
     return ClaimPath(claim, "/".join(segments), is_directory=not segments or path.endswith("/"))
+
+
+def is_object_name(name: str) -> bool:
+    """Whether a claim, a Secret or a service account can have this name (Kubernetes: DNS-1123 subdomain)."""
+    return len(name) <= 253 and _DNS_SUBDOMAIN.fullmatch(name) is not None

@@ -8,20 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from webhook.pod import PodDraft
+from webhook.steps.claim_facts import check_claims
 from webhook.steps.claims import mount_claims
+from webhook.steps.credentials import add_credentials
 from webhook.steps.download import add_storage_initializer
 from webhook.steps.hugging_face import speed_up_hugging_face
 from webhook.steps.inputs import Inputs
 from webhook.steps.overrides import apply_overrides
 from webhook.steps.placement import place_after_native_sidecars
 from webhook.steps.security_context import secure_injected_containers
+from webhook.steps.storage_container import apply_storage_container
+from webhook.steps.storage_spec import add_storage_config
 from webhook.steps.storage_uri import point_storage_uri_at_the_model
 
 Step = Callable[[PodDraft, Inputs], None]
 
 STEPS: tuple[Step, ...] = (
+    check_claims,
     mount_claims,
     add_storage_initializer,
+    add_credentials,
+    add_storage_config,
+    apply_storage_container,
     apply_overrides,
     speed_up_hugging_face,
     secure_injected_containers,

@@ -1,0 +1,92 @@
+"""Which facts a request needs: the same for a cluster and for a file of manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
+
+from webhook import annotations as keys
+from webhook.facts import NO_FACTS, Claim, Facts, Secret, ServiceAccount, StorageContainer, StorageEntry
+from webhook.objects import ADVISORY_CLAIM, CLAIM, SECRET, SERVICE_ACCOUNT, STORAGE_CONFIG, STORAGE_CONTAINERS, Key
+from webhook.request import ModelRequest
+from webhook.settings.model import Settings
+
+T = TypeVar("T")
+
+
+def _always(found: object) -> bool:
+    return True
+
+
+class Read(Protocol):
+    """Reads one object; None when there is none."""
+
+    def __call__(self, key: Key[T], suffices: Callable[[T], bool] = _always) -> T | None:
+        """`suffices` says whether what was found is enough, or is to be asked for again like what was not found."""
+
+
+def gather(request: ModelRequest, settings: Settings, read: Read) -> Facts:
+    """The facts of a request, of what `read` finds. Nothing is read for a pod that only mounts claims."""
+    claims = _claims(request, settings, read)
+    if not request.downloaded:
+        return Facts(claims=claims) if claims else NO_FACTS
+    containers = _storage_containers(request, read)
+    if not takes_credentials(request, settings):
+        return Facts(storage_containers=containers, claims=claims)
+    if has_storage_spec(request):
+        return Facts(
+            storage_configs=_storage_config(request, settings, read), storage_containers=containers, claims=claims
+        )
+    account = read(Key(SERVICE_ACCOUNT, request.namespace, request.service_account))
+    return Facts(account, _secrets(request, settings, account, read), {}, containers, claims)
+
+
+def takes_credentials(request: ModelRequest, settings: Settings) -> bool:
+    """Whether the init container gets credentials: when it downloads, and not only copies from a claim."""
+    return settings.credentials.enabled and any(source.claim is None for source in request.downloaded)
+
+
+def has_storage_spec(request: ModelRequest) -> bool:
+    """Whether the credentials are in the storage-config Secret (KServe: `spec.predictor.model.storage`)."""
+    return request.annotations.get(keys.STORAGE_SPEC) == "true"
+
+
+def storage_secret(request: ModelRequest, settings: Settings) -> str:
+    """The name of the storage-config Secret: the pod's own choice, or the settings'."""
+    chosen = named_secret(request, settings)
+    return settings.credentials.storage_spec_secret_name if chosen is None else chosen
+
+
+def named_secret(request: ModelRequest, settings: Settings) -> str | None:
+    """The Secret that the pod names for its credentials, or None."""
+    return request.annotations.get(settings.credentials.storage_secret_name_annotation)
+
+
+def _secrets(
+    request: ModelRequest, settings: Settings, account: ServiceAccount | None, read: Read
+) -> Mapping[str, Secret | None]:
+    chosen = named_secret(request, settings)
+    names: Iterable[str] = (account.secrets if account else ()) if chosen is None else (chosen,)
+    return {name: read(Key(SECRET, request.namespace, name)) for name in names}
+
+
+def _storage_config(
+    request: ModelRequest, settings: Settings, read: Read
+) -> Mapping[str, Mapping[str, StorageEntry] | None]:
+    name, entry = storage_secret(request, settings), request.annotations.get(keys.STORAGE_SPEC_KEY)
+    return {name: read(Key(STORAGE_CONFIG, request.namespace, name), lambda found: not entry or entry in found)}
+
+
+def _storage_containers(request: ModelRequest, read: Read) -> tuple[StorageContainer, ...]:
+    name = request.annotations.get(keys.STORAGE_CONTAINER_NAME)
+    found = read(Key(STORAGE_CONTAINERS), lambda containers: not name or any(c.name == name for c in containers))
+    return found or ()
+
+
+def _claims(request: ModelRequest, settings: Settings, read: Read) -> Mapping[str, Claim | None]:
+    choice = settings.storage_defaults.claims
+    if not choice.read:
+        return {}
+    kind = CLAIM if choice.deny else ADVISORY_CLAIM
+    names = dict.fromkeys(source.claim.claim for source in request.sources if source.claim)
+    return {name: read(Key(kind, request.namespace, name)) for name in names}

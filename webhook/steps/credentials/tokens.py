@@ -1,0 +1,21 @@
+"""Access tokens of model hubs."""
+
+from __future__ import annotations
+
+from webhook.facts import Secret
+from webhook.pod import secret_variable
+from webhook.settings.model import Credentials
+from webhook.steps.credentials.credential import Credential
+
+HUGGING_FACE = "HF_TOKEN"
+MODELSCOPE = "MODELSCOPE_API_TOKEN"
+
+
+def hugging_face(name: str, secret: Secret, settings: Credentials) -> Credential:
+    """The Hugging Face Hub's token."""
+    return Credential((secret_variable(HUGGING_FACE, name, HUGGING_FACE),))
+
+
+def modelscope(name: str, secret: Secret, settings: Credentials) -> Credential:
+    """ModelScope's token."""
+    return Credential((secret_variable(MODELSCOPE, name, MODELSCOPE),))

@@ -1,0 +1,165 @@
+"""Storage specs: the URI and the credentials from an entry of the storage-config Secret.
+
+KServe: `spec.predictor.model.storage`. The entry itself reaches the init container as a reference to the Secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from webhook import annotations as keys
+from webhook import uri as storage_uri
+from webhook.errors import Denied, shown
+from webhook.facts import Facts, StorageEntry
+from webhook.needs import has_storage_spec, storage_secret
+from webhook.pod import JsonObject, PodDraft, secret_variable
+from webhook.request import ModelRequest, Source
+from webhook.settings.model import Settings
+from webhook.steps.inputs import Inputs
+
+SCHEME_PLACEHOLDER = "<scheme-placeholder>://"
+
+_TYPES = ("s3", "hdfs", "webhdfs")
+_TYPES_WITH_BUCKET = ("s3",)
+_DEFAULT_ENTRY = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSpec:
+    """Where a pod's storage spec leads."""
+
+    type: str
+    bucket: str
+    params: Mapping[str, str]
+    secret: str
+    key: str
+    """The entry's key in the Secret; "" when there is no entry."""
+    ca_bundle_config_map: str
+
+
+def resolve(request: ModelRequest, facts: Facts, settings: Settings) -> ModelRequest:
+    """The request with URIs that can be downloaded: `<scheme-placeholder>://p` becomes `s3://<bucket>/p`.
+
+    Raises Denied when the storage spec does not say which type, or lacks the bucket.
+    """
+    if not any(source.uri.startswith(SCHEME_PLACEHOLDER) for source in request.downloaded):
+        return request
+    spec = read_spec(request, facts, settings)
+    if spec is None:
+        origin = request.downloaded[0].origin
+        raise Denied(
+            f"{origin} begins with {SCHEME_PLACEHOLDER}, which only a storage spec gives a meaning: write a whole "
+            f'URI, such as "s3://bucket/model", or set annotation {keys.STORAGE_SPEC} to "true"'
+        )
+    return replace(request, sources=tuple(_resolved(source, spec) for source in request.sources))
+
+
+def add_storage_config(pod: PodDraft, inputs: Inputs) -> None:
+    """Give the init container the storage spec: a reference to its entry, and the pod's parameters over it."""
+    spec = read_spec(inputs.request, inputs.facts, inputs.settings)
+    if spec is None or (container := pod.edit_init_container()) is None:
+        return
+    for variable in _variables(spec):
+        pod.set_env(container, variable)
+
+
+def read_spec(request: ModelRequest, facts: Facts, settings: Settings) -> StorageSpec | None:
+    """The pod's storage spec with what the Secret says of its entry; None when the pod has none.
+
+    Raises Denied when the parameters are no JSON object of strings, a named entry is missing, or no supported
+    type can be told.
+    """
+    if not has_storage_spec(request) or all(source.claim for source in request.downloaded):
+        return None
+    params = _read_params(request)
+    secret = storage_secret(request, settings)
+    key, entry = _find_entry(request, facts, secret, params.get("type", ""))
+    place = f"entry {shown(key)} of Secret {shown(secret)}"
+    return StorageSpec(
+        type=params.get("type") or _type_of(entry, place),
+        bucket=params.get("bucket") or (entry.bucket if entry else ""),
+        params=params,
+        secret=secret,
+        key=key if entry else "",
+        ca_bundle_config_map=entry.ca_bundle_config_map if entry else "",
+    )
+
+
+def _read_params(request: ModelRequest) -> Mapping[str, str]:
+    text = request.annotations.get(keys.STORAGE_SPEC_PARAM)
+    if text is None:
+        return {}
+    try:
+        params = json.loads(text)
+    except (ValueError, RecursionError):
+        params = text
+    if params is None:
+        return {}
+    if not isinstance(params, dict) or not all(isinstance(value, str) for value in params.values()):
+        raise Denied(
+            f"annotation {keys.STORAGE_SPEC_PARAM} must be a JSON object of strings, such as "
+            '{"type": "s3", "bucket": "models"}'
+        )
+    return params
+
+
+def _find_entry(request: ModelRequest, facts: Facts, secret: str, storage_type: str) -> tuple[str, StorageEntry | None]:
+    """The entry's key, and the entry when there is one: a default one need not be."""
+    named = request.annotations.get(keys.STORAGE_SPEC_KEY)
+    default = f"{_DEFAULT_ENTRY}_{storage_type}" if storage_type else _DEFAULT_ENTRY
+    key = named or default
+    entries = facts.storage_configs.get(secret)
+    if named and secret in facts.storage_configs and (entries is None or named not in entries):
+        raise Denied(
+            f"annotation {keys.STORAGE_SPEC_KEY} {shown(named)} names an entry of Secret {shown(secret)} in namespace "
+            f"{shown(request.namespace)}, which {_described(entries)}: add the entry, or name another"
+        )
+    return key, (entries or {}).get(key)
+
+
+def _described(entries: Mapping[str, StorageEntry] | None) -> str:
+    if entries is None:
+        return "does not exist"
+    return f"has {', '.join(entries)}" if entries else "is empty"
+
+
+def _type_of(entry: StorageEntry | None, place: str) -> str:
+    if entry is None or (entry.is_object and not entry.type):
+        raise Denied(
+            f"the storage spec does not say which type of storage it means: there is no {place} that does; "
+            f'add "type" to it, or to annotation {keys.STORAGE_SPEC_PARAM}'
+        )
+    if not entry.is_object:
+        raise Denied(f'{place} is not a JSON object, such as {{"type": "s3", "bucket": "models"}}')
+    if entry.type not in _TYPES:
+        raise Denied(f"{place}: type {shown(entry.type)} is not supported; write {', '.join(_TYPES)}")
+    return entry.type
+
+
+def _resolved(source: Source, spec: StorageSpec) -> Source:
+    if not source.uri.startswith(SCHEME_PLACEHOLDER):
+        return source
+    path = source.uri.removeprefix(SCHEME_PLACEHOLDER)
+    if spec.type in _TYPES_WITH_BUCKET:
+        if not spec.bucket:
+            raise Denied(
+                f'the storage spec has type {spec.type} but no bucket: add "bucket" to its entry in Secret '
+                f"{shown(spec.secret)}, or to annotation {keys.STORAGE_SPEC_PARAM}"
+            )
+        path = f"{spec.bucket}/{path}"
+    return replace(source, uri=storage_uri.check(f"{spec.type}://{path}", source.origin))
+
+
+def _variables(spec: StorageSpec) -> list[JsonObject]:
+    """In KServe's order."""
+    variables: list[JsonObject] = []
+    if spec.ca_bundle_config_map:
+        variables.append({"name": "AWS_CA_BUNDLE_CONFIGMAP", "value": spec.ca_bundle_config_map})
+    if spec.key:
+        variables.append(secret_variable("STORAGE_CONFIG", spec.secret, spec.key))
+    if spec.params:
+        overrides = json.dumps(spec.params, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        variables.append({"name": "STORAGE_OVERRIDE_CONFIG", "value": overrides})
+    return variables
