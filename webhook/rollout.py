@@ -42,8 +42,10 @@ class Rollout:
 
 def is_knatives(deployment: Mapping[str, Any]) -> bool:
     """Whether Knative owns this Deployment, and would undo what others change in it."""
-    owners = (deployment.get("metadata") or {}).get("ownerReferences") or ()
-    return any(str(owner.get("apiVersion", "")).partition("/")[0].endswith("knative.dev") for owner in owners)
+    return any(
+        str(owner.get("apiVersion", "")).partition("/")[0].endswith("knative.dev")
+        for owner in _objects(deployment, "ownerReferences")
+    )
 
 
 def template_of(deployment: Any) -> JsonObject:
@@ -218,15 +220,20 @@ class _Owned:
     """Which fields of the spec somebody owns by server-side apply."""
 
     def __init__(self, deployment: JsonObject) -> None:
-        entries = (deployment.get("metadata") or {}).get("managedFields") or ()
         self._specs = [
             (entry.get("fieldsV1") or {}).get("f:spec") or {}
-            for entry in entries
-            if isinstance(entry, dict) and entry.get("operation") == "Apply" and not entry.get("subresource")
+            for entry in _objects(deployment, "managedFields")
+            if entry.get("operation") == "Apply" and not entry.get("subresource")
         ]
 
     def __call__(self, *path: str) -> bool:
         return any(_has(fields, path) for fields in self._specs)
+
+
+def _objects(deployment: Mapping[str, Any], field: str) -> list[JsonObject]:
+    """The objects in a list of the metadata."""
+    items = (deployment.get("metadata") or {}).get(field)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _has(fields: Any, path: tuple[str, ...]) -> bool:

@@ -1,0 +1,141 @@
+"""What slipped through: pods that asked for a model and were admitted without it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from kubernetes.client import AdmissionregistrationV1Api, ApiClient, ApiException, CoreV1Api
+
+from webhook import annotations as keys
+from webhook.admission import Outcome, ask, settle
+from webhook.errors import LookupFailed
+from webhook.facts import NO_FACTS
+from webhook.settings.model import Settings
+
+_PAGE = 500
+_TIMEOUT = (3, 30)
+"""Seconds to connect, and to wait for a page of pods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A pod that asked and was not injected, and what is known of the reason."""
+
+    namespace: str
+    pod: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What of the webhook's registration explains that it was not called."""
+
+    created: datetime.datetime | None
+    """When the MutatingWebhookConfiguration was made; None when there is none."""
+    ignores_failures: bool = False
+
+
+def slipped(pod: Any, settings: Settings) -> Outcome | None:
+    """What the webhook would make of a pod that lacks its model; None when it has it or never asked."""
+    namespace = (pod.get("metadata") or {}).get("namespace") or ""
+    asked = ask(pod, namespace, settings)
+    if isinstance(asked, Outcome):
+        return asked if asked.kind == "denied" else None
+    if asked.already_injected:
+        return None
+    outcome = settle(pod, asked, settings, NO_FACTS)
+    return None if outcome.kind == "unchanged" else outcome
+
+
+def explain(
+    pod: Mapping[str, Any], outcome: Outcome, registration: Registration, namespace_labels: Mapping[str, str]
+) -> str:
+    """Why the webhook did not inject a pod, as far as it can be told afterwards."""
+    if outcome.kind == "denied":
+        return f"it would be denied today: {outcome.message}"
+    if namespace_labels.get(keys.INJECT) == "disabled":
+        return f"its namespace carries the label {keys.INJECT}: disabled"
+    if registration.created is None:
+        return "no webhook is registered"
+    created = _time((pod.get("metadata") or {}).get("creationTimestamp"))
+    if created is not None and created < registration.created:
+        return "it is older than the webhook's registration: create it again"
+    if registration.ignores_failures:
+        return "the webhook may have been down: its failurePolicy is Ignore"
+    return "the webhook was not called: look at the selectors of its registration, or the annotation came later"
+
+
+def _time(text: Any) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+class Auditor:
+    """Looks at the pods of a cluster."""
+
+    def __init__(self, client: ApiClient, configuration: str) -> None:
+        self._core = CoreV1Api(client)
+        self._hooks = AdmissionregistrationV1Api(client)
+        self._configuration = configuration
+
+    def audit(self, settings: Settings, namespace: str | None = None) -> list[Finding]:
+        """The pods of one namespace, or of all, that asked and were not injected; finished ones do not count.
+
+        Raises LookupFailed when the API server does not answer, or does not allow it.
+        """
+        try:
+            registration = self._registration()
+            return [
+                Finding(pod["metadata"]["namespace"], pod["metadata"]["name"], self._reason(pod, outcome, registration))
+                for pod in self._pods(namespace)
+                if (outcome := slipped(pod, settings)) is not None
+            ]
+        except ApiException as error:
+            raise LookupFailed(f"the API server answered {error.status} {error.reason}: {_remedy(error)}") from None
+
+    def _reason(self, pod: Mapping[str, Any], outcome: Outcome, registration: Registration) -> str:
+        return explain(pod, outcome, registration, self._labels(pod["metadata"]["namespace"]))
+
+    def _pods(self, namespace: str | None) -> Iterator[dict[str, Any]]:
+        """Raw pods, page by page: models of the client would drop the fields that they do not know."""
+        unfinished = "status.phase!=Succeeded,status.phase!=Failed"
+        token: str | None = None
+        while True:
+            options: dict[str, Any] = {"limit": _PAGE, "field_selector": unfinished, "_preload_content": False}
+            if token:
+                options["_continue"] = token
+            response: Any = (
+                self._core.list_namespaced_pod(namespace, **options, _request_timeout=_TIMEOUT)
+                if namespace
+                else self._core.list_pod_for_all_namespaces(**options, _request_timeout=_TIMEOUT)
+            )
+            page = orjson.loads(response.data)
+            yield from page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+
+    def _registration(self) -> Registration:
+        try:
+            found: Any = self._hooks.read_mutating_webhook_configuration(self._configuration, _request_timeout=_TIMEOUT)
+        except ApiException as error:
+            if error.status in (403, 404):
+                return Registration(None)
+            raise
+        ignores = any(webhook.failure_policy == "Ignore" for webhook in found.webhooks or ())
+        return Registration(found.metadata.creation_timestamp, ignores)
+
+    def _labels(self, namespace: str) -> Mapping[str, str]:
+        try:
+            found: Any = self._core.read_namespace(namespace, _request_timeout=_TIMEOUT)
+        except ApiException:
+            # A reason less, not an audit less.
+            return {}
+        return found.metadata.labels or {}
+
+
+def _remedy(error: ApiException) -> str:
+    return "this needs the right to list pods" if error.status == 403 else "try again"
