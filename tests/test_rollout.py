@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,14 +24,16 @@ GRACE = ("spec", "template", "spec", "terminationGracePeriodSeconds")
 LINKS = ("spec", "template", "spec", "enableServiceLinks")
 
 
-def deployment(*, pod: dict[str, str] | None = None, own: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+def deployment(
+    *, pod: Mapping[str, str] | None = None, own: Mapping[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
     """A Deployment as the API server sends it, defaults filled in."""
     template = {
-        "metadata": {"annotations": {keys.URI: "s3://models/iris"} if pod is None else pod},
+        "metadata": {"annotations": {keys.URI: "s3://models/iris"} if pod is None else dict(pod)},
         "spec": {"containers": [{"name": "server"}], "terminationGracePeriodSeconds": 30, "securityContext": {}},
     }
     return {
-        "metadata": {"name": "iris", "annotations": own or {}},
+        "metadata": {"name": "iris", "annotations": dict(own or {})},
         "spec": {
             "replicas": 1,
             "strategy": ROLLING,

@@ -14,6 +14,7 @@ from webhook import annotations as keys
 from webhook.admission import Outcome, ask, settle
 from webhook.errors import LookupFailed
 from webhook.facts import NO_FACTS
+from webhook.request import ModelRequest
 from webhook.settings.model import Settings
 
 _PAGE = 500
@@ -41,14 +42,14 @@ class Registration:
 
 def slipped(pod: Any, settings: Settings) -> Outcome | None:
     """What the webhook would make of a pod that lacks its model; None when it has it or never asked."""
+    enforced = settings.model_copy(
+        update={"storage_defaults": settings.storage_defaults.model_copy(update={"mode": "enforce"})}
+    )
     namespace = (pod.get("metadata") or {}).get("namespace") or ""
-    asked = ask(pod, namespace, settings)
-    if isinstance(asked, Outcome):
-        return asked if asked.kind == "denied" else None
-    if asked.already_injected:
-        return None
-    outcome = settle(pod, asked, settings, NO_FACTS)
-    return None if outcome.kind == "unchanged" else outcome
+    asked = ask(pod, namespace, enforced)
+    outcome = asked if isinstance(asked, Outcome) else settle(pod, asked, enforced, NO_FACTS)
+    injected = isinstance(asked, ModelRequest) and asked.already_injected
+    return None if injected or outcome.kind in ("unchanged", "skipped") else outcome
 
 
 def explain(

@@ -1,0 +1,99 @@
+"""The audit against a real API server: what asked, and what it says of the reason."""
+
+import uuid
+from typing import Any
+
+import pytest
+from kubernetes.client import AdmissionregistrationV1Api, ApiClient, CoreV1Api
+
+from tests.controlplane.plane import ControlPlane
+from webhook import annotations as keys
+from webhook.admission import ask, settle
+from webhook.audit import Auditor
+from webhook.errors import LookupFailed
+from webhook.facts import NO_FACTS
+from webhook.request import ModelRequest
+from webhook.settings.model import Settings
+
+ASKS = {str(keys.URI): "s3://models/iris"}
+
+
+def pod(name: str, annotations: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"containers": [{"name": "server", "image": "example.com/server:1"}]},
+    }
+
+
+def injected(name: str, annotations: dict[str, str]) -> Any:
+    plain, settings = pod(name, annotations), Settings()
+    asked = ask(plain, "models", settings)
+    assert isinstance(asked, ModelRequest)
+    return settle(plain, asked, settings, NO_FACTS).pod
+
+
+def configuration(name: str) -> Any:
+    hook = {
+        "name": "audit.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/mutate-pods"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["nothing"]}],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Ignore",
+    }
+    return {"metadata": {"name": name}, "webhooks": [hook]}
+
+
+def audited(client: ApiClient, namespace: str, hook: str = "none") -> dict[str, str]:
+    return {finding.pod: finding.reason for finding in Auditor(client, hook).audit(Settings(), namespace)}
+
+
+def test_only_pods_that_asked_and_lack_their_model_are_found(control_plane: ControlPlane) -> None:
+    namespace = control_plane.namespace(f"audit-{uuid.uuid4().hex[:8]}")
+    with control_plane.client() as client:
+        core = CoreV1Api(client)
+        for body in (
+            pod("never-asked", {}),
+            pod("asked", ASKS),
+            pod("wrong", {str(keys.URI): "pvc://"}),
+            injected("downloaded", ASKS),
+            injected("mounted", {str(keys.URI): "pvc://models/iris"}),
+        ):
+            core.create_namespaced_pod(namespace, body)
+        found = audited(client, namespace)
+    assert set(found) == {"asked", "wrong"}
+    assert found["asked"] == "no webhook is registered"
+    assert "names no claim" in found["wrong"]
+
+
+def test_the_reason_follows_what_is_registered(control_plane: ControlPlane) -> None:
+    hook = f"audit-{uuid.uuid4().hex[:8]}"
+    before = control_plane.namespace(f"{hook}-before")
+    with control_plane.client() as client:
+        core, hooks = CoreV1Api(client), AdmissionregistrationV1Api(client)
+        core.create_namespaced_pod(before, pod("old", ASKS))
+        # Creation times have whole seconds.
+        while core.read_namespaced_pod("old", before).metadata.creation_timestamp >= _made(hooks, hook):
+            hooks.delete_mutating_webhook_configuration(hook)
+        after = control_plane.namespace(f"{hook}-after")
+        disabled = control_plane.namespace(f"{hook}-disabled", {str(keys.INJECT): "disabled"})
+        for namespace in (after, disabled):
+            core.create_namespaced_pod(namespace, pod("new", ASKS))
+        reasons = [audited(client, namespace, hook) for namespace in (before, after, disabled)]
+        hooks.delete_mutating_webhook_configuration(hook)
+    assert "older than the webhook" in reasons[0]["old"]
+    assert "failurePolicy is Ignore" in reasons[1]["new"]
+    assert "its namespace carries the label" in reasons[2]["new"]
+
+
+def _made(hooks: AdmissionregistrationV1Api, name: str) -> Any:
+    created: Any = hooks.create_mutating_webhook_configuration(configuration(name))
+    return created.metadata.creation_timestamp
+
+
+def test_without_the_right_to_list_it_says_so(control_plane: ControlPlane) -> None:
+    kubeconfig = control_plane.user("nobody")
+    with control_plane.client(kubeconfig) as client, pytest.raises(LookupFailed, match="right to list pods"):
+        Auditor(client, "none").audit(Settings(), "default")
