@@ -18,9 +18,9 @@ class Key(str):
         key.values = values
         return key
 
-    def __getnewargs__(self) -> tuple[str, str, str]:
+    def __reduce__(self) -> tuple[type[Key], tuple[str, str, str]]:
         """What `copy` and `pickle` make an equal key from."""
-        return str(self), self.meaning, self.values
+        return Key, (str(self), self.meaning, self.values)
 
 
 OURS = "storage.kserve.io/"
