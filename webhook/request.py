@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhook import annotations as keys
+from webhook import oci
 from webhook import uri as storage_uri
 from webhook.errors import Denied, Forbidden, shown
 from webhook.pod import INIT_CONTAINER_NAME, MODEL_PATH, check_shape, container_names, find, metadata_map
-from webhook.settings.model import Settings
+from webhook.settings.model import OciMode, Settings
 from webhook.uri import ClaimPath
 
 SERVER_CONTAINERS = ("kserve-container", "worker-container")
@@ -53,11 +54,17 @@ class Source:
     """Where the model lies when it lies in a claim."""
     is_file: bool = False
     """The claim's path is a single file."""
+    image: oci.Image | None = None
+    """The image that holds the model, when it is one and OCI is on."""
 
     @property
     def kind(self) -> str:
-        """The scheme, for metrics and audit annotations."""
-        return storage_uri.source_kind(self.uri)
+        """The scheme, for metrics and audit annotations; an image's tells how it arrives."""
+        return f"oci+{self.image.mode}" if self.image else storage_uri.source_kind(self.uri)
+
+    def is_image(self, *modes: OciMode) -> bool:
+        """Whether the model is an image that arrives in one of these ways."""
+        return self.image is not None and self.image.mode in modes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,23 @@ class ModelRequest:
         return tuple(source for source in self.sources if source.claim and self.direct)
 
     @property
+    def modelcars(self) -> tuple[Source, ...]:
+        """The sources whose images run beside the servers."""
+        return tuple(source for source in self.sources if source.is_image("modelcar"))
+
+    @property
+    def images(self) -> tuple[Source, ...]:
+        """The sources whose images Kubernetes mounts."""
+        return tuple(source for source in self.sources if source.is_image("native"))
+
+    @property
     def downloaded(self) -> tuple[Source, ...]:
         """The sources that the init container brings."""
-        return tuple(source for source in self.sources if not (source.claim and self.direct))
+        return tuple(
+            source
+            for source in self.sources
+            if not (source.claim and self.direct) and not source.is_image("modelcar", "native")
+        )
 
     @property
     def mount_path(self) -> str:
@@ -128,12 +149,13 @@ def _read_request(
     warnings = list(unknown_annotations(annotations))
     several = keys.URIS in annotations
     sources = _read_uris(annotations, settings) if several else (_read_uri(annotations, labels, settings),)
+    images = [source.image for source in sources if source.image]
     return ModelRequest(
         namespace=namespace,
         annotations=annotations,
         sources=sources,
         several=several,
-        targets=_read_targets(pod, annotations, labels, warnings),
+        targets=_read_targets(_own_containers(pod, images), annotations, labels, warnings),
         read_only=_read_read_only(annotations, namespace, settings, warnings),
         direct=_read_direct(annotations, several, settings),
         service_account=pod["spec"].get("serviceAccountName") or "default",
@@ -174,7 +196,8 @@ def _read_uri(annotations: Mapping[str, str], labels: Mapping[str, str], setting
             "remove one of them"
         )
     path = check_mount_path(annotations.get(keys.MOUNT_PATH, MODEL_PATH), _named(keys.MOUNT_PATH))
-    return _source(_local_model(uri, annotations, labels, settings), path, origin, annotations, settings)
+    uri, origin = _local_model(uri, origin, annotations, labels, settings)
+    return _source(uri, path, origin, annotations, settings)
 
 
 def _read_uris(annotations: Mapping[str, str], settings: Settings) -> tuple[Source, ...]:
@@ -184,7 +207,7 @@ def _read_uris(annotations: Mapping[str, str], settings: Settings) -> tuple[Sour
     items = _parse_list(annotations[keys.URIS])
     sources = []
     for index, item in enumerate(items):
-        origin = f"{_named(keys.URIS)}, entry {index + 1},"
+        origin = f"{_named(keys.URIS)}, entry {index + 1}"
         uri, path = _parse_entry(item, origin)
         sources.append(
             _source(storage_uri.check(uri, origin), check_mount_path(path, origin), origin, annotations, settings)
@@ -220,14 +243,22 @@ def _check_unique(paths: list[str]) -> None:
 
 
 def _check_nesting(sources: list[Source]) -> None:
-    # Inside a claim the runtime would have to make the mount point in the user's data, or could not make it at all.
     for outer in sources:
         for inner in sources:
-            if outer.claim and inner.mount_path.startswith(outer.mount_path + "/"):
+            if inner.mount_path.startswith(outer.mount_path + "/") and (reason := _cannot_nest(outer, inner)):
                 raise Denied(
                     f"{_named(keys.URIS)}: mount path {shown(inner.mount_path)} lies inside {shown(outer.mount_path)}, "
-                    "which is a claim: put the two beside each other"
+                    f"{reason}: put the two beside each other"
                 )
+
+
+def _cannot_nest(outer: Source, inner: Source) -> str:
+    # Inside a claim or an image the runtime would have to make the mount point in what is not its own.
+    if outer.claim:
+        return "which is a claim"
+    if outer.image and outer.is_image("modelcar", "native"):
+        return f"which is an image ({outer.image.mode})"
+    return "where a modelcar cannot be linked" if inner.is_image("modelcar") else ""
 
 
 def check_mount_path(path: str, origin: str) -> str:
@@ -242,6 +273,8 @@ def check_mount_path(path: str, origin: str) -> str:
 
 
 def _source(uri: str, path: str, origin: str, annotations: Mapping[str, str], settings: Settings) -> Source:
+    if image := oci.read(uri, origin, settings.storage_initializer):
+        return Source(image.uri, path, origin, image=image)
     if not storage_uri.is_claim(uri):
         return Source(uri, path, origin)
     claim = storage_uri.parse_claim(uri, origin)
@@ -259,26 +292,45 @@ def _is_file(claim: ClaimPath, annotations: Mapping[str, str], settings: Setting
     return path_type == "file" or claim.file_name.lower().endswith(settings.storage_defaults.single_file)
 
 
-def _local_model(uri: str, annotations: Mapping[str, str], labels: Mapping[str, str], settings: Settings) -> str:
-    """The URI of the copy in the node's cache, when there is one (KServe: LocalModelCache)."""
-    name, cached = labels.get(keys.LOCAL_MODEL), annotations.get(keys.LOCAL_MODEL_SOURCE_URI)
-    if name is None or cached is None:
-        return uri
-    claim = annotations.get(keys.LOCAL_MODEL_PVC_NAME)
-    if not claim:
-        raise Denied(f"the pod's model is cached on the node, but {_named(keys.LOCAL_MODEL_PVC_NAME)} is missing")
+def _local_model(
+    uri: str, origin: str, annotations: Mapping[str, str], labels: Mapping[str, str], settings: Settings
+) -> tuple[str, str]:
+    """The URI of the copy in the node's cache and the annotation that names its claim, when there is one.
+
+    KServe: LocalModelCache; the cached URI covers what lies below it, as a path.
+    """
+    name = labels.get(keys.LOCAL_MODEL)
+    if name is None or keys.INFERENCE_SERVICE not in labels:
+        return uri, origin
+    cached, claim = annotations.get(keys.LOCAL_MODEL_SOURCE_URI), annotations.get(keys.LOCAL_MODEL_PVC_NAME)
+    if not cached or not claim:
+        missing = keys.LOCAL_MODEL_PVC_NAME if cached else keys.LOCAL_MODEL_SOURCE_URI
+        raise Denied(f"label {keys.LOCAL_MODEL} says that the node caches the model, but {_named(missing)} is missing")
+    stem = cached.rstrip("/")
+    rest = uri.removeprefix(stem)
+    if not f"{uri}/".startswith(f"{stem}/"):
+        raise Denied(
+            f"{origin} {shown(uri)} does not lie below {shown(cached)}, which the node caches "
+            f"({_named(keys.LOCAL_MODEL_SOURCE_URI)})"
+        )
     by_name = settings.storage_defaults.local_model_key == "name"
     key = name if by_name else hashlib.sha256(cached.encode()).hexdigest()[:16]
-    return f"pvc://{claim}/models/{key}/{uri.removeprefix(cached).lstrip('/')}"
+    return f"pvc://{claim}/models/{key}/{rest.lstrip('/')}", _named(keys.LOCAL_MODEL_PVC_NAME)
 
 
 # --- How it should arrive -----------------------------------------------------------------------------------------
 
 
+def _own_containers(pod: Mapping[str, Any], images: list[oci.Image]) -> list[str]:
+    """The pod's containers without the modelcars that an earlier call may have added."""
+    number = sum(image.mode == "modelcar" for image in images)
+    modelcars = {oci.numbered(oci.MODELCAR, index) for index in range(number)}
+    return [name for name in container_names(pod) if name not in modelcars]
+
+
 def _read_targets(
-    pod: Mapping[str, Any], annotations: Mapping[str, str], labels: Mapping[str, str], warnings: list[str]
+    present: list[str], annotations: Mapping[str, str], labels: Mapping[str, str], warnings: list[str]
 ) -> tuple[str, ...]:
-    present = container_names(pod)
     if keys.CONTAINERS in annotations:
         return _named_targets(annotations[keys.CONTAINERS], present)
     if keys.INFERENCE_SERVICE in labels:

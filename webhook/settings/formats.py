@@ -17,7 +17,7 @@ _DATA_KEY = r"[-._a-zA-Z0-9]{1,253}"
 _QUALIFIED_NAME = rf"({_DNS_SUBDOMAIN}/)?[A-Za-z0-9]([-_.A-Za-z0-9]{{0,61}}[A-Za-z0-9])?"
 # An image reference, as container registries define it: [host[:port]/]path[:tag][@digest].
 _IMAGE_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-_IMAGE = (
+IMAGE_REFERENCE = (
     rf"(([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d+)?/)?{_IMAGE_PART}(/{_IMAGE_PART})*"
     r"(:\w[\w.-]{0,127})?(@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,})?"
 )
@@ -70,8 +70,8 @@ def _switch_as(yes: str, no: str) -> BeforeValidator:
 
 
 def _absolute(value: str) -> str:
-    if ".." in value.split("/"):
-        raise ValueError("must be an absolute path without `..`")
+    if ".." in value.split("/") or (value and not value.strip("/")):
+        raise ValueError("must be an absolute path other than `/`, without `..`")
     return value
 
 
@@ -111,7 +111,7 @@ def _is_namespace(value: Any) -> bool:
 
 Quantity = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_quantity)]
 Bytes = Annotated[Quantity, AfterValidator(_whole_bytes)]
-Image = Annotated[str, _is(_IMAGE, "an image reference, such as registry.example.com/team/image:v1")]
+Image = Annotated[str, _is(IMAGE_REFERENCE, "an image reference, such as registry.example.com/team/image:v1")]
 ImagePattern = Annotated[str, _is(r"\S+", "an image pattern, such as registry.example.com/team/*")]
 AbsolutePath = Annotated[str, _is(_PATH, "an absolute path without `:`"), AfterValidator(_absolute)]
 ObjectName = Annotated[

@@ -32,6 +32,8 @@ from webhook.settings.formats import (
     UserId,
 )
 
+OciMode = Literal["modelcar", "native", "fetch"]
+
 SINGLE_FILE_EXTENSIONS = tuple(
     ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
     ".npz .mlmodel .engine .plan".split()
@@ -75,7 +77,7 @@ class StorageInitializer(_Group):
     )
     enable_modelcar: bool = Field(False, description="`oci://` models run as a modelcar sidecar.")
     enable_oci_model_support: bool = Field(False, description="`oci://` models are mounted or fetched, not downloaded.")
-    oci_model_mode: Literal["modelcar", "native", "fetch"] | None = Field(
+    oci_model_mode: OciMode | None = Field(
         None,
         description="What a bare `oci://` does when OCI is on: `modelcar` (default), `native` or `fetch`.",
     )
@@ -85,6 +87,13 @@ class StorageInitializer(_Group):
     uid_modelcar: UserId | None = Field(
         None, description="User id of the modelcar and of the server containers that read from it."
     )
+
+    @property
+    def oci_mode(self) -> OciMode | None:
+        """How a bare `oci://` model arrives; None: OCI is off (KServe: ResolveOciModelMode)."""
+        if self.oci_model_mode is None and (self.enable_modelcar or self.enable_oci_model_support):
+            return "modelcar"
+        return self.oci_model_mode
 
     @model_validator(mode="after")
     def _requests_fit(self) -> StorageInitializer:

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from webhook.pod import PodDraft
+from webhook.steps.ca_bundle import mount_ca_bundle
 from webhook.steps.claim_facts import check_claims
 from webhook.steps.claims import mount_claims
+from webhook.steps.confidential import enable_confidential
 from webhook.steps.credentials import add_credentials
 from webhook.steps.download import add_storage_initializer
 from webhook.steps.hugging_face import speed_up_hugging_face
 from webhook.steps.inputs import Inputs
+from webhook.steps.istio import run_as_istio_proxy
+from webhook.steps.oci_fetch import give_registry_access
+from webhook.steps.oci_modelcar import add_modelcars
+from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
 from webhook.steps.placement import place_after_native_sidecars
 from webhook.steps.security_context import secure_injected_containers
@@ -26,18 +32,24 @@ Step = Callable[[PodDraft, Inputs], None]
 STEPS: tuple[Step, ...] = (
     check_claims,
     mount_claims,
+    mount_images,
+    add_modelcars,
     add_storage_initializer,
+    give_registry_access,
     add_credentials,
     add_storage_config,
     apply_storage_container,
+    mount_ca_bundle,
     apply_overrides,
     speed_up_hugging_face,
+    enable_confidential,
     secure_injected_containers,
+    run_as_istio_proxy,
     point_storage_uri_at_the_model,
     place_after_native_sidecars,
 )
 
 # For a pod whose storage initializer is there already: others may have changed the pod since it was injected.
-REINVOCATION_STEPS: tuple[Step, ...] = (place_after_native_sidecars,)
+REINVOCATION_STEPS: tuple[Step, ...] = (run_as_istio_proxy, place_after_native_sidecars)
 
 __all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step"]

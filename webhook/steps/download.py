@@ -11,6 +11,7 @@ from webhook.request import ModelRequest, Source
 from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitializer
 from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume
 from webhook.steps.inputs import Inputs
+from webhook.steps.oci_native import image_mount, image_volume
 
 PROVISION_VOLUME = "kserve-provision-location"
 PVC_COPY_PATH = "/mnt/pvc"
@@ -23,10 +24,10 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     request, defaults = inputs.request, inputs.settings.storage_defaults
     if not request.downloaded:
         return
-    place = _place(request)
+    place = download_directory(request)
     volume = _ensure_volume(pod, request, place, defaults.empty_dir)
     container = _container(inputs.settings.storage_initializer, defaults.ephemeral_storage, request.downloaded)
-    container["volumeMounts"] = [mount(volume, place, read_only=False), *_nested_claims(pod, request, place)]
+    container["volumeMounts"] = [mount(volume, place, read_only=False), *_nested_mounts(pod, request, place)]
     pod.add_container(container)
     for target in request.targets:
         pod.ensure_mount(pod.edit_container(target), mount(volume, place, read_only=request.read_only))
@@ -35,7 +36,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
             _mount_claim_to_copy(pod, request, source)
 
 
-def _place(request: ModelRequest) -> str:
+def download_directory(request: ModelRequest) -> str:
     """The directory that the volume is mounted at: the model's own, or the common parent of several."""
     paths = [PurePosixPath(source.mount_path) for source in request.downloaded]
     common = paths[0]
@@ -52,7 +53,7 @@ def _place(request: ModelRequest) -> str:
 
 def _ensure_volume(pod: PodDraft, request: ModelRequest, place: str, choice: EmptyDir) -> str:
     volume: JsonObject = {"name": PROVISION_VOLUME, "emptyDir": _empty_dir(choice)}
-    if request.several:
+    if request.several or request.sources[0].is_image("fetch"):
         volume["name"] = volume_name(place, volume, pod.spec.get("volumes"))
     brought = find(pod.spec.get("volumes"), volume["name"])
     if brought is None:
@@ -112,14 +113,14 @@ def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source) -
         pod.ensure_mount(pod.edit_container(target), wanted)
 
 
-def _nested_claims(pod: PodDraft, request: ModelRequest, place: str) -> list[JsonObject]:
-    """Mounts of the claims below the download directory.
+def _nested_mounts(pod: PodDraft, request: ModelRequest, place: str) -> list[JsonObject]:
+    """Mounts of the claims and images below the download directory.
 
-    The targets mount that directory read-only, where the runtime could not make a claim's mount point any more:
+    The targets mount that directory read-only, where the runtime could not make another's mount point any more:
     the init container, which writes there, has it made first.
     """
-    return [
-        claim_mount(claim_volume(pod, request, source)["name"], source, read_only=True)
-        for source in request.mounted
-        if PurePosixPath(source.mount_path).is_relative_to(place)
+    claims = [
+        claim_mount(claim_volume(pod, request, source)["name"], source, read_only=True) for source in request.mounted
     ]
+    images = [image_mount(image_volume(pod, source)["name"], source) for source in request.images]
+    return [made for made in claims + images if PurePosixPath(made["mountPath"]).is_relative_to(place)]

@@ -1,0 +1,124 @@
+"""What the webhook makes of a pod, seen from outside: the answer's patch, applied."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsonpatch
+
+from tests.golden import patch_of
+from webhook import admission, review
+from webhook.admission import Outcome
+from webhook.facts import NO_FACTS
+from webhook.pod import find
+from webhook.settings.parse import parse
+
+JsonObject = dict[str, Any]
+Settings = Mapping[str, Any]
+
+KSERVE = {"serving.kserve.io/inferenceservice": "iris"}
+SOURCE_URI = "internal.serving.kserve.io/storage-initializer-sourceuri"
+
+
+def a_pod(
+    *names: str, annotations: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, **spec: Any
+) -> JsonObject:
+    """A pod with containers of these names (default: `server`)."""
+    containers = [{"name": name, "image": f"{name}:1"} for name in names or ("server",)]
+    metadata = {"name": "iris", "annotations": dict(annotations or {}), "labels": dict(labels or {})}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers, **spec}}
+
+
+def plain_pod(uri: str, *names: str, annotations: Mapping[str, str] | None = None, **spec: Any) -> JsonObject:
+    """A pod that KServe does not manage, with a model."""
+    return a_pod(*names, annotations={"storage.kserve.io/uri": uri, **(annotations or {})}, **spec)
+
+
+def kserve_pod(
+    uri: str,
+    *names: str,
+    annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    **spec: Any,
+) -> JsonObject:
+    """A pod of an InferenceService, as KServe's controllers make it (default container: `kserve-container`)."""
+    annotations = {SOURCE_URI: uri, **(annotations or {})}
+    return a_pod(
+        *(names or ("kserve-container",)), annotations=annotations, labels={**KSERVE, **(labels or {})}, **spec
+    )
+
+
+def several(*sources: tuple[str, str], **spec: Any) -> JsonObject:
+    """A pod with several models: pairs of URI and mount path."""
+    entries = [{"uri": uri, "mountPath": path} for uri, path in sources]
+    return a_pod(annotations={"storage.kserve.io/uris": json.dumps(entries)}, **spec)
+
+
+def answer(pod: JsonObject, settings: Settings | None = None, namespace: str = "models") -> JsonObject:
+    """The AdmissionResponse for a pod that is created; `settings` by key of the ConfigMap."""
+    request = {"uid": "1", "operation": "CREATE", "namespace": namespace, "object": copy.deepcopy(pod)}
+    asked = review.from_object({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+    parsed, _ = parse(settings or {})
+    wanted = admission.ask(asked.request.object, namespace, parsed)
+    outcome = (
+        wanted if isinstance(wanted, Outcome) else admission.settle(asked.request.object, wanted, parsed, NO_FACTS)
+    )
+    assert asked.request.object == pod, "the pod as it came must not be modified"
+    response: JsonObject = json.loads(review.answer(asked, outcome))["response"]
+    return response
+
+
+def mutated(pod: JsonObject, settings: Settings | None = None, namespace: str = "models") -> JsonObject:
+    """The pod after the patch. Mutating it once more changes nothing."""
+    once = _patched(pod, answer(pod, settings, namespace))
+    assert _patched(once, answer(once, settings, namespace)) == once, "re-invocation must change nothing"
+    return once
+
+
+def _patched(pod: JsonObject, response: JsonObject) -> JsonObject:
+    assert response["allowed"], response["status"]["message"]
+    patched: JsonObject = jsonpatch.apply_patch(pod, patch_of(response)) if "patch" in response else pod
+    return patched
+
+
+def denied(pod: JsonObject, settings: Settings | None = None, namespace: str = "models") -> str:
+    """What the pod's author is told."""
+    response = answer(pod, settings, namespace)
+    assert not response["allowed"], "the pod was admitted"
+    return str(response["status"]["message"])
+
+
+def container(pod: JsonObject, name: str) -> JsonObject:
+    """The container or init container of this name."""
+    spec = pod["spec"]
+    found = find(spec["containers"], name) or find(spec.get("initContainers"), name)
+    assert found is not None, f"no container {name}"
+    return found
+
+
+def names(items: list[JsonObject] | None) -> list[str]:
+    return [item["name"] for item in items or ()]
+
+
+def env(container: JsonObject) -> dict[str, Any]:
+    """The variables' values by name; of one without a value all of it."""
+    return {variable["name"]: variable.get("value", variable) for variable in container.get("env", ())}
+
+
+def mounts(container: JsonObject) -> dict[str, JsonObject]:
+    """The mounts by path, without the path."""
+    return {
+        mount["mountPath"]: {key: value for key, value in mount.items() if key != "mountPath"}
+        for mount in container.get("volumeMounts", ())
+    }
+
+
+def volumes(pod: JsonObject) -> dict[str, JsonObject]:
+    """The volumes' sources by name."""
+    return {
+        volume["name"]: {kind: source for kind, source in volume.items() if kind != "name"}
+        for volume in pod["spec"].get("volumes", ())
+    }

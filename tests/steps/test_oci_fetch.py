@@ -1,0 +1,112 @@
+"""Images that the init container pulls."""
+
+import pytest
+
+from tests.mutation import answer, container, denied, env, kserve_pod, mounts, mutated, plain_pod, several, volumes
+
+IMAGE = "registry.example.com/models/iris:1.0"
+ON = {"storageInitializer": {"ociModelMode": "fetch"}}
+SECRETS = [{"name": "registry"}]
+CONFIG = {
+    "secret": {
+        "secretName": "registry",
+        "defaultMode": 0o444,
+        "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
+    }
+}
+
+
+@pytest.mark.parametrize("scheme", ["oci", "oci+fetch"])
+def test_the_initializer_pulls_into_a_volume_named_after_the_path(scheme):
+    pod = mutated(kserve_pod(f"{scheme}://{IMAGE}"), ON)
+    assert container(pod, "storage-initializer")["args"] == [f"oci://{IMAGE}", "/mnt/models"]
+    assert volumes(pod) == {"mnt-models": {"emptyDir": {}}}
+    assert mounts(container(pod, "storage-initializer")) == {"/mnt/models": {"name": "mnt-models"}}
+    assert mounts(container(pod, "kserve-container")) == {"/mnt/models": {"name": "mnt-models", "readOnly": True}}
+
+
+def test_the_servers_may_write_when_asked():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/readonly": "false"}), ON)
+    assert mounts(container(pod, "kserve-container")) == {"/mnt/models": {"name": "mnt-models"}}
+
+
+def test_the_volume_is_bounded_as_any_download_is():
+    settings = {**ON, "storageDefaults": {"emptyDir": {"sizeLimit": "20Gi"}}}
+    assert volumes(mutated(kserve_pod(f"oci://{IMAGE}"), settings)) == {
+        "mnt-models": {"emptyDir": {"sizeLimit": "20Gi"}}
+    }
+
+
+def test_the_pods_pull_secret_is_for_the_initializer_alone():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS), ON)
+    assert volumes(pod)["kserve-oci-fetch-docker-config"] == CONFIG
+    initializer = container(pod, "storage-initializer")
+    assert mounts(initializer)["/mnt/oci-fetch-auth"] == {"name": "kserve-oci-fetch-docker-config", "readOnly": True}
+    assert env(initializer)["KSERVE_OCI_DOCKER_CONFIG"] == "/mnt/oci-fetch-auth/config.json"
+    assert "/mnt/oci-fetch-auth" not in mounts(container(pod, "kserve-container"))
+    assert "warnings" not in answer(kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS), ON)
+
+
+def test_of_several_pull_secrets_the_first_is_used_and_the_author_told():
+    pod = kserve_pod(f"oci://{IMAGE}", imagePullSecrets=[*SECRETS, {"name": "second"}])
+    assert volumes(mutated(pod, ON))["kserve-oci-fetch-docker-config"] == CONFIG
+    (warning,) = answer(pod, ON)["warnings"]
+    assert 'first of the pod\'s 2 imagePullSecrets, "registry"' in warning
+
+
+@pytest.mark.parametrize("secrets", [[], None, [{}], [{"name": ""}], [None], "registry", {"name": "registry"}])
+def test_a_public_image_needs_no_secret(secrets):
+    pod = mutated(kserve_pod(f"oci://{IMAGE}", imagePullSecrets=secrets), ON)
+    assert list(volumes(pod)) == ["mnt-models"]
+    assert "KSERVE_OCI_DOCKER_CONFIG" not in env(container(pod, "storage-initializer"))
+
+
+@pytest.mark.parametrize("uri", ["oci+native://car:1", "oci+modelcar://car:1", "s3://b/m", "pvc://claim"])
+def test_other_sources_get_no_pull_secret(uri):
+    assert "kserve-oci-fetch-docker-config" not in volumes(mutated(kserve_pod(uri, imagePullSecrets=SECRETS), ON))
+
+
+@pytest.mark.parametrize(("setting", "expected"), [(True, "true"), (False, None)])
+def test_a_registry_without_tls_is_the_administrators_choice(setting, expected):
+    settings = {"storageInitializer": {"ociModelMode": "fetch", "ociInsecureRegistry": setting}}
+    initializer = container(mutated(kserve_pod(f"oci://{IMAGE}"), settings), "storage-initializer")
+    assert env(initializer).get("KSERVE_OCI_INSECURE_REGISTRY") == expected
+
+
+def test_it_shares_the_initializer_with_other_downloads():
+    pod = mutated(
+        several((f"oci+fetch://{IMAGE}", "/mnt/base"), ("s3://b/lora", "/mnt/lora"), imagePullSecrets=SECRETS), ON
+    )
+    initializer = container(pod, "storage-initializer")
+    assert initializer["args"] == [f"oci://{IMAGE}", "/mnt/base", "s3://b/lora", "/mnt/lora"]
+    assert mounts(container(pod, "server")) == {"/mnt": {"name": "mnt", "readOnly": True}}
+    assert mounts(initializer)["/mnt"] == {"name": "mnt"}
+    assert "/mnt/oci-fetch-auth" in mounts(initializer)
+
+
+def test_all_three_ways_in_one_pod():
+    pod = mutated(
+        several(
+            ("oci+modelcar://car:1", "/srv/car"),
+            ("oci+native://car:2", "/mnt/native"),
+            ("oci+fetch://car:3", "/mnt/fetched"),
+        ),
+        ON,
+    )
+    assert mounts(container(pod, "server")) == {
+        "/srv": {"name": "kserve-provision-location"},
+        "/mnt/native": {"name": "mnt-native", "subPath": "models", "readOnly": True},
+        "/mnt/fetched": {"name": "mnt-fetched", "readOnly": True},
+    }
+
+
+def test_an_initializer_that_kserve_added_is_left_alone():
+    pod = kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS)
+    pod["spec"]["initContainers"] = [{"name": "storage-initializer", "args": [f"oci://{IMAGE}", "/mnt/models"]}]
+    assert "patch" not in answer(pod, ON)
+
+
+def test_a_volume_of_that_name_for_another_secret_is_named():
+    volume = {"name": "kserve-oci-fetch-docker-config", "secret": {"secretName": "theirs"}}
+    pod = plain_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS, volumes=[volume])
+    assert 'volume "kserve-oci-fetch-docker-config", secret "theirs"' in denied(pod, ON)

@@ -1,0 +1,338 @@
+"""Modelcars: images that run beside the servers."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mutation import (
+    KSERVE,
+    a_pod,
+    answer,
+    container,
+    denied,
+    env,
+    kserve_pod,
+    mounts,
+    mutated,
+    names,
+    plain_pod,
+    several,
+    volumes,
+)
+
+IMAGE = "registry.example.com/models/iris:1.0"
+ON = {"storageInitializer": {"enableModelcar": True}}
+HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def _with(**settings):
+    return {"storageInitializer": {"enableModelcar": True, **settings}}
+
+
+def test_the_sidecar_links_the_model_into_a_shared_volume():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}"), ON)
+    assert container(pod, "modelcar") == {
+        "name": "modelcar",
+        "image": IMAGE,
+        "args": ["sh", "-c", "ln -sf /proc/$$$$/root/models /mnt/models && sleep infinity"],
+        "resources": {"requests": {"cpu": "10m", "memory": "15Mi"}, "limits": {"cpu": "10m", "memory": "15Mi"}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}],
+        "securityContext": {**HARDENED, "readOnlyRootFilesystem": True},
+    }
+    assert volumes(pod) == {"kserve-provision-location": {"emptyDir": {}}}
+    assert pod["spec"]["shareProcessNamespace"] is True
+
+
+def test_the_servers_see_the_link_and_wait_for_it():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}", "kserve-container", "transformer-container", "queue-proxy"), ON)
+    for target in ("kserve-container", "transformer-container"):
+        assert mounts(container(pod, target)) == {"/mnt": {"name": "kserve-provision-location"}}
+        assert env(container(pod, target)) == {"MODEL_INIT_MODE": "async"}
+    assert container(pod, "queue-proxy") == {"name": "queue-proxy", "image": "queue-proxy:1"}
+
+
+def test_the_image_is_pulled_and_checked_before_the_servers_start():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}"), ON)
+    (init,) = pod["spec"]["initContainers"]
+    assert (init["name"], init["image"]) == ("modelcar-init", IMAGE)
+    assert init["resources"]["limits"] == {"cpu": "10m", "memory": "15Mi"}
+    assert init["securityContext"] == HARDENED
+
+
+def test_a_worker_gets_the_model_where_there_is_no_server():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}", "worker-container"), ON)
+    assert "/mnt" in mounts(container(pod, "worker-container"))
+
+
+@pytest.mark.parametrize(
+    "settings", [ON, {"storageInitializer": {"enableOciModelSupport": True}}, _with(ociModelMode="native")]
+)
+def test_the_suffix_says_modelcar_whatever_the_settings_prefer(settings):
+    assert "modelcar" in names(mutated(kserve_pod(f"oci+modelcar://{IMAGE}"), settings)["spec"]["containers"])
+
+
+def test_resources_are_the_settings():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}"), _with(cpuModelcar="20m", memoryModelcar="32Mi"))
+    for name in ("modelcar", "modelcar-init"):
+        resources = container(pod, name)["resources"]
+        assert resources["requests"] == resources["limits"] == {"cpu": "20m", "memory": "32Mi"}
+
+
+@pytest.mark.parametrize("name", ["modelcar", "modelcar-init", "kserve-container"])
+def test_one_user_reads_the_model_and_holds_it(name):
+    pod = kserve_pod(f"oci://{IMAGE}")
+    pod["spec"]["containers"][0]["securityContext"] = {"runAsUser": 1000, "runAsNonRoot": True}
+    context = container(mutated(pod, _with(uidModelcar=1010)), name)["securityContext"]
+    assert context["runAsUser"] == 1010
+    assert context["runAsNonRoot"] is True
+
+
+def test_without_a_user_in_the_settings_the_images_decide():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}"), ON)
+    assert "runAsUser" not in container(pod, "modelcar")["securityContext"]
+    assert "securityContext" not in container(pod, "kserve-container")
+
+
+def test_the_models_files_can_be_written_when_asked():
+    pod = mutated(kserve_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/readonly": "false"}), ON)
+    assert "readOnlyRootFilesystem" not in container(pod, "modelcar")["securityContext"]
+
+
+def test_the_settings_security_context_keeps_what_the_modelcar_needs():
+    settings = {**_with(uidModelcar=1010), "storageDefaults": {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}}
+    context = container(mutated(kserve_pod(f"oci://{IMAGE}"), settings), "modelcar")["securityContext"]
+    assert context == {"runAsUser": 1010, "runAsGroup": 2, "readOnlyRootFilesystem": True}
+
+
+# --- Pods that end -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["OnFailure", "Never"])
+def test_a_job_is_not_kept_from_finishing(policy):
+    pod = mutated(plain_pod(f"oci://{IMAGE}", restartPolicy=policy), ON)
+    assert names(pod["spec"]["containers"]) == ["server"]
+    check, sidecar = pod["spec"]["initContainers"]
+    assert (check["name"], sidecar["name"]) == ("modelcar-init", "modelcar")
+    assert sidecar["restartPolicy"] == "Always"
+    assert sidecar["startupProbe"]["exec"]["command"] == ["test", "-e", "/mnt/models"]
+    assert sidecar["securityContext"] == {**HARDENED, "readOnlyRootFilesystem": True}
+
+
+def test_a_job_waits_with_its_download_for_the_modelcar():
+    pod = several((f"oci://{IMAGE}", "/mnt/base"), ("s3://b/lora", "/models/lora"), restartPolicy="Never")
+    assert names(mutated(pod, ON)["spec"]["initContainers"]) == ["modelcar-init", "modelcar", "storage-initializer"]
+
+
+# --- What was there before -----------------------------------------------------------------------------------------
+
+
+def _after_kserve():
+    """What KServe's webhook makes of a pod, with the API server's defaults: ours must find nothing to add."""
+    pod = kserve_pod(f"oci://{IMAGE}")
+    server = pod["spec"]["containers"][0]
+    server["env"] = [{"name": "MODEL_INIT_MODE", "value": "async"}]
+    server["volumeMounts"] = [{"name": "kserve-provision-location", "mountPath": "/mnt"}]
+    pod["spec"]["containers"].append(
+        {"name": "modelcar", "image": IMAGE, "args": ["sh"], "imagePullPolicy": "IfNotPresent"}
+    )
+    pod["spec"]["initContainers"] = [{"name": "modelcar-init", "image": IMAGE, "imagePullPolicy": "IfNotPresent"}]
+    pod["spec"]["volumes"] = [{"name": "kserve-provision-location", "emptyDir": {}}]
+    pod["spec"]["shareProcessNamespace"] = True
+    return pod
+
+
+def test_a_modelcar_that_kserve_added_is_left_alone():
+    assert "patch" not in answer(_after_kserve(), ON)
+
+
+def test_the_models_init_mode_is_set_in_place():
+    pod = kserve_pod(f"oci://{IMAGE}")
+    pod["spec"]["containers"][0]["env"] = [{"name": "MODEL_INIT_MODE", "value": "sync"}, {"name": "A", "value": "b"}]
+    assert container(mutated(pod, ON), "kserve-container")["env"] == [
+        {"name": "MODEL_INIT_MODE", "value": "async"},
+        {"name": "A", "value": "b"},
+    ]
+
+
+def test_the_modelcar_is_no_target_of_its_own():
+    pod = plain_pod(f"oci://{IMAGE}", annotations={"kubectl.kubernetes.io/default-container": "modelcar"})
+    assert "env" not in container(mutated(pod, ON), "modelcar")
+
+
+@pytest.mark.parametrize("field", ["containers", "initContainers"])
+@pytest.mark.parametrize("name", ["modelcar", "modelcar-init"])
+def test_a_container_of_that_name_with_another_image_is_named(field, name):
+    pod = kserve_pod(f"oci://{IMAGE}")
+    pod["spec"].setdefault(field, []).append({"name": name, "image": "car:2"})
+    assert f'already has a container "{name}" in spec.{field}' in denied(pod, ON)
+
+
+def test_a_volume_of_that_name_that_is_no_place_for_a_link_is_named():
+    pod = kserve_pod(f"oci://{IMAGE}", volumes=[{"name": "kserve-provision-location", "secret": {"secretName": "s"}}])
+    assert 'already has a volume "kserve-provision-location", secret "s"' in denied(pod, ON)
+
+
+@pytest.mark.parametrize("path", ["/mnt", "/mnt/", "/mnt/models", "/mnt/models/", "/mnt/models/cache"])
+def test_a_mount_that_would_hide_the_link_is_named(path):
+    pod = kserve_pod(f"oci://{IMAGE}", volumes=[{"name": "scratch", "emptyDir": {}}])
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": path}]
+    assert f'container "kserve-container" already mounts volume "scratch" at "{path}"' in denied(pod, ON)
+
+
+@pytest.mark.parametrize("path", ["/mnt/models-2", "/mnt/cache", "/opt"])
+def test_other_mounts_stay(path):
+    pod = kserve_pod(f"oci://{IMAGE}", volumes=[{"name": "scratch", "emptyDir": {}}])
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": path}]
+    assert mounts(container(mutated(pod, ON), "kserve-container"))[path] == {"name": "scratch"}
+
+
+# --- Processes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [({"hostPID": True}, "hostPID: true"), ({"shareProcessNamespace": False}, "shareProcessNamespace: false")],
+)
+def test_a_pod_that_keeps_processes_apart_is_told_what_works(spec, words):
+    message = denied(kserve_pod(f"oci://{IMAGE}", **spec), ON)
+    assert words in message
+    assert "oci+native://" in message
+
+
+@pytest.mark.parametrize("spec", [{"hostPID": False}, {"shareProcessNamespace": True}, {"shareProcessNamespace": None}])
+def test_a_pod_that_need_not_change_its_mind_is_admitted(spec):
+    assert mutated(kserve_pod(f"oci://{IMAGE}", **spec), ON)["spec"]["shareProcessNamespace"] is True
+
+
+# --- Places --------------------------------------------------------------------------------------------------------
+
+
+def test_the_model_goes_where_the_pod_says():
+    pod = mutated(plain_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/mount-path": "/srv/models/iris"}), ON)
+    assert container(pod, "modelcar")["args"][-1] == (
+        "ln -sf /proc/$$$$/root/models /srv/models/iris && sleep infinity"
+    )
+    assert "/srv/models" in mounts(container(pod, "server"))
+
+
+def test_a_model_cannot_be_linked_into_the_root():
+    pod = plain_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/mount-path": "/models"})
+    assert 'cannot be linked at "/models"' in denied(pod, ON)
+
+
+def test_several_modelcars_are_numbered():
+    pod = mutated(several(("oci://base:1", "/mnt/base/m"), ("oci://lora:2", "/mnt/lora/m")), ON)
+    assert names(pod["spec"]["containers"]) == ["server", "modelcar", "modelcar-1"]
+    assert names(pod["spec"]["initContainers"]) == ["modelcar-init", "modelcar-init-1"]
+    assert mounts(container(pod, "server")) == {
+        "/mnt/base": {"name": "kserve-provision-location"},
+        "/mnt/lora": {"name": "kserve-provision-location-1"},
+    }
+    assert container(pod, "modelcar-1")["image"] == "lora:2"
+
+
+def test_links_in_one_directory_share_its_volume():
+    pod = mutated(several(("oci://base:1", "/mnt/base"), ("oci://lora:2", "/mnt/lora")), ON)
+    assert volumes(pod) == {"kserve-provision-location": {"emptyDir": {}}}
+    assert mounts(container(pod, "server")) == {"/mnt": {"name": "kserve-provision-location"}}
+    assert mounts(container(pod, "modelcar-1")) == {"/mnt": {"name": "kserve-provision-location"}}
+
+
+def test_modelcars_mix_with_downloads_claims_and_images():
+    pod = mutated(
+        several(
+            ("oci://base:1", "/mnt/base"),
+            ("s3://bucket/lora", "/mnt/models"),
+            ("pvc://claim/tokens", "/mnt/tokens"),
+            ("oci+native://vision:1", "/mnt/vision"),
+        ),
+        ON,
+    )
+    assert mounts(container(pod, "server")) == {
+        "/mnt": {"name": "kserve-provision-location"},
+        "/mnt/models": {"name": "mnt-models", "readOnly": True},
+        "/mnt/tokens": {"name": "mnt-tokens", "subPath": "tokens", "readOnly": True},
+        "/mnt/vision": {"name": "mnt-vision", "subPath": "models", "readOnly": True},
+    }
+    assert container(pod, "storage-initializer")["args"] == ["s3://bucket/lora", "/mnt/models"]
+    assert mounts(container(pod, "storage-initializer")) == {"/mnt/models": {"name": "mnt-models"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "downloads"),
+    [("/mnt/c", ["/mnt/a", "/mnt/b"]), ("/mnt/c/m", ["/mnt/a", "/mnt/b"]), ("/mnt/a/c", ["/mnt/a/x", "/mnt/b"])],
+)
+def test_a_link_and_downloads_do_not_share_a_directory(path, downloads):
+    pod = several(("oci://car:1", path), *((f"s3://b{download}", download) for download in downloads))
+    message = denied(pod, ON)
+    assert f'entry 1: a modelcar cannot be linked at "{path}"' in message
+    assert 'the directory of the downloads, "/mnt"' in message
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ("oci://car:1", "s3://b/m"),
+        ("oci://car:1", "pvc://claim"),
+        ("oci://car:1", "oci://car:2"),
+        ("oci+native://car:1", "s3://b/m"),
+        ("oci+native://car:1", "oci://car:2"),
+        ("pvc://claim", "oci://car:2"),
+        ("s3://b/m", "oci://car:2"),
+    ],
+)
+def test_what_cannot_lie_inside_another_is_named(outer, inner):
+    message = denied(several((outer, "/mnt/a"), (inner, "/mnt/a/b/c")), ON)
+    assert 'mount path "/mnt/a/b/c" lies inside "/mnt/a"' in message
+
+
+def test_ten_modelcars_are_enough():
+    sources = [(f"oci://car:{number}", f"/mnt/{number}") for number in range(11)]
+    assert len(mutated(several(*sources[:10]), ON)["spec"]["initContainers"]) == 10
+    assert "asks for 11 modelcars" in denied(several(*sources), ON)
+
+
+# --- The commands, run -----------------------------------------------------------------------------------------------
+
+
+def _expanded(argument):
+    """An argument as the kubelet passes it on (Kubernetes: Container.args)."""
+    return re.sub(r"\$\$|\$\([\w.-]+\)", lambda found: "$" if found[0] == "$$" else "a variable's value", argument)
+
+
+@pytest.mark.parametrize("name", ["models", "a b", "it's", "$(HOME)", "$$x", "a&&b;c", '"q"', "`id`"])
+def test_the_link_leads_to_the_sidecars_own_root(tmp_path, name):
+    path = str(tmp_path / name)
+    pod = mutated(plain_pod("oci://car:1", annotations={"storage.kserve.io/mount-path": path}), ON)
+    command = [_expanded(argument) for argument in container(pod, "modelcar")["args"]]
+    with subprocess.Popen(command, start_new_session=True) as sidecar:
+        try:
+            while not Path(path).is_symlink() and sidecar.poll() is None:
+                time.sleep(0.01)
+            assert Path(path).readlink() == Path(f"/proc/{sidecar.pid}/root/models")
+        finally:
+            os.killpg(sidecar.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, 1), ([], 1), (["weights"], 0), ([".hidden"], 0)])
+def test_an_image_without_a_model_fails_in_words(tmp_path, content, code):
+    directory = tmp_path / "models"
+    if content is not None:
+        directory.mkdir()
+    for file in content or ():
+        (directory / file).touch()
+    command = container(mutated(plain_pod("oci://car:1"), ON), "modelcar-init")["args"]
+    command = [_expanded(argument).replace("/models", str(directory)) for argument in command]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == code
+    assert ("holds no model" in ran.stdout) == bool(code)
+
+
+def test_nothing_happens_to_a_pod_without_a_model():
+    assert "patch" not in answer(a_pod("kserve-container", labels=KSERVE), ON)
