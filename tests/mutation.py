@@ -12,7 +12,7 @@ import jsonpatch
 from tests.golden import patch_of
 from webhook import admission, review
 from webhook.admission import Outcome
-from webhook.facts import NO_FACTS
+from webhook.facts import NO_FACTS, Facts
 from webhook.pod import find
 from webhook.settings.parse import parse
 
@@ -57,24 +57,26 @@ def several(*sources: tuple[str, str], **spec: Any) -> JsonObject:
     return a_pod(annotations={"storage.kserve.io/uris": json.dumps(entries)}, **spec)
 
 
-def answer(pod: JsonObject, settings: Settings | None = None, namespace: str = "models") -> JsonObject:
+def answer(
+    pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
+) -> JsonObject:
     """The AdmissionResponse for a pod that is created; `settings` by key of the ConfigMap."""
     request = {"uid": "1", "operation": "CREATE", "namespace": namespace, "object": copy.deepcopy(pod)}
     asked = review.from_object({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
     parsed, _ = parse(settings or {})
     wanted = admission.ask(asked.request.object, namespace, parsed)
-    outcome = (
-        wanted if isinstance(wanted, Outcome) else admission.settle(asked.request.object, wanted, parsed, NO_FACTS)
-    )
+    outcome = wanted if isinstance(wanted, Outcome) else admission.settle(asked.request.object, wanted, parsed, facts)
     assert asked.request.object == pod, "the pod as it came must not be modified"
     response: JsonObject = json.loads(review.answer(asked, outcome))["response"]
     return response
 
 
-def mutated(pod: JsonObject, settings: Settings | None = None, namespace: str = "models") -> JsonObject:
+def mutated(
+    pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
+) -> JsonObject:
     """The pod after the patch. Mutating it once more changes nothing."""
-    once = _patched(pod, answer(pod, settings, namespace))
-    assert _patched(once, answer(once, settings, namespace)) == once, "re-invocation must change nothing"
+    once = _patched(pod, answer(pod, settings, namespace, facts))
+    assert _patched(once, answer(once, settings, namespace, facts)) == once, "re-invocation must change nothing"
     return once
 
 
@@ -84,9 +86,11 @@ def _patched(pod: JsonObject, response: JsonObject) -> JsonObject:
     return patched
 
 
-def denied(pod: JsonObject, settings: Settings | None = None, namespace: str = "models") -> str:
+def denied(
+    pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
+) -> str:
     """What the pod's author is told."""
-    response = answer(pod, settings, namespace)
+    response = answer(pod, settings, namespace, facts)
     assert not response["allowed"], "the pod was admitted"
     return str(response["status"]["message"])
 
