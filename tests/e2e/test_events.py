@@ -1,0 +1,75 @@
+"""Refusals as Events of a real API server."""
+
+import uuid
+from typing import Any
+
+from kubernetes.client import ApiClient, EventsV1Api
+
+from tests.controlplane.plane import ControlPlane
+from webhook.admission import Outcome
+from webhook.events import RefusalEvents
+from webhook.review import Request
+
+OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "iris-5d9", "uid": "0f3c", "controller": True}
+DENIED = Outcome("denied", message="annotation storage.kserve.io/uri is empty", code=422)
+
+
+def request(namespace: str, *, dry_run: bool = False, owners: Any = (OWNER,)) -> Request:
+    pod = {"metadata": {"generateName": "iris-5d9-", "ownerReferences": list(owners)}}
+    return Request(uid="1", operation="CREATE", namespace=namespace, dryRun=dry_run, object=pod, subResource="")
+
+
+def written(client: ApiClient, events: RefusalEvents, namespace: str) -> list[Any]:
+    while not events._queue.empty():
+        events.write(events._queue.get())
+    return EventsV1Api(client).list_namespaced_event(namespace).items
+
+
+def test_a_refusal_is_told_once_on_its_owner(control_plane: ControlPlane) -> None:
+    namespace = control_plane.namespace(f"events-{uuid.uuid4().hex[:8]}")
+    with control_plane.client() as client:
+        events = RefusalEvents(client, "webhook-1")
+        for _ in range(5):
+            events.refused(request(namespace), DENIED)
+        (event,) = written(client, events, namespace)
+    assert event.regarding.name == "iris-5d9"
+    assert event.type == "Warning"
+    assert event.note == DENIED.message
+
+
+def test_dry_runs_and_pods_without_owner_tell_nothing(control_plane: ControlPlane) -> None:
+    namespace = control_plane.namespace(f"events-{uuid.uuid4().hex[:8]}")
+    with control_plane.client() as client:
+        events = RefusalEvents(client, "webhook-1")
+        events.refused(request(namespace, dry_run=True), DENIED)
+        events.refused(request(namespace, owners=()), DENIED)
+        events.refused(request(namespace, owners=("garbage",)), DENIED)
+        assert written(client, events, namespace) == []
+
+
+def test_the_same_refusal_is_told_again_after_a_while(control_plane: ControlPlane) -> None:
+    namespace = control_plane.namespace(f"events-{uuid.uuid4().hex[:8]}")
+    now = [0.0]
+    with control_plane.client() as client:
+        events = RefusalEvents(client, "webhook-1", clock=lambda: now[0])
+        events.refused(request(namespace), DENIED)
+        now[0] = 601
+        events.refused(request(namespace), DENIED)
+        assert len(written(client, events, namespace)) == 2
+
+
+def test_without_the_right_events_are_dropped_and_counted(control_plane: ControlPlane) -> None:
+    namespace = control_plane.namespace(f"events-{uuid.uuid4().hex[:8]}")
+    with control_plane.client(control_plane.user("nobody")) as client:
+        events = RefusalEvents(client, "webhook-1")
+        events.refused(request(namespace), DENIED)
+        events.write(events._queue.get())
+    assert events.dropped == 1
+
+
+def test_a_full_queue_drops_instead_of_waiting(control_plane: ControlPlane) -> None:
+    with control_plane.client() as client:
+        events = RefusalEvents(client, "webhook-1")
+        for number in range(150):
+            events.refused(request(f"namespace-{number}"), DENIED)
+    assert events.dropped == 50

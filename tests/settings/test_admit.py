@@ -1,0 +1,44 @@
+"""The settings' own admission."""
+
+from typing import Any
+
+import pytest
+
+from webhook.errors import BadReview
+from webhook.settings.admit import admit_settings
+
+
+def config_map(**data: str) -> dict[str, Any]:
+    return {"kind": "ConfigMap", "metadata": {"name": "inferenceservice-config"}, "data": data}
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+def test_bad_settings_are_denied_with_every_key_and_its_reason(operation: str) -> None:
+    outcome = admit_settings(
+        operation, config_map(storageInitializer='{"memoryLimit": "1Gx"}', storageDefaults="redOnly: true")
+    )
+    assert not outcome.allowed
+    assert outcome.code == 422
+    assert "storageInitializer.memoryLimit" in outcome.message
+    assert "did you mean readOnly" in outcome.message
+
+
+@pytest.mark.parametrize("given", [config_map(), config_map(storageDefaults="mode: observe"), {"kind": "ConfigMap"}])
+def test_good_settings_are_allowed(given: dict[str, Any]) -> None:
+    assert admit_settings("CREATE", given).allowed
+
+
+def test_keys_that_kserve_may_have_added_warn() -> None:
+    outcome = admit_settings("UPDATE", config_map(storageInitializer='{"newInKServe": 1}'))
+    assert outcome.allowed
+    assert "storageInitializer.newInKServe" in outcome.warnings[0]
+
+
+def test_deleting_is_not_ours_to_judge() -> None:
+    assert admit_settings("DELETE", None).allowed
+
+
+@pytest.mark.parametrize("given", [None, [], "text", {"data": "text"}])
+def test_what_is_no_config_map_is_a_bad_review(given: Any) -> None:
+    with pytest.raises(BadReview):
+        admit_settings("CREATE", given)
