@@ -75,7 +75,7 @@ class RefusalEvents:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{regarding['name'][:200]}.", "namespace": request.namespace},
+            "metadata": {"generateName": f"{regarding['name'][:200]}-", "namespace": request.namespace},
             "eventTime": now,
             "reportingController": "storage.kserve.io/webhook",
             "reportingInstance": self._instance,
