@@ -35,6 +35,17 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
+        lookups = Counter(
+            "storage_webhook_lookups",
+            "Lookups of what a download needs to know of the cluster: answered from memory, by the cluster, or failed.",
+            ("answer",),
+            registry=self.registry,
+        )
+        reads = Counter(
+            "storage_webhook_api_reads", "Objects read from the API server, by kind.", ("kind",), registry=self.registry
+        )
+        self._lookup = lru_cache(maxsize=8)(lookups.labels)
+        self._read = lru_cache(maxsize=8)(reads.labels)
         # Labels are few and looked up on every request.
         self._admission = lru_cache(maxsize=512)(self._admissions.labels)
 
@@ -46,3 +57,11 @@ class Metrics:
     def rejected(self, code: int) -> None:
         """Count one HTTP request that was answered with an error."""
         self._rejected.labels(str(code)).inc()
+
+    def looked_up(self, answer: str) -> None:
+        """Count one lookup: its answer came from `memory`, from the `cluster`, or `failed`."""
+        self._lookup(answer).inc()
+
+    def read(self, kind: str) -> None:
+        """Count one read of an object of this kind."""
+        self._read(kind).inc()

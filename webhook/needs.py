@@ -14,14 +14,15 @@ from webhook.settings.model import Settings
 T = TypeVar("T")
 
 
-def _always(found: object) -> bool:
+def always(found: object) -> bool:
+    """Whatever was found is enough."""
     return True
 
 
 class Read(Protocol):
     """Reads one object; None when there is none."""
 
-    def __call__(self, key: Key[T], suffices: Callable[[T], bool] = _always) -> T | None:
+    def __call__(self, key: Key[T], suffices: Callable[[T], bool] = always) -> T | None:
         """`suffices` says whether what was found is enough, or is to be asked for again like what was not found."""
 
 

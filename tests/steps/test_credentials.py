@@ -1,0 +1,337 @@
+"""What each kind of Secret, and an AWS role, adds to the init container: one line a case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cluster_objects import S3, admitted, decided, denied, initializer, secret, service_account, variables
+from tests.pods import JsonObject, asking, named
+from webhook.facts import Secret
+from webhook.settings.model import Credentials
+from webhook.steps.credentials.kinds import KINDS, kind_of
+
+ROLE = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/models"}
+S3_KEYS = {"awsAccessKeyID": "AKIA", "awsSecretAccessKey": "x"}
+S3_REFERENCES = {"AWS_ACCESS_KEY_ID": ("s", "awsAccessKeyID"), "AWS_SECRET_ACCESS_KEY": ("s", "awsSecretAccessKey")}
+
+
+def at(https: str | None, host: str, url: str) -> dict[str, Any]:
+    return ({} if https is None else {"S3_USE_HTTPS": https}) | {"S3_ENDPOINT": host, "AWS_ENDPOINT_URL": url}
+
+
+SECRETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "s3": (S3_KEYS, S3_REFERENCES),
+    "s3 beats gcs": (S3_KEYS | {"gcloud-application-credentials.json": "x"}, S3_REFERENCES),
+    "s3 data": (
+        S3_KEYS
+        | {
+            "S3_ENDPOINT": "minio:9000",
+            "S3_USE_HTTPS": "0",
+            "S3_VERIFY_SSL": "0",
+            "awsAnonymousCredential": "true",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "S3_USER_VIRTUAL_BUCKET": "true",
+            "S3_USE_ACCELERATE": "false",
+            "AWS_CA_BUNDLE": "/etc/ca/ca.pem",
+            "AWS_CA_BUNDLE_CONFIGMAP": "ca",
+        },
+        S3_REFERENCES
+        | at("0", "minio:9000", "http://minio:9000")
+        | {
+            "S3_VERIFY_SSL": "0",
+            "awsAnonymousCredential": "true",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "S3_USER_VIRTUAL_BUCKET": "true",
+            "S3_USE_ACCELERATE": "false",
+            "AWS_CA_BUNDLE": "/etc/ca/ca.pem",
+            "AWS_CA_BUNDLE_CONFIGMAP": "ca",
+        },
+    ),
+    "s3 line ends": (
+        S3_KEYS | {"AWS_DEFAULT_REGION": "eu-west-1\n"},
+        S3_REFERENCES | {"AWS_DEFAULT_REGION": "eu-west-1"},
+    ),
+    "azure": (
+        {"AZURE_CLIENT_ID": "x", "AZURE_CLIENT_SECRET": "x", "AZURE_TENANT_ID": "x", "AZURE_SUBSCRIPTION_ID": "x"},
+        {
+            "AZURE_SUBSCRIPTION_ID": ("s", "AZURE_SUBSCRIPTION_ID"),
+            "AZURE_TENANT_ID": ("s", "AZURE_TENANT_ID"),
+            "AZURE_CLIENT_ID": ("s", "AZURE_CLIENT_ID"),
+            "AZURE_CLIENT_SECRET": ("s", "AZURE_CLIENT_SECRET"),
+        },
+    ),
+    "azure, legacy names": (
+        {"AZ_CLIENT_ID": "x", "AZ_CLIENT_SECRET": "x", "AZ_TENANT_ID": "x", "AZ_SUBSCRIPTION_ID": "x"},
+        {
+            "AZURE_SUBSCRIPTION_ID": ("s", "AZ_SUBSCRIPTION_ID"),
+            "AZURE_TENANT_ID": ("s", "AZ_TENANT_ID"),
+            "AZURE_CLIENT_ID": ("s", "AZ_CLIENT_ID"),
+            "AZURE_CLIENT_SECRET": ("s", "AZ_CLIENT_SECRET"),
+        },
+    ),
+    "azure, both names": (
+        {"AZ_CLIENT_ID": "x", "AZURE_CLIENT_ID": "x", "AZURE_TENANT_ID": "x"},
+        {"AZURE_TENANT_ID": ("s", "AZURE_TENANT_ID"), "AZURE_CLIENT_ID": ("s", "AZ_CLIENT_ID")},
+    ),
+    "azure access token": (
+        {
+            "AZURE_ACCESS_TOKEN": "x",
+            "AZURE_ACCESS_EXPIRES_ON_SECONDS": "9",
+            "AZURE_ACCOUNT_NAME": "a",
+            "AZURE_SERVICE_URL": "https://a.blob.core.windows.net",
+        },
+        {
+            "AZURE_TENANT_ID": ("s", "AZURE_TENANT_ID", "optional"),
+            "AZURE_ACCESS_TOKEN": ("s", "AZURE_ACCESS_TOKEN"),
+            "AZURE_ACCESS_EXPIRES_ON_SECONDS": ("s", "AZURE_ACCESS_EXPIRES_ON_SECONDS"),
+            "AZURE_ACCOUNT_NAME": ("s", "AZURE_ACCOUNT_NAME"),
+            "AZURE_SERVICE_URL": ("s", "AZURE_SERVICE_URL"),
+        },
+    ),
+    "azure, with an access key": (
+        {"AZURE_CLIENT_ID": "x", "AZURE_TENANT_ID": "x", "AZURE_STORAGE_ACCESS_KEY": "x"},
+        {
+            "AZURE_TENANT_ID": ("s", "AZURE_TENANT_ID"),
+            "AZURE_CLIENT_ID": ("s", "AZURE_CLIENT_ID"),
+            "AZURE_STORAGE_ACCESS_KEY": ("s", "AZURE_STORAGE_ACCESS_KEY"),
+        },
+    ),
+    "azure access key": (
+        {"AZURE_STORAGE_ACCESS_KEY": "x"},
+        {"AZURE_STORAGE_ACCESS_KEY": ("s", "AZURE_STORAGE_ACCESS_KEY")},
+    ),
+    "https": (
+        {"https-host": "models.example.com\n", "headers": '{"Authorization": "x"}'},
+        {"models.example.com-headers": ("s", "headers")},
+    ),
+    "https without headers": ({"https-host": "models.example.com"}, {}),
+    "hugging face": ({"HF_TOKEN": "x"}, {"HF_TOKEN": ("s", "HF_TOKEN")}),
+    "modelscope": ({"MODELSCOPE_API_TOKEN": "x"}, {"MODELSCOPE_API_TOKEN": ("s", "MODELSCOPE_API_TOKEN")}),
+    "something else": ({".dockerconfigjson": "{}"}, {}),
+    "nothing": ({}, {}),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), SECRETS.values(), ids=SECRETS)
+def test_a_secret_of_the_service_account(data: dict[str, str], expected: dict[str, Any]) -> None:
+    found = variables(initializer(asking("s3://b/m"), service_account("s"), secret("s", data)))
+    assert list(found.items()) == list(expected.items())
+
+
+S3_ENDPOINTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "https by default": ({S3 + "endpoint": "h"}, at(None, "h", "https://h")),
+    "not https": ({S3 + "endpoint": "h", S3 + "usehttps": "0"}, at("0", "h", "http://h")),
+    "https": ({S3 + "endpoint": "h", S3 + "usehttps": "1"}, at("1", "h", "https://h")),
+    "a scheme wins": ({S3 + "endpoint": "HTTP://h/p", S3 + "usehttps": "1"}, at("0", "h/p", "HTTP://h/p")),
+    "https in the endpoint": ({S3 + "endpoint": " https://h ", S3 + "usehttps": "0"}, at("1", "h", "https://h")),
+    "empty": ({S3 + "endpoint": "", S3 + "usehttps": "0"}, {}),
+    "no endpoint": ({S3 + "usehttps": "0"}, {}),
+    "others": (
+        {
+            S3 + "verifyssl": "0",
+            S3 + "useanoncredential": "true",
+            S3 + "region": "r",
+            S3 + "usevirtualbucket": "true",
+            S3 + "useaccelerate": "true",
+            S3 + "cabundle": "/c/ca.pem",
+            S3 + "cabundle-configmap": "c",
+        },
+        {
+            "S3_VERIFY_SSL": "0",
+            "awsAnonymousCredential": "true",
+            "AWS_DEFAULT_REGION": "r",
+            "S3_USER_VIRTUAL_BUCKET": "true",
+            "S3_USE_ACCELERATE": "true",
+            "AWS_CA_BUNDLE": "/c/ca.pem",
+            "AWS_CA_BUNDLE_CONFIGMAP": "c",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
+def test_s3_by_annotations_of_the_secret(annotations: dict[str, str], expected: dict[str, Any]) -> None:
+    found = variables(initializer(asking("s3://b/m"), service_account("s"), secret("s", S3_KEYS, annotations)))
+    assert list(found.items()) == list((S3_REFERENCES | expected).items())
+
+
+@pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
+def test_s3_by_annotations_of_a_service_account_with_a_role(
+    annotations: dict[str, str], expected: dict[str, Any]
+) -> None:
+    found = variables(initializer(asking("s3://b/m"), service_account(annotations=ROLE | annotations)))
+    assert list(found.items()) == list(expected.items())
+
+
+def test_annotations_of_a_service_account_without_a_role_do_not_count() -> None:
+    assert variables(initializer(asking("s3://b/m"), service_account(annotations={S3 + "region": "r"}))) == {}
+
+
+def test_s3_by_annotation_then_key_then_setting() -> None:
+    settings = {"credentials": {"s3": {"s3Region": "setting", "s3VerifySSL": "setting", "s3UseAccelerate": "setting"}}}
+    data = S3_KEYS | {"AWS_DEFAULT_REGION": "key", "S3_VERIFY_SSL": "key"}
+    found = variables(
+        initializer(
+            asking("s3://b/m"),
+            service_account("s"),
+            secret("s", data, {S3 + "region": "annotation"}),
+            settings=settings,
+        )
+    )
+    assert found == S3_REFERENCES | {
+        "AWS_DEFAULT_REGION": "annotation",
+        "S3_VERIFY_SSL": "key",
+        "S3_USE_ACCELERATE": "setting",
+    }
+
+
+def test_a_secret_replaces_what_the_role_says() -> None:
+    account = service_account("s", annotations=ROLE | {S3 + "region": "role", S3 + "verifyssl": "0"})
+    found = variables(initializer(asking("s3://b/m"), account, secret("s", S3_KEYS, {S3 + "region": "secret"})))
+    assert found == {"AWS_DEFAULT_REGION": "secret", "S3_VERIFY_SSL": "0"} | S3_REFERENCES
+
+
+def test_names_of_keys_from_the_settings() -> None:
+    settings = {
+        "credentials": {
+            "s3": {"s3AccessKeyIDName": "id", "s3SecretAccessKeyName": "key"},
+            "gcs": {"gcsCredentialFileName": "gcs.json"},
+        }
+    }
+    account = service_account("s", "g")
+    found = variables(
+        initializer(
+            asking("s3://b/m"), account, secret("s", {"key": "x"}), secret("g", {"gcs.json": "x"}), settings=settings
+        )
+    )
+    assert found == {
+        "AWS_ACCESS_KEY_ID": ("s", "id"),
+        "AWS_SECRET_ACCESS_KEY": ("s", "key"),
+        "GOOGLE_APPLICATION_CREDENTIALS": "/var/secrets/gcs.json",
+    }
+
+
+VOLUMES = {
+    "gcs": ("gcloud-application-credentials.json", "user-gcp-sa", "/var/secrets/"),
+    "hdfs": ("HDFS_NAMENODE", "hdfs-secrets", "/var/secrets/kserve-hdfscreds"),
+}
+
+
+@pytest.mark.parametrize(("key", "volume", "path"), VOLUMES.values(), ids=VOLUMES)
+def test_secrets_that_are_mounted(key: str, volume: str, path: str) -> None:
+    pod = admitted(asking("gs://b/m"), service_account("s"), secret("s", {key: "x"}))
+    assert named(pod["spec"]["volumes"], volume) == {"name": volume, "secret": {"secretName": "s"}}
+    (container,) = pod["spec"]["initContainers"]
+    assert {"name": volume, "mountPath": path, "readOnly": True} in container["volumeMounts"]
+    (server,) = pod["spec"]["containers"]
+    assert volume not in [mount["name"] for mount in server["volumeMounts"]]
+
+
+def test_the_gcs_file_is_named() -> None:
+    file = "gcloud-application-credentials.json"
+    found = initializer(asking("gs://b/m"), service_account("s"), secret("s", {file: "x"}))
+    assert variables(found) == {"GOOGLE_APPLICATION_CREDENTIALS": f"/var/secrets/{file}"}
+
+
+def test_all_secrets_of_the_service_account_count_in_order() -> None:
+    found = initializer(
+        asking("s3://b/m"),
+        service_account("hub", "one", "two"),
+        secret("hub", {"HF_TOKEN": "x"}),
+        secret("one", {"https-host": "a", "headers": "{}"}),
+        secret("two", {"https-host": "b", "headers": "{}"}),
+    )
+    assert list(variables(found).items()) == [
+        ("HF_TOKEN", ("hub", "HF_TOKEN")),
+        ("a-headers", ("one", "headers")),
+        ("b-headers", ("two", "headers")),
+    ]
+
+
+@pytest.mark.parametrize("key", ["awsSecretAccessKey", "gcloud-application-credentials.json", "HDFS_NAMENODE"])
+def test_of_two_secrets_that_exclude_each_other_the_first_is_used_with_a_warning(key: str) -> None:
+    objects = [service_account("one", "two"), secret("one", {key: "x"}), secret("two", {key: "x"})]
+    outcome = decided(asking("s3://b/m"), *objects)
+    (warning,) = outcome.warnings
+    assert '"one" and "two"' in warning
+    pod = admitted(asking("s3://b/m"), *objects)
+    assert pod == admitted(asking("s3://b/m"), service_account("one"), *objects[1:])
+
+
+NAMED = {"serving.kserve.io/storageSecretName": "mine"}
+
+
+def test_a_secret_named_by_the_pod_counts_instead_of_the_service_accounts() -> None:
+    objects = [service_account("hub"), secret("hub", {"HF_TOKEN": "x"}), secret("mine", S3_KEYS)]
+    found = variables(initializer(asking("s3://b/m", NAMED), *objects))
+    assert found == {
+        "AWS_ACCESS_KEY_ID": ("mine", "awsAccessKeyID"),
+        "AWS_SECRET_ACCESS_KEY": ("mine", "awsSecretAccessKey"),
+    }
+
+
+def test_the_annotation_that_names_a_secret_is_a_setting() -> None:
+    settings = {"credentials": {"storageSecretNameAnnotation": "example.com/secret"}}
+    pod = asking("s3://b/m", {"example.com/secret": "mine", **NAMED})
+    found = variables(initializer(pod, service_account(), secret("mine", {"HF_TOKEN": "x"}), settings=settings))
+    assert found == {"HF_TOKEN": ("mine", "HF_TOKEN")}
+
+
+def test_the_pods_service_account_counts() -> None:
+    objects = [service_account("s", name="robot"), service_account(), secret("s", {"HF_TOKEN": "x"})]
+    assert variables(initializer(asking("s3://b/m", serviceAccountName="robot"), *objects)) == {
+        "HF_TOKEN": ("s", "HF_TOKEN")
+    }
+    assert variables(initializer(asking("s3://b/m"), *objects)) == {}
+
+
+def test_a_service_account_that_does_not_exist_is_no_error() -> None:
+    assert variables(initializer(asking("s3://b/m", serviceAccountName="robot"))) == {}
+
+
+MISSING: dict[str, tuple[JsonObject, list[JsonObject], str]] = {
+    "listed": (asking("s3://b/m"), [service_account("gone")], 'named by service account "default"'),
+    "named": (asking("s3://b/m", {**NAMED}), [service_account()], "named by annotation serving.kserve.io/storageS"),
+    "no name at all": (
+        asking("s3://b/m", {"serving.kserve.io/storageSecretName": ""}),
+        [service_account()],
+        'Secret "" in namespace "models"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("pod", "objects", "words"), MISSING.values(), ids=MISSING)
+def test_a_secret_that_does_not_exist_is_denied_by_name(pod: JsonObject, objects: list[JsonObject], words: str) -> None:
+    message = denied(pod, *objects)
+    assert words in message
+    assert "does not exist" in message
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a=b", "a\nb", "ü"])
+def test_a_host_that_is_none_is_denied_without_its_value(host: str) -> None:
+    message = denied(asking("https://h/m"), service_account("s"), secret("s", {"https-host": host, "headers": "{}"}))
+    assert "https-host" in message
+    assert not host or host not in message
+
+
+CLUSTER = [service_account("s", annotations=ROLE | {S3 + "region": "r"}), secret("s", S3_KEYS)]
+
+
+@pytest.mark.parametrize("uri", ["pvc://models/iris", "pvc://models/iris/model.joblib"])
+@pytest.mark.parametrize("how", ["direct", "copy"])
+def test_pods_that_only_use_claims_get_no_credentials(uri: str, how: str) -> None:
+    pod = asking(uri, {"storage.kserve.io/pvc-mount": how})
+    assert admitted(pod, *CLUSTER) == admitted(pod)
+
+
+def test_with_credentials_switched_off_nothing_is_added() -> None:
+    pod = asking("s3://b/m")
+    assert admitted(pod, *CLUSTER, settings={"credentials": {"enabled": False}}) == admitted(pod)
+
+
+def test_every_kind_of_secret_has_a_case() -> None:
+    shown = [set(data) for data, _ in SECRETS.values()] + [{key} for key, _, _ in VOLUMES.values()]
+    kinds = {kind_of(Secret(frozenset(keys)), Credentials()) for keys in shown} - {None}
+    assert kinds == set(KINDS)

@@ -1,0 +1,184 @@
+"""Facts kept for a short while, so that a burst of pods costs a handful of reads.
+
+One read of an object serves all that wait for it. What was found is believed for some seconds. What was not found
+is believed only by requests that came before it was asked for: a Secret made a moment ago must count for the pod
+made right after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from webhook.errors import LookupFailed
+from webhook.facts import Facts
+from webhook.metrics import Metrics
+from webhook.needs import Read, always, gather
+from webhook.objects import Key
+from webhook.request import ModelRequest
+from webhook.settings.model import Settings
+
+T = TypeVar("T")
+
+_MAX_ENTRIES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things last; all in seconds."""
+
+    found: float = 20
+    """What was found is believed so long, give or take `jitter`."""
+    not_found: float = 5
+    """What was not found is kept so long, for those who wait for it; more than `budget`."""
+    jitter: float = 0.2
+    """A share: replicas and objects that were read together are not read together again."""
+    budget: float = 3
+    """What one admission may spend on lookups; the API server gives the webhook 5 s for all."""
+    answer: float = 2
+    """What one read may take."""
+
+
+class Ask(Protocol):
+    """Reads one object, blocking; runs on a thread."""
+
+    def __call__(self, key: Key[T], seconds: float) -> T | None:
+        """The fact, or None when there is none. Raises LookupFailed after so many seconds, or for another reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    value: Any
+    asked: float
+    expires: float
+
+
+class FactCache:
+    """A source of facts that asks for what it does not remember."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        metrics: Metrics | None = None,
+        timing: Timing = Timing(),
+        clock: Callable[[], float] = time.monotonic,
+        threads: int = 8,
+    ) -> None:
+        """At most `threads` reads are under way at once. `clock` gives seconds, and only goes up."""
+        self._ask = ask
+        self._metrics = metrics or Metrics()
+        self._timing = timing
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lookup")
+        self._entries: dict[Key[Any], _Entry] = {}
+        self._flights: dict[Key[Any], asyncio.Task[None]] = {}
+
+    def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        """The facts of a request, when all are remembered; no I/O."""
+        missing: list[Key[Any]] = []
+        facts = gather(request, settings, self._reader(self._clock(), missing))
+        if missing:
+            return None
+        self._metrics.looked_up("memory")
+        return facts
+
+    async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
+        """The facts of a request; what is missing is asked for, all at once where it can be.
+
+        Raises LookupFailed when an answer does not come within the budget, or is an error.
+        """
+        try:
+            facts = await self._lookup(request, settings)
+        except LookupFailed:
+            self._metrics.looked_up("failed")
+            raise
+        self._metrics.looked_up("cluster")
+        return facts
+
+    async def _lookup(self, request: ModelRequest, settings: Settings) -> Facts:
+        arrived = self._clock()
+        missing: list[Key[Any]] = []
+        try:
+            async with asyncio.timeout(self._timing.budget):
+                while True:
+                    facts = gather(request, settings, self._reader(arrived, missing))
+                    if not missing:
+                        return facts
+                    await self._ask_for(missing)
+                    missing.clear()
+        except TimeoutError:
+            names = ", ".join(map(str, missing))
+            raise LookupFailed(
+                f"the API server did not say within {self._timing.budget:g} s what the storage webhook needs to know "
+                f"of {names}: try again"
+            ) from None
+
+    def _reader(self, arrived: float, missing: list[Key[Any]]) -> Read:
+        """Reads from memory, for a request that came at `arrived`, and collects what is not there."""
+        now = self._clock()
+
+        def read(key: Key[T], suffices: Callable[[T], bool] = always) -> T | None:
+            entry = self._entries.get(key)
+            if entry is not None and entry.expires > now:
+                found: T | None = entry.value
+                if entry.asked >= arrived or (found is not None and suffices(found)):
+                    return found
+            missing.append(key)
+            return None
+
+        return read
+
+    async def _ask_for(self, keys: list[Key[Any]]) -> None:
+        # Not a group of tasks of this request's own: others wait for them as well.
+        flights, _ = await asyncio.wait({self._flight(key) for key in keys})
+        for flight in flights:
+            flight.result()
+
+    def _flight(self, key: Key[Any]) -> asyncio.Task[None]:
+        """The read of this object that is under way, begun if need be."""
+        if key not in self._flights:
+            self._flights[key] = flight = asyncio.create_task(self._fly(key))
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        return self._flights[key]
+
+    def _landed(self, key: Key[Any], flight: asyncio.Task[None]) -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            # Looked at, so that asyncio does not report an error nobody waited for.
+            flight.exception()
+
+    async def _fly(self, key: Key[Any]) -> None:
+        asked = self._clock()
+        try:
+            value = await asyncio.get_running_loop().run_in_executor(self._pool, self._read, key, asked)
+        except LookupFailed:
+            if key.kind.unknown is None:
+                raise
+            self._keep(key, key.kind.unknown, asked, self._timing.not_found)
+        else:
+            self._keep(key, value, asked, self._timing.not_found if value is None else self._timing.found)
+
+    def _read(self, key: Key[Any], asked: float) -> Any:
+        waited = self._clock() - asked
+        if waited > self._timing.budget:
+            # Nobody waits any more, and others do: the API server was slow for a while.
+            raise LookupFailed(f"the storage webhook was too busy to read {key}: try again")
+        self._metrics.read(key.kind.name)
+        return self._ask(key, self._timing.answer)
+
+    def _keep(self, key: Key[Any], value: Any, asked: float, seconds: float) -> None:
+        jitter = random.uniform(1 - self._timing.jitter, 1 + self._timing.jitter)  # noqa: S311 - no secret
+        now = self._clock()
+        if len(self._entries) >= _MAX_ENTRIES and key not in self._entries:
+            self._make_room(now)
+        self._entries[key] = _Entry(value, asked, now + seconds * jitter)
+
+    def _make_room(self, now: float) -> None:
+        self._entries = {key: entry for key, entry in self._entries.items() if entry.expires > now}
+        while len(self._entries) >= _MAX_ENTRIES:
+            self._entries.pop(next(iter(self._entries)))
