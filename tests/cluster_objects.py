@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.pods import NAMESPACE, JsonObject, init_container, patched
+from tests.mutation import JsonObject, Settings, answer, container, denied, mutated
 from webhook import admission
-from webhook.admission import Outcome
+from webhook.facts import Facts
 from webhook.facts_file import FactsFile
-from webhook.settings.parse import parse as parse_settings
+from webhook.request import ModelRequest
+from webhook.settings.parse import parse
+
+NAMESPACE = "models"
 
 S3 = "serving.kserve.io/s3-"
 
@@ -64,43 +66,44 @@ def claim(name: str, *modes: str) -> JsonObject:
     }
 
 
-def decided(pod: JsonObject, *objects: JsonObject, settings: Mapping[str, Any] | None = None) -> Outcome:
-    """What is decided about a pod in a cluster that holds these objects. Fails when the pod itself is touched."""
-    chosen, _ = parse_settings(settings or {})
-    before = copy.deepcopy(pod)
+def facts_of(pod: JsonObject, objects: Iterable[Any], settings: Settings | None = None) -> Facts:
+    """What a pod's request needs to know of a cluster that holds these objects."""
+    chosen, _ = parse(settings or {})
     wanted = admission.ask(pod, NAMESPACE, chosen)
-    assert not isinstance(wanted, Outcome), wanted
-    outcome = admission.settle(pod, wanted, chosen, FactsFile(list(objects)).facts(wanted, chosen))
-    assert pod == before, "the input was modified"
-    return outcome
+    assert isinstance(wanted, ModelRequest), wanted
+    return FactsFile(list(objects)).facts(wanted, chosen)
 
 
-def admitted(pod: JsonObject, *objects: JsonObject, settings: Mapping[str, Any] | None = None) -> JsonObject:
-    """The pod as it is admitted. Fails when it is denied."""
-    outcome = decided(pod, *objects, settings=settings)
-    assert outcome.allowed, outcome.message
-    return patched(pod, outcome)
+def admitted(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> JsonObject:
+    """The pod as it is admitted in a cluster that holds these objects. Fails when it is denied."""
+    return mutated(pod, settings, NAMESPACE, facts_of(pod, objects, settings))
 
 
-def initializer(pod: JsonObject, *objects: JsonObject, settings: Mapping[str, Any] | None = None) -> JsonObject:
+def initializer(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> JsonObject:
     """The storage initializer of the pod as it is admitted."""
-    return init_container(admitted(pod, *objects, settings=settings))
+    return container(admitted(pod, *objects, settings=settings), "storage-initializer")
 
 
-def denied(pod: JsonObject, *objects: JsonObject, settings: Mapping[str, Any] | None = None) -> str:
+def denial(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> str:
     """Why the pod is denied. Fails when it is not."""
-    outcome = decided(pod, *objects, settings=settings)
-    assert outcome.kind == "denied", outcome
-    return outcome.message
+    return denied(pod, settings, NAMESPACE, facts_of(pod, objects, settings))
+
+
+def warnings(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> list[str]:
+    """What the pod's author is warned of. Fails when the pod is denied."""
+    response = answer(pod, settings, NAMESPACE, facts_of(pod, objects, settings))
+    assert response["allowed"], response
+    found: list[str] = response.get("warnings", [])
+    return found
+
+
+# Added by other steps.
+_OTHERS = ("HF_HUB_", "HF_XET_", "CA_BUNDLE_")
 
 
 def variables(container: JsonObject) -> dict[str, Any]:
-    """The container's environment in order, without what it gets for Hugging Face: value, or Secret and key."""
-    return {
-        each["name"]: _source(each)
-        for each in container["env"]
-        if not each["name"].startswith("HF_HUB") and not each["name"].startswith("HF_XET")
-    }
+    """The container's credentials in order: of each variable the value, or the Secret's name and key."""
+    return {each["name"]: _source(each) for each in container["env"] if not each["name"].startswith(_OTHERS)}
 
 
 def _source(variable: JsonObject) -> Any:

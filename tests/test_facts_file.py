@@ -8,24 +8,23 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_objects import S3, claim, decided, initializer, secret, service_account, storage_container, variables
-from tests.pods import NAMESPACE, JsonObject, answered, asking, kserve_pod
-from webhook import admission
-from webhook.admission import Outcome
+from tests.cluster_objects import (
+    S3,
+    admitted,
+    claim,
+    facts_of,
+    initializer,
+    secret,
+    service_account,
+    storage_container,
+    variables,
+)
+from tests.mutation import JsonObject, answer, kserve_pod, plain_pod
 from webhook.facts import PLAIN_KEYS, Facts
-from webhook.facts_file import FactsFile
 from webhook.manifests import load
-from webhook.request import ModelRequest
-from webhook.settings.model import Settings
 
 TOKEN = {"HF_TOKEN": ("hub", "HF_TOKEN")}
 HELD = [service_account("hub"), secret("hub", {"HF_TOKEN": "x"})]
-
-
-def requested(pod: JsonObject) -> ModelRequest:
-    asked = admission.ask(pod, NAMESPACE, Settings())
-    assert not isinstance(asked, Outcome)
-    return asked
 
 
 FORMS: dict[str, list[Any]] = {
@@ -42,12 +41,12 @@ FORMS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("documents", FORMS.values(), ids=FORMS)
 def test_manifests_in_every_form_that_kubectl_takes(documents: list[Any]) -> None:
-    assert variables(initializer(asking("hf://org/model"), *documents)) == TOKEN
+    assert variables(initializer(plain_pod("hf://org/model"), *documents)) == TOKEN
 
 
 def test_another_namespaces_objects_do_not_count() -> None:
     elsewhere = [{**each, "metadata": {**each["metadata"], "namespace": "other"}} for each in HELD]
-    assert variables(initializer(asking("hf://org/model"), *elsewhere)) == {}
+    assert variables(initializer(plain_pod("hf://org/model"), *elsewhere)) == {}
 
 
 NOT_OF_SHAPE: list[Any] = [None, 7, "text", [], [7], {"a": 7}, {"name": None}]
@@ -64,14 +63,14 @@ def test_objects_of_any_shape_are_read(junk: Any) -> None:
         {"kind": "ClusterStorageContainer", "metadata": {"name": "x"}, "spec": {"supportedUriFormats": junk}},
         {"kind": "ClusterStorageContainer", "metadata": {"name": "y"}, "spec": {"container": junk}},
     ]
-    for pod in (asking("s3://b/m"), asking("s3://b/m", serviceAccountName="robot"), asking("pvc://c/m")):
-        outcome = decided(pod, *documents, settings={"storageDefaults": {"claims": {"read": True}}})
-        assert outcome.kind == "injected"
+    for pod in (plain_pod("s3://b/m"), plain_pod("s3://b/m", serviceAccountName="robot"), plain_pod("pvc://c/m")):
+        found = admitted(pod, *documents, settings={"storageDefaults": {"claims": {"read": True}}})
+        assert found["spec"]["containers"][0]["volumeMounts"]
 
 
 def test_binary_values_are_read() -> None:
     odd = {**secret("s", {}), "data": {"S3_ENDPOINT": "//79", "awsSecretAccessKey": "*no base64*", "HF_TOKEN": 7}}
-    assert "S3_ENDPOINT" not in variables(initializer(asking("s3://b/m"), service_account("s"), odd))
+    assert "S3_ENDPOINT" not in variables(initializer(plain_pod("s3://b/m"), service_account("s"), odd))
 
 
 # --- What is secret ------------------------------------------------------------------------------------------------
@@ -114,17 +113,15 @@ def planted_cluster() -> list[JsonObject]:
 
 
 INTERNAL = "internal.serving.kserve.io/"
-SPEC = {
-    INTERNAL + "storage-initializer-sourceuri": "<scheme-placeholder>://m",
-    INTERNAL + "storage-spec": "true",
-}
+SPEC = {INTERNAL + "storage-spec": "true"}
+PLACEHOLDER = "<scheme-placeholder>://m"
 
 ASKING: dict[str, JsonObject] = {
-    "service account": asking("s3://b/m"),
-    "named": asking("s3://b/m", {"serving.kserve.io/storageSecretName": "s3"}),
-    "of no known kind": asking("s3://b/m", {"serving.kserve.io/storageSecretName": "other"}),
+    "service account": plain_pod("s3://b/m"),
+    "named": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "s3"}),
+    "of no known kind": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "other"}),
     **{
-        f"storage spec {key}": kserve_pod(SPEC | {INTERNAL + "storage-spec-key": key})
+        f"storage spec {key}": kserve_pod(PLACEHOLDER, annotations=SPEC | {INTERNAL + "storage-spec-key": key})
         for key in ("default", "mine", "bad", "missing")
     },
 }
@@ -149,14 +146,12 @@ def test_leaks_are_seen() -> None:
 
 @pytest.mark.parametrize("pod", ASKING.values(), ids=ASKING)
 def test_no_secret_value_leaves_the_webhook(pod: JsonObject) -> None:
-    outcome = decided(pod, *planted_cluster())
-    assert not leaks(repr(outcome))
-    assert not leaks(repr(answered(pod, outcome)))
+    assert not leaks(repr(answer(pod, facts=facts_of(pod, planted_cluster()))))
 
 
 @pytest.mark.parametrize("pod", ASKING.values(), ids=ASKING)
 def test_no_secret_value_is_in_the_facts(pod: JsonObject) -> None:
-    facts = FactsFile(planted_cluster()).facts(requested(pod), Settings())
+    facts = facts_of(pod, planted_cluster())
     assert facts != Facts()
     assert not leaks(repr(facts))
     assert not leaks(pickle.dumps(facts))
@@ -171,4 +166,4 @@ def test_the_commands_manifests_are_read_as_text() -> None:
     text = "kind: ServiceAccount\nmetadata: {name: default}\nsecrets: [{name: hub}]\n---\n" + (
         "kind: Secret\nmetadata: {name: hub}\nstringData: {HF_TOKEN: x}\n"
     )
-    assert variables(initializer(asking("hf://org/model"), *load(text))) == TOKEN
+    assert variables(initializer(plain_pod("hf://org/model"), *load(text))) == TOKEN

@@ -25,12 +25,10 @@ from webhook.settings.model import Settings
 
 T = TypeVar("T")
 
-_MAX_ENTRIES = 20_000
-
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """How long things last; all in seconds."""
+class Limits:
+    """How long things last, in seconds, and how many there may be."""
 
     found: float = 20
     """What was found is believed so long, give or take `jitter`."""
@@ -42,6 +40,10 @@ class Timing:
     """What one admission may spend on lookups; the API server gives the webhook 5 s for all."""
     answer: float = 2
     """What one read may take."""
+    threads: int = 8
+    """Reads that are under way at once."""
+    entries: int = 20_000
+    """Objects that are remembered."""
 
 
 class Ask(Protocol):
@@ -65,16 +67,15 @@ class FactCache:
         self,
         ask: Ask,
         metrics: Metrics | None = None,
-        timing: Timing = Timing(),
+        limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
-        threads: int = 8,
     ) -> None:
-        """At most `threads` reads are under way at once. `clock` gives seconds, and only goes up."""
+        """`clock` gives seconds, and only goes up."""
         self._ask = ask
         self._metrics = metrics or Metrics()
-        self._timing = timing
+        self._limits = limits
         self._clock = clock
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lookup")
+        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="lookup")
         self._entries: dict[Key[Any], _Entry] = {}
         self._flights: dict[Key[Any], asyncio.Task[None]] = {}
 
@@ -104,7 +105,7 @@ class FactCache:
         arrived = self._clock()
         missing: list[Key[Any]] = []
         try:
-            async with asyncio.timeout(self._timing.budget):
+            async with asyncio.timeout(self._limits.budget):
                 while True:
                     facts = gather(request, settings, self._reader(arrived, missing))
                     if not missing:
@@ -114,7 +115,7 @@ class FactCache:
         except TimeoutError:
             names = ", ".join(map(str, missing))
             raise LookupFailed(
-                f"the API server did not say within {self._timing.budget:g} s what the storage webhook needs to know "
+                f"the API server did not say within {self._limits.budget:g} s what the storage webhook needs to know "
                 f"of {names}: try again"
             ) from None
 
@@ -159,26 +160,26 @@ class FactCache:
         except LookupFailed:
             if key.kind.unknown is None:
                 raise
-            self._keep(key, key.kind.unknown, asked, self._timing.not_found)
+            self._keep(key, key.kind.unknown, asked, self._limits.not_found)
         else:
-            self._keep(key, value, asked, self._timing.not_found if value is None else self._timing.found)
+            self._keep(key, value, asked, self._limits.not_found if value is None else self._limits.found)
 
     def _read(self, key: Key[Any], asked: float) -> Any:
         waited = self._clock() - asked
-        if waited > self._timing.budget:
+        if waited > self._limits.budget:
             # Nobody waits any more, and others do: the API server was slow for a while.
             raise LookupFailed(f"the storage webhook was too busy to read {key}: try again")
         self._metrics.read(key.kind.name)
-        return self._ask(key, self._timing.answer)
+        return self._ask(key, self._limits.answer)
 
     def _keep(self, key: Key[Any], value: Any, asked: float, seconds: float) -> None:
-        jitter = random.uniform(1 - self._timing.jitter, 1 + self._timing.jitter)  # noqa: S311 - no secret
+        jitter = random.uniform(1 - self._limits.jitter, 1 + self._limits.jitter)  # noqa: S311 - no secret
         now = self._clock()
-        if len(self._entries) >= _MAX_ENTRIES and key not in self._entries:
+        if len(self._entries) >= self._limits.entries and key not in self._entries:
             self._make_room(now)
         self._entries[key] = _Entry(value, asked, now + seconds * jitter)
 
     def _make_room(self, now: float) -> None:
         self._entries = {key: entry for key, entry in self._entries.items() if entry.expires > now}
-        while len(self._entries) >= _MAX_ENTRIES:
+        while len(self._entries) >= self._limits.entries:
             self._entries.pop(next(iter(self._entries)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from webhook.facts import Facts
-from webhook.needs import gather
+from webhook.needs import always, gather
 from webhook.objects import STORAGE_CONTAINERS, Key
 from webhook.request import ModelRequest
 from webhook.settings.model import Settings
@@ -23,7 +23,7 @@ class FactsFile:
 
     def facts(self, request: ModelRequest, settings: Settings) -> Facts:
         """The facts of a request."""
-        return gather(request, settings, self._read)
+        return gather(request, settings, self.read)
 
     def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
         return self.facts(request, settings)
@@ -31,7 +31,8 @@ class FactsFile:
     async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
         return self.facts(request, settings)
 
-    def _read(self, key: Key[T], suffices: Callable[[T], bool] | None = None) -> T | None:
+    def read(self, key: Key[T], suffices: Callable[[T], bool] = always) -> T | None:
+        """One fact, or None when the file has no such object."""
         found = [each for each in self._objects if each.get("kind") == key.kind.name]
         if key.kind is STORAGE_CONTAINERS:
             return key.kind.reduce({"items": found})

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_objects import admitted, claim, decided, denied
-from tests.pods import JsonObject, asking, plain_pod
+from tests.cluster_objects import admitted, claim, denial, warnings
+from tests.mutation import JsonObject, plain_pod, several
 
 READ = {"storageDefaults": {"claims": {"read": True}}}
 DENY = {"storageDefaults": {"claims": {"read": True, "deny": True}}}
 
-READ_ONLY = asking("pvc://models/iris")
-READ_WRITE = asking("pvc://models/iris", {"storage.kserve.io/readonly": "false"})
+READ_ONLY = plain_pod("pvc://models/iris")
+READ_WRITE = plain_pod("pvc://models/iris", annotations={"storage.kserve.io/readonly": "false"})
 
 FINDINGS: dict[str, tuple[JsonObject, list[str] | None, str]] = {
     "missing": (READ_ONLY, None, 'claim "models" does not exist in namespace "models"'),
@@ -23,7 +23,7 @@ FINDINGS: dict[str, tuple[JsonObject, list[str] | None, str]] = {
     "read-write once and read-only many": (READ_WRITE, ["ReadWriteOnce", "ReadOnlyMany"], "only pods on one node"),
     "read-write once for one pod": (READ_WRITE, ["ReadWriteOncePod"], "only one pod at a time"),
     "copied": (
-        asking("pvc://models/iris", {"storage.kserve.io/pvc-mount": "copy"}),
+        plain_pod("pvc://models/iris", annotations={"storage.kserve.io/pvc-mount": "copy"}),
         None,
         'claim "models" does not exist',
     ),
@@ -35,11 +35,9 @@ def test_a_finding_is_a_warning_and_a_denial_where_the_settings_want_that(
     pod: JsonObject, modes: list[str] | None, words: str
 ) -> None:
     held = [] if modes is None else [claim("models", *modes)]
-    outcome = decided(pod, *held, settings=READ)
-    assert outcome.kind == "injected"
-    (warning,) = outcome.warnings
+    (warning,) = warnings(pod, *held, settings=READ)
     assert words in warning
-    assert words in denied(pod, *held, settings=DENY)
+    assert words in denial(pod, *held, settings=DENY)
     assert admitted(pod, *held, settings=READ) == admitted(pod)
 
 
@@ -54,15 +52,14 @@ FINE: dict[str, tuple[JsonObject, list[str]]] = {
 
 @pytest.mark.parametrize(("pod", "modes"), FINE.values(), ids=FINE)
 def test_nothing_is_said_of_a_claim_that_fits(pod: JsonObject, modes: list[str]) -> None:
-    assert decided(pod, claim("models", *modes), settings=DENY).warnings == ()
+    assert warnings(pod, claim("models", *modes), settings=DENY) == []
 
 
 def test_every_claim_of_the_pod_is_looked_at() -> None:
-    uris = '[{"uri": "pvc://a/x", "mountPath": "/mnt/a"}, {"uri": "pvc://b/y", "mountPath": "/mnt/b"}]'
-    outcome = decided(plain_pod({"storage.kserve.io/uris": uris}), settings=READ)
-    assert [warning.split()[1] for warning in outcome.warnings] == ['"a"', '"b"']
+    found = warnings(several(("pvc://a/x", "/mnt/a"), ("pvc://b/y", "/mnt/b")), settings=READ)
+    assert [warning.split()[1] for warning in found] == ['"a"', '"b"']
 
 
 @pytest.mark.parametrize("settings", [None, {"storageDefaults": {"claims": {"read": False}}}])
 def test_without_the_setting_claims_are_not_looked_at(settings: dict[str, Any] | None) -> None:
-    assert decided(READ_WRITE, settings=settings).warnings == ()
+    assert warnings(READ_WRITE, settings=settings) == []

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_objects import S3, admitted, decided, denied, initializer, secret, service_account, variables
-from tests.pods import JsonObject, asking, named
+from tests.cluster_objects import S3, admitted, denial, initializer, secret, service_account, variables, warnings
+from tests.mutation import JsonObject, plain_pod, volumes
 from webhook.facts import Secret
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.kinds import KINDS, kind_of
@@ -116,7 +116,7 @@ SECRETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("data", "expected"), SECRETS.values(), ids=SECRETS)
 def test_a_secret_of_the_service_account(data: dict[str, str], expected: dict[str, Any]) -> None:
-    found = variables(initializer(asking("s3://b/m"), service_account("s"), secret("s", data)))
+    found = variables(initializer(plain_pod("s3://b/m"), service_account("s"), secret("s", data)))
     assert list(found.items()) == list(expected.items())
 
 
@@ -153,7 +153,7 @@ S3_ENDPOINTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
 def test_s3_by_annotations_of_the_secret(annotations: dict[str, str], expected: dict[str, Any]) -> None:
-    found = variables(initializer(asking("s3://b/m"), service_account("s"), secret("s", S3_KEYS, annotations)))
+    found = variables(initializer(plain_pod("s3://b/m"), service_account("s"), secret("s", S3_KEYS, annotations)))
     assert list(found.items()) == list((S3_REFERENCES | expected).items())
 
 
@@ -161,12 +161,12 @@ def test_s3_by_annotations_of_the_secret(annotations: dict[str, str], expected: 
 def test_s3_by_annotations_of_a_service_account_with_a_role(
     annotations: dict[str, str], expected: dict[str, Any]
 ) -> None:
-    found = variables(initializer(asking("s3://b/m"), service_account(annotations=ROLE | annotations)))
+    found = variables(initializer(plain_pod("s3://b/m"), service_account(annotations=ROLE | annotations)))
     assert list(found.items()) == list(expected.items())
 
 
 def test_annotations_of_a_service_account_without_a_role_do_not_count() -> None:
-    assert variables(initializer(asking("s3://b/m"), service_account(annotations={S3 + "region": "r"}))) == {}
+    assert variables(initializer(plain_pod("s3://b/m"), service_account(annotations={S3 + "region": "r"}))) == {}
 
 
 def test_s3_by_annotation_then_key_then_setting() -> None:
@@ -174,7 +174,7 @@ def test_s3_by_annotation_then_key_then_setting() -> None:
     data = S3_KEYS | {"AWS_DEFAULT_REGION": "key", "S3_VERIFY_SSL": "key"}
     found = variables(
         initializer(
-            asking("s3://b/m"),
+            plain_pod("s3://b/m"),
             service_account("s"),
             secret("s", data, {S3 + "region": "annotation"}),
             settings=settings,
@@ -189,7 +189,7 @@ def test_s3_by_annotation_then_key_then_setting() -> None:
 
 def test_a_secret_replaces_what_the_role_says() -> None:
     account = service_account("s", annotations=ROLE | {S3 + "region": "role", S3 + "verifyssl": "0"})
-    found = variables(initializer(asking("s3://b/m"), account, secret("s", S3_KEYS, {S3 + "region": "secret"})))
+    found = variables(initializer(plain_pod("s3://b/m"), account, secret("s", S3_KEYS, {S3 + "region": "secret"})))
     assert found == {"AWS_DEFAULT_REGION": "secret", "S3_VERIFY_SSL": "0"} | S3_REFERENCES
 
 
@@ -203,7 +203,7 @@ def test_names_of_keys_from_the_settings() -> None:
     account = service_account("s", "g")
     found = variables(
         initializer(
-            asking("s3://b/m"), account, secret("s", {"key": "x"}), secret("g", {"gcs.json": "x"}), settings=settings
+            plain_pod("s3://b/m"), account, secret("s", {"key": "x"}), secret("g", {"gcs.json": "x"}), settings=settings
         )
     )
     assert found == {
@@ -221,8 +221,8 @@ VOLUMES = {
 
 @pytest.mark.parametrize(("key", "volume", "path"), VOLUMES.values(), ids=VOLUMES)
 def test_secrets_that_are_mounted(key: str, volume: str, path: str) -> None:
-    pod = admitted(asking("gs://b/m"), service_account("s"), secret("s", {key: "x"}))
-    assert named(pod["spec"]["volumes"], volume) == {"name": volume, "secret": {"secretName": "s"}}
+    pod = admitted(plain_pod("gs://b/m"), service_account("s"), secret("s", {key: "x"}))
+    assert volumes(pod)[volume] == {"secret": {"secretName": "s"}}
     (container,) = pod["spec"]["initContainers"]
     assert {"name": volume, "mountPath": path, "readOnly": True} in container["volumeMounts"]
     (server,) = pod["spec"]["containers"]
@@ -231,13 +231,13 @@ def test_secrets_that_are_mounted(key: str, volume: str, path: str) -> None:
 
 def test_the_gcs_file_is_named() -> None:
     file = "gcloud-application-credentials.json"
-    found = initializer(asking("gs://b/m"), service_account("s"), secret("s", {file: "x"}))
+    found = initializer(plain_pod("gs://b/m"), service_account("s"), secret("s", {file: "x"}))
     assert variables(found) == {"GOOGLE_APPLICATION_CREDENTIALS": f"/var/secrets/{file}"}
 
 
 def test_all_secrets_of_the_service_account_count_in_order() -> None:
     found = initializer(
-        asking("s3://b/m"),
+        plain_pod("s3://b/m"),
         service_account("hub", "one", "two"),
         secret("hub", {"HF_TOKEN": "x"}),
         secret("one", {"https-host": "a", "headers": "{}"}),
@@ -253,11 +253,10 @@ def test_all_secrets_of_the_service_account_count_in_order() -> None:
 @pytest.mark.parametrize("key", ["awsSecretAccessKey", "gcloud-application-credentials.json", "HDFS_NAMENODE"])
 def test_of_two_secrets_that_exclude_each_other_the_first_is_used_with_a_warning(key: str) -> None:
     objects = [service_account("one", "two"), secret("one", {key: "x"}), secret("two", {key: "x"})]
-    outcome = decided(asking("s3://b/m"), *objects)
-    (warning,) = outcome.warnings
+    (warning,) = warnings(plain_pod("s3://b/m"), *objects)
     assert '"one" and "two"' in warning
-    pod = admitted(asking("s3://b/m"), *objects)
-    assert pod == admitted(asking("s3://b/m"), service_account("one"), *objects[1:])
+    pod = admitted(plain_pod("s3://b/m"), *objects)
+    assert pod == admitted(plain_pod("s3://b/m"), service_account("one"), *objects[1:])
 
 
 NAMED = {"serving.kserve.io/storageSecretName": "mine"}
@@ -265,7 +264,7 @@ NAMED = {"serving.kserve.io/storageSecretName": "mine"}
 
 def test_a_secret_named_by_the_pod_counts_instead_of_the_service_accounts() -> None:
     objects = [service_account("hub"), secret("hub", {"HF_TOKEN": "x"}), secret("mine", S3_KEYS)]
-    found = variables(initializer(asking("s3://b/m", NAMED), *objects))
+    found = variables(initializer(plain_pod("s3://b/m", annotations=NAMED), *objects))
     assert found == {
         "AWS_ACCESS_KEY_ID": ("mine", "awsAccessKeyID"),
         "AWS_SECRET_ACCESS_KEY": ("mine", "awsSecretAccessKey"),
@@ -274,28 +273,32 @@ def test_a_secret_named_by_the_pod_counts_instead_of_the_service_accounts() -> N
 
 def test_the_annotation_that_names_a_secret_is_a_setting() -> None:
     settings = {"credentials": {"storageSecretNameAnnotation": "example.com/secret"}}
-    pod = asking("s3://b/m", {"example.com/secret": "mine", **NAMED})
+    pod = plain_pod("s3://b/m", annotations={"example.com/secret": "mine", **NAMED})
     found = variables(initializer(pod, service_account(), secret("mine", {"HF_TOKEN": "x"}), settings=settings))
     assert found == {"HF_TOKEN": ("mine", "HF_TOKEN")}
 
 
 def test_the_pods_service_account_counts() -> None:
     objects = [service_account("s", name="robot"), service_account(), secret("s", {"HF_TOKEN": "x"})]
-    assert variables(initializer(asking("s3://b/m", serviceAccountName="robot"), *objects)) == {
+    assert variables(initializer(plain_pod("s3://b/m", serviceAccountName="robot"), *objects)) == {
         "HF_TOKEN": ("s", "HF_TOKEN")
     }
-    assert variables(initializer(asking("s3://b/m"), *objects)) == {}
+    assert variables(initializer(plain_pod("s3://b/m"), *objects)) == {}
 
 
 def test_a_service_account_that_does_not_exist_is_no_error() -> None:
-    assert variables(initializer(asking("s3://b/m", serviceAccountName="robot"))) == {}
+    assert variables(initializer(plain_pod("s3://b/m", serviceAccountName="robot"))) == {}
 
 
 MISSING: dict[str, tuple[JsonObject, list[JsonObject], str]] = {
-    "listed": (asking("s3://b/m"), [service_account("gone")], 'named by service account "default"'),
-    "named": (asking("s3://b/m", {**NAMED}), [service_account()], "named by annotation serving.kserve.io/storageS"),
+    "listed": (plain_pod("s3://b/m"), [service_account("gone")], 'named by service account "default"'),
+    "named": (
+        plain_pod("s3://b/m", annotations={**NAMED}),
+        [service_account()],
+        "named by annotation serving.kserve.io/storageS",
+    ),
     "no name at all": (
-        asking("s3://b/m", {"serving.kserve.io/storageSecretName": ""}),
+        plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": ""}),
         [service_account()],
         'Secret "" in namespace "models"',
     ),
@@ -304,14 +307,14 @@ MISSING: dict[str, tuple[JsonObject, list[JsonObject], str]] = {
 
 @pytest.mark.parametrize(("pod", "objects", "words"), MISSING.values(), ids=MISSING)
 def test_a_secret_that_does_not_exist_is_denied_by_name(pod: JsonObject, objects: list[JsonObject], words: str) -> None:
-    message = denied(pod, *objects)
+    message = denial(pod, *objects)
     assert words in message
     assert "does not exist" in message
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a=b", "a\nb", "ü"])
 def test_a_host_that_is_none_is_denied_without_its_value(host: str) -> None:
-    message = denied(asking("https://h/m"), service_account("s"), secret("s", {"https-host": host, "headers": "{}"}))
+    message = denial(plain_pod("https://h/m"), service_account("s"), secret("s", {"https-host": host, "headers": "{}"}))
     assert "https-host" in message
     assert not host or host not in message
 
@@ -322,12 +325,12 @@ CLUSTER = [service_account("s", annotations=ROLE | {S3 + "region": "r"}), secret
 @pytest.mark.parametrize("uri", ["pvc://models/iris", "pvc://models/iris/model.joblib"])
 @pytest.mark.parametrize("how", ["direct", "copy"])
 def test_pods_that_only_use_claims_get_no_credentials(uri: str, how: str) -> None:
-    pod = asking(uri, {"storage.kserve.io/pvc-mount": how})
+    pod = plain_pod(uri, annotations={"storage.kserve.io/pvc-mount": how})
     assert admitted(pod, *CLUSTER) == admitted(pod)
 
 
 def test_with_credentials_switched_off_nothing_is_added() -> None:
-    pod = asking("s3://b/m")
+    pod = plain_pod("s3://b/m")
     assert admitted(pod, *CLUSTER, settings={"credentials": {"enabled": False}}) == admitted(pod)
 
 

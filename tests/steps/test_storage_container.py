@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_objects import admitted, decided, denied, initializer, secret, service_account, storage_container
-from tests.pods import JsonObject, asking, kserve_pod, plain_pod
+from tests.cluster_objects import admitted, denial, initializer, secret, service_account, storage_container, warnings
+from tests.mutation import JsonObject, kserve_pod, plain_pod, several
 
 DEFAULT_IMAGE = "kserve/storage-initializer:latest"
 BY_NAME = "internal.serving.kserve.io/storage-container-name"
-MODEL = "internal.serving.kserve.io/storage-initializer-sourceuri"
 
 MATCHES: dict[str, tuple[str, list[JsonObject], str]] = {
     "none": ("s3://b/m", [], DEFAULT_IMAGE),
@@ -49,37 +48,40 @@ MATCHES: dict[str, tuple[str, list[JsonObject], str]] = {
 
 @pytest.mark.parametrize(("uri", "held", "image"), MATCHES.values(), ids=MATCHES)
 def test_the_first_that_supports_the_uri_is_used(uri: str, held: list[JsonObject], image: str) -> None:
-    assert initializer(asking(uri), *held)["image"] == image
+    assert initializer(plain_pod(uri), *held)["image"] == image
 
 
 def test_a_claim_that_is_mounted_needs_none() -> None:
-    pod = asking("pvc://models/iris")
+    pod = plain_pod("pvc://models/iris")
     assert admitted(pod, storage_container("a", "pvc://")) == admitted(pod)
 
 
 def test_a_claim_that_is_copied_may_have_one() -> None:
-    pod = asking("pvc://models/iris", {"storage.kserve.io/pvc-mount": "copy"})
+    pod = plain_pod("pvc://models/iris", annotations={"storage.kserve.io/pvc-mount": "copy"})
     assert initializer(pod, storage_container("a", "pvc://"))["image"] == "a:1"
 
 
 def test_it_is_chosen_by_the_uri_that_a_storage_spec_leads_to() -> None:
     pod = kserve_pod(
-        {
-            MODEL: "<scheme-placeholder>://flowers",
+        "<scheme-placeholder>://flowers",
+        annotations={
             "internal.serving.kserve.io/storage-spec": "true",
             "internal.serving.kserve.io/storage-spec-param": '{"type": "s3", "bucket": "b"}',
-        }
+        },
     )
     assert initializer(pod, storage_container("a", "s3://b/"))["image"] == "a:1"
 
 
 def test_it_is_chosen_by_name() -> None:
     held = [storage_container("a", "s3://"), storage_container("b", "s3://")]
-    assert initializer(kserve_pod({MODEL: "s3://b/m", BY_NAME: "b"}), *held)["image"] == "b:1"
+    assert initializer(kserve_pod("s3://b/m", annotations={BY_NAME: "b"}), *held)["image"] == "b:1"
 
 
 def test_a_name_counts_only_on_kserves_pods() -> None:
-    assert initializer(asking("s3://b/m", {BY_NAME: "b"}), storage_container("a", "s3://"))["image"] == "a:1"
+    assert (
+        initializer(plain_pod("s3://b/m", annotations={BY_NAME: "b"}), storage_container("a", "s3://"))["image"]
+        == "a:1"
+    )
 
 
 def test_what_it_changes_and_what_stays() -> None:
@@ -92,7 +94,7 @@ def test_what_it_changes_and_what_stays() -> None:
         "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/work"}],
         "securityContext": {"runAsUser": 1000},
     }
-    found = initializer(asking("s3://b/m"), storage_container("a", "s3://", container=container))
+    found = initializer(plain_pod("s3://b/m"), storage_container("a", "s3://", container=container))
     assert found == {
         "name": "storage-initializer",
         "image": "custom:1",
@@ -124,7 +126,7 @@ def test_what_it_changes_and_what_stays() -> None:
 def test_its_variables_win_over_credentials_and_keep_one_source() -> None:
     theirs = {"name": "AWS_DEFAULT_REGION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     found = initializer(
-        asking("s3://b/m"),
+        plain_pod("s3://b/m"),
         storage_container("a", "s3://", container={"env": [theirs]}),
         service_account("s"),
         secret("s", {"awsSecretAccessKey": "x", "AWS_DEFAULT_REGION": "eu-west-1"}),
@@ -141,10 +143,10 @@ def test_annotation_over_storage_container_over_settings() -> None:
     container = {"image": "cr:1", "resources": {"limits": {"cpu": "3", "memory": "3Gi"}}}
     held = storage_container("a", "s3://", container=container)
     ours = {"storage.kserve.io/image": "pod:1", "storage.kserve.io/cpu-limit": "4"}
-    found = initializer(asking("s3://b/m", ours), held, settings=settings)
+    found = initializer(plain_pod("s3://b/m", annotations=ours), held, settings=settings)
     assert found["image"] == "pod:1"
     assert found["resources"]["limits"] == {"cpu": "4", "memory": "3Gi"}
-    found = initializer(asking("s3://b/m"), held, settings=settings)
+    found = initializer(plain_pod("s3://b/m"), held, settings=settings)
     assert found["image"] == "cr:1"
 
 
@@ -167,38 +169,33 @@ RESOURCES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(("theirs", "expected"), RESOURCES.values(), ids=RESOURCES)
 def test_requests_stay_within_limits(theirs: dict[str, Any], expected: dict[str, Any]) -> None:
     held = storage_container("a", "s3://", container={"resources": theirs})
-    assert initializer(asking("s3://b/m"), held)["resources"] == expected
+    assert initializer(plain_pod("s3://b/m"), held)["resources"] == expected
     ours = {"storage.kserve.io/cpu-limit": "1"}
-    assert initializer(asking("s3://b/m", ours), held)["resources"]["limits"]["cpu"] == "1"
+    assert initializer(plain_pod("s3://b/m", annotations=ours), held)["resources"]["limits"]["cpu"] == "1"
 
 
 def test_a_mount_of_a_volume_that_the_pod_lacks_is_warned_of() -> None:
     container = {"volumeMounts": [{"name": "certs", "mountPath": "/certs"}]}
     held = storage_container("a", "s3://", container=container)
-    (warning,) = decided(asking("s3://b/m"), held).warnings
+    (warning,) = warnings(plain_pod("s3://b/m"), held)
     assert '"a"' in warning
     assert '"certs"' in warning
-    assert decided(asking("s3://b/m", volumes=[{"name": "certs", "emptyDir": {}}]), held).warnings == ()
+    assert warnings(plain_pod("s3://b/m", volumes=[{"name": "certs", "emptyDir": {}}]), held) == []
 
 
-SEVERAL = plain_pod(
-    {
-        "storage.kserve.io/uris": '[{"uri": "s3://b/base", "mountPath": "/mnt/base"},'
-        ' {"uri": "s3://b/lora", "mountPath": "/mnt/lora"}]'
-    }
-)
+SEVERAL = several(("s3://b/base", "/mnt/base"), ("s3://b/lora", "/mnt/lora"))
 
 
 def test_several_downloads_need_a_container_that_can() -> None:
     held = storage_container("a", "s3://", supportsMultiModelDownload=True)
     assert initializer(SEVERAL, held)["image"] == "a:1"
-    message = denied(SEVERAL, storage_container("a", "s3://"))
+    message = denial(SEVERAL, storage_container("a", "s3://"))
     assert '"a"' in message
     assert "supportsMultiModelDownload" in message
 
 
 def one(uri: str = "s3://b/m") -> JsonObject:
-    return kserve_pod({MODEL: uri, BY_NAME: "a"})
+    return kserve_pod(uri, annotations={BY_NAME: "a"})
 
 
 def shaped(**fields: Any) -> JsonObject:
@@ -214,16 +211,16 @@ WRONG: dict[str, tuple[JsonObject, JsonObject, str]] = {
         'workloadType "localModelDownloadJob"',
     ),
     "named and of other URIs": (one(), storage_container("a", "gs://"), 'does not support the URI "s3://b/m"'),
-    "a regex that is none": (asking("s3://b/m"), storage_container("a", "~s3://("), 'the regex "s3://("'),
-    "a regex that only others know": (asking("s3://b/m"), storage_container("a", "~(?=s3)"), "(?="),
-    "a regex too large": (asking("s3://b/m"), storage_container("a", "~((a{1000}){1000}){1000}"), "RE2"),
-    "no container": (asking("s3://b/m"), storage_container("a", "s3://", container=7), "spec.container"),
-    "env of another shape": (asking("s3://b/m"), shaped(env={"A": "1"}), "spec.container.env"),
-    "mounts of another shape": (asking("s3://b/m"), shaped(volumeMounts=[{"name": "v"}]), "mountPath"),
-    "resources of another shape": (asking("s3://b/m"), shaped(resources=[]), "spec.container.resources"),
-    "amounts that are none": (asking("s3://b/m"), shaped(resources={"limits": {"cpu": "much"}}), '"much"'),
+    "a regex that is none": (plain_pod("s3://b/m"), storage_container("a", "~s3://("), 'the regex "s3://("'),
+    "a regex that only others know": (plain_pod("s3://b/m"), storage_container("a", "~(?=s3)"), "(?="),
+    "a regex too large": (plain_pod("s3://b/m"), storage_container("a", "~((a{1000}){1000}){1000}"), "RE2"),
+    "no container": (plain_pod("s3://b/m"), storage_container("a", "s3://", container=7), "spec.container"),
+    "env of another shape": (plain_pod("s3://b/m"), shaped(env={"A": "1"}), "spec.container.env"),
+    "mounts of another shape": (plain_pod("s3://b/m"), shaped(volumeMounts=[{"name": "v"}]), "mountPath"),
+    "resources of another shape": (plain_pod("s3://b/m"), shaped(resources=[]), "spec.container.resources"),
+    "amounts that are none": (plain_pod("s3://b/m"), shaped(resources={"limits": {"cpu": "much"}}), '"much"'),
     "a request above its limit": (
-        asking("s3://b/m"),
+        plain_pod("s3://b/m"),
         shaped(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
         "cpu request 2",
     ),
@@ -232,7 +229,7 @@ WRONG: dict[str, tuple[JsonObject, JsonObject, str]] = {
 
 @pytest.mark.parametrize(("pod", "held", "words"), WRONG.values(), ids=WRONG)
 def test_a_wrong_one_is_named(pod: JsonObject, held: JsonObject, words: str) -> None:
-    message = denied(pod, held)
+    message = denial(pod, held)
     assert 'ClusterStorageContainer "a"' in message
     assert words in message
 
@@ -243,5 +240,5 @@ HOSTILE = ["(a+)+$", "(a|aa)+$", "(.*)*b", "^(([a-z])+.)+[A-Z]([a-z])+$", "(a?){
 @pytest.mark.parametrize("regex", HOSTILE)
 def test_no_regex_takes_forever(regex: str) -> None:
     # A backtracking matcher would not come back in a lifetime.
-    outcome = decided(asking("s3://" + "a" * 4000 + "!"), storage_container("a", "~" + regex))
-    assert outcome.kind == "injected"
+    pod = plain_pod("s3://" + "a" * 4000 + "!")
+    assert initializer(pod, storage_container("a", "~" + regex))["args"][1] == "/mnt/models"

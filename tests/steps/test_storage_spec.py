@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_objects import admitted, denied, initializer, secret, service_account, variables
-from tests.pods import JsonObject, kserve_pod
+from tests.cluster_objects import admitted, denial, initializer, secret, service_account, variables
+from tests.mutation import JsonObject, kserve_pod
 
 INTERNAL = "internal.serving.kserve.io/"
 PLACEHOLDER = "<scheme-placeholder>://flowers"
@@ -17,13 +17,13 @@ PLACEHOLDER = "<scheme-placeholder>://flowers"
 def specified(
     uri: str = PLACEHOLDER, key: str | None = None, params: Any = None, more: dict[str, str] | None = None
 ) -> JsonObject:
-    annotations = {INTERNAL + "storage-initializer-sourceuri": uri, INTERNAL + "storage-spec": "true", **(more or {})}
+    annotations = {INTERNAL + "storage-spec": "true", **(more or {})}
     if key is not None:
         annotations[INTERNAL + "storage-spec-key"] = key
     if params is not None:
         text = params if isinstance(params, str) else json.dumps(params)
         annotations[INTERNAL + "storage-spec-param"] = text
-    return kserve_pod(annotations)
+    return kserve_pod(uri, annotations=annotations)
 
 
 def config(name: str = "storage-config", **entries: Any) -> JsonObject:
@@ -148,7 +148,7 @@ def test_with_credentials_switched_off_the_params_must_say_it_all() -> None:
     found = initializer(specified(key="mine", params={"type": "s3", "bucket": "b"}), held, settings=settings)
     assert found["args"] == ["s3://b/flowers", "/mnt/models"]
     assert variables(found) == override(bucket="b", type="s3")
-    assert "type" in denied(specified(key="mine"), held, settings=settings)
+    assert "type" in denial(specified(key="mine"), held, settings=settings)
 
 
 def test_claims_need_no_storage_spec() -> None:
@@ -177,7 +177,7 @@ DENIED: dict[str, tuple[JsonObject, JsonObject, tuple[str, ...]]] = {
     "params that are no strings": (specified(params={"verify_ssl": True}), config(), ("storage-spec-param",)),
     "deep params": (specified(params="[" * 100_000), config(), ("storage-spec-param",)),
     "a placeholder without a storage spec": (
-        kserve_pod({INTERNAL + "storage-initializer-sourceuri": PLACEHOLDER}),
+        kserve_pod(PLACEHOLDER),
         config(default=S3_ENTRY),
         ("<scheme-placeholder>://", "storage-spec"),
     ),
@@ -186,5 +186,5 @@ DENIED: dict[str, tuple[JsonObject, JsonObject, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("pod", "held", "words"), DENIED.values(), ids=DENIED)
 def test_what_does_not_lead_anywhere_is_denied(pod: JsonObject, held: JsonObject, words: tuple[str, ...]) -> None:
-    message = denied(pod, held)
+    message = denial(pod, held)
     assert all(word in message for word in words), message
