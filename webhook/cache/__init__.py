@@ -1,0 +1,1 @@
+"""One download of a model, shared by many pods through a claim."""
