@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 from webhook.cache.key import PATTERN
@@ -13,6 +12,9 @@ STOCK_COMMAND = ("/storage-initializer/scripts/initializer-entrypoint",)
 
 INTERPRETER = ("python3", "-I", "-S", "-c")
 """Python without the image's own additions: nothing there can change what the wrapper imports."""
+
+WRAPPER = Path(__file__).with_name("wrapper.py").read_text("utf-8")
+"""The wrapper's source. It has no dollar sign, which Kubernetes would take for a variable reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def wrapped(
     if not command:
         raise ValueError("a container that names no command cannot be wrapped")
     downloader = [*command, *(_redirected(arg, model_path) for arg in args)]
-    return [*INTERPRETER, text()], [*_options(model, limits), "--", *downloader]
+    return [*INTERPRETER, WRAPPER], [*_options(model, limits), "--", *downloader]
 
 
 def _options(model: CachedModel, limits: Limits) -> list[str]:
@@ -78,12 +80,6 @@ def _options(model: CachedModel, limits: Limits) -> list[str]:
     }
     trust = ["--trust-locks"] if limits.trust_locks else []
     return [_literal(f"--{name}={value}") for name, value in options.items()] + trust
-
-
-@cache
-def text() -> str:
-    """The wrapper's source. It has no dollar sign, which Kubernetes would take for a variable reference."""
-    return Path(__file__).with_name("wrapper.py").read_text("utf-8")
 
 
 def shown(uri: str) -> str:
