@@ -39,7 +39,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_WORDS = re.compile(r"No space left on device|[Qq]uota exceeded|Errno (28|122)\b")
 NOT_SHARED = "a lock taken on one node is not seen on others"
 UNFIT = (  # "type source options" of a mount, and what is wrong with it; the first match counts
-    (r"nfs\d? .*[ ,](nolock|local_lock=all|local_lock=flock)\b", rf"NFS is mounted with \1: {NOT_SHARED}"),
+    (r"nfs\d? .*?[ ,](nolock|local_lock=all|local_lock=flock)\b", rf"NFS is mounted with \1: {NOT_SHARED}"),
     (r"(?:cifs|smb3) .*[ ,](nobrl)\b", rf"SMB is mounted with \1: {NOT_SHARED}"),
     (r"lustre .*[ ,](localflock|noflock)\b", rf"Lustre is mounted with \1: {NOT_SHARED}"),
     (r"fuse\.(?:ceph|glusterfs|juicefs|mfs)\b|fuseblk ", ""),

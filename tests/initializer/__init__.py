@@ -1,0 +1,1 @@
+"""KServe's own downloader, as the init container runs it, for tests that need the real one."""

@@ -1,0 +1,64 @@
+"""Where models come from in the tests: an HTTP server and an S3 server, both on loopback."""
+
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tests.initializer.environment import HERE, initializer_python
+
+
+@contextmanager
+def http_server(folder: Path) -> Iterator[str]:
+    """Serve a folder; gives the base URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Run an S3 server; gives its endpoint URL."""
+    with subprocess.Popen(
+        [initializer_python(), HERE / "s3.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        assert server.stdout
+        assert server.stdin
+        port = int(server.stdout.readline())
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.stdin.close()
+
+
+def s3_environment(endpoint: str) -> dict[str, str]:
+    """What the webhook would put into the downloader's environment for this server."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "minio",
+        "AWS_SECRET_ACCESS_KEY": "minio123",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "S3_USE_HTTPS": "0",
+    }
+
+
+def s3_upload(endpoint: str, bucket: str, objects: Mapping[str, bytes]) -> None:
+    """Make a bucket with these objects, by key."""
+    for path, content in {"": b"", **objects}.items():
+        request = urllib.request.Request(f"{endpoint}/{bucket}/{path}", data=content, method="PUT")
+        request.add_header("Content-Type", "application/octet-stream")
+        urllib.request.urlopen(request, timeout=30).close()
