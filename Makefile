@@ -23,7 +23,7 @@ test-all: $(VENV)/.dev controlplane
 	@$(BIN)/pytest
 
 test-fast: $(VENV)/.dev ## all tests that need no API server
-	@$(BIN)/pytest -m "not e2e"
+	@$(BIN)/pytest -m "not e2e and not slow"
 
 controlplane: $(VENV)/.dev ## obtain the real kube-apiserver, etcd and helm for the tests (once)
 	@$(BIN)/python -m tests.controlplane.obtain >/dev/null

@@ -1,3 +1,6 @@
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,7 +9,26 @@ from tests.cache.pods import Claim
 
 
 @pytest.fixture
-def claim(tmp_path: Path) -> Claim:
+def claim(tmp_path: Path) -> Iterator[Claim]:
+    """An empty claim."""
     root = tmp_path / "claim"
     root.mkdir()
-    return Claim(root)
+    claim = Claim(root)
+    yield claim
+    claim.end()
+
+
+@pytest.fixture
+def small_claim(tmp_path: Path) -> Iterator[Claim]:
+    """An empty claim of four mebibytes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    root = tmp_path / "claim"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root], check=True)
+    claim = Claim(root)
+    try:
+        yield claim
+    finally:
+        claim.end()
+        subprocess.run(["umount", root], check=True)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class Claim:
     python: Path = Path(sys.executable)
     user: int | None = None
     group: int | None = None
+    pods: list["Pod"] = field(default_factory=list)
+    """All that were started; shared by the copies that `dataclasses.replace` makes."""
 
     @property
     def cache(self) -> Cache:
@@ -73,10 +75,10 @@ class Claim:
         """All that lies in the cache directory, but for the locks."""
         return {path.name for path in self.cache.directory.iterdir() if path.suffix != ".lock"}
 
-    def start(self, downloader: list[str], name: str = "pod-a") -> Pod:
-        """Start an init container of the pod `name` that would download with `downloader URI MODEL_PATH`."""
+    def start(self, downloader: list[str], name: str = "pod-a", args: Sequence[str] = ("/mnt/models",)) -> Pod:
+        """Start an init container of the pod `name`, which downloads with this command and these args."""
         model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri))
-        command, args = wrapped(downloader, ["/mnt/models"], "/mnt/models", model, self.limits)
+        command, args = wrapped(downloader, args, "/mnt/models", model, self.limits)
         log = self.root.parent / f"{self.root.name}-{name}.termination-log"
         log.touch()
         log.chmod(0o666)
@@ -90,13 +92,22 @@ class Claim:
             group=self.group,
             extra_groups=None if self.user is None else [],
         )
-        return Pod(process, log)
+        self.pods.append(Pod(process, log))
+        return self.pods[-1]
 
     def run(self, downloader: list[str], name: str = "pod-a") -> Pod:
         """Like `start`, to the end."""
         pod = self.start(downloader, name)
         pod.finish()
         return pod
+
+    def end(self) -> None:
+        """End the pods that a failed test left running."""
+        for pod in self.pods:
+            if pod.process.poll() is None:
+                pod.kill()
+            if pod.process.stdout:
+                pod.process.stdout.close()
 
 
 def until(condition: Callable[[], object], what: str) -> None:

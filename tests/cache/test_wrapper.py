@@ -3,11 +3,13 @@
 import ast
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from tests.cache.pods import Claim, contents, running, shell, until
 from webhook.cache import wrapper
 from webhook.cache.command import WRAPPER, Limits
+from webhook.cache.store import is_locked
 
 DOWNLOAD = shell('mkdir "$1/config"; printf weights > "$1/weights.bin"; printf {} > "$1/config/config.json"')
 MODEL = {"weights.bin": b"weights", "config/config.json": b"{}"}
@@ -120,6 +123,16 @@ def test_sigterm_ends_the_download_and_cleans_up(claim: Claim):
     until(lambda: not running(sleeper), "the end of what the downloader started")
 
 
+def test_sigterm_at_any_moment_leaves_nothing(claim: Claim):
+    rng = random.Random(7)
+    for _ in range(15):
+        pod = claim.start(shell('sleep 1000 & printf x > "$1/part"; wait'))
+        time.sleep(rng.uniform(0.03, 0.2))
+        assert pod.kill(signal.SIGTERM) in {143, -signal.SIGTERM}, pod.output
+        until(lambda: not is_locked(claim.cache.lock), "the end of all that downloads")
+        assert not claim.cache.directory.exists() or claim.names() == set()
+
+
 def test_downloader_dies_with_the_wrapper_and_the_next_pod_cleans_up(claim: Claim):
     pod = claim.start(shell('echo $$ > "$1/pid"; exec sleep 1000'))
     until(lambda: [*claim.root.rglob("pid")], "the download")
@@ -170,7 +183,7 @@ def test_waiting_pod_says_for_whom_and_then_sees_every_byte(claim: Claim):
 
 
 def test_waiting_ends_at_the_limit(claim: Claim):
-    writer = claim.start(shell("sleep 1000"))
+    writer = claim.start(shell("exec sleep 1000"))
     until(claim.cache.leftovers, "the download")
     pod = replace(claim, limits=Limits(wait=0)).run(NEVER, "pod-b")
     assert pod.process.returncode == 1
@@ -180,7 +193,7 @@ def test_waiting_ends_at_the_limit(claim: Claim):
 
 
 def test_download_ends_at_the_limit(claim: Claim):
-    pod = replace(claim, limits=Limits(download=0)).run(shell('printf x > "$1/part"; sleep 1000'))
+    pod = replace(claim, limits=Limits(download=0)).run(shell('printf x > "$1/part"; exec sleep 1000'))
     assert pod.process.returncode == 1
     assert "time limit" in pod.message
     assert claim.names() == set()
@@ -241,7 +254,9 @@ def open_claim() -> Iterator[Claim]:
         Path(folder).chmod(0o755)
         root = Path(folder, "claim")
         root.mkdir(mode=0o755)
-        yield Claim(root, python=Path(python))
+        claim = Claim(root, python=Path(python))
+        yield claim
+        claim.end()
 
 
 def test_claim_that_refuses_the_user(open_claim: Claim):
@@ -317,7 +332,7 @@ def test_it_is_the_innermost_and_latest_mount_that_counts():
 def test_wrapper_is_python_3_8_in_syntax_and_library():
     ast.parse(WRAPPER, feature_version=(3, 8))
     vermin = Path(sys.executable).with_name("vermin")
-    command = [vermin, "--no-tips", "--violations", "-t=3.8-", wrapper.__file__]
+    command = [str(vermin), "--no-tips", "--violations", "-t=3.8-", wrapper.__file__]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -105,7 +105,7 @@ def list_models(directory: Directory, output: OutputOption = Output.table) -> No
         typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
     else:
         _console().print(_entries_table(entries, time.time()))
-        typer.echo(f"{len(entries)} keys, {amount(sum(_bytes(entry) for entry in entries))}")
+        typer.echo(f"{len(entries)} in all, {amount(sum(_bytes(entry) for entry in entries))}")
 
 
 @app.command()
@@ -257,7 +257,8 @@ def amount(count: int) -> str:
 
 
 def age(duration: float) -> str:
-    """Seconds for people: the largest unit that fits."""
+    """Seconds for people: the largest unit that fits. Clocks that disagree give 0s."""
+    duration = max(duration, 0)
     unit = next((unit for unit in "wdhms" if duration >= UNITS[unit]), "s")
     return f"{int(duration // UNITS[unit])}{unit}"
 

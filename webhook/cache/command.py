@@ -77,9 +77,9 @@ def _options(model: CachedModel, limits: Limits) -> list[str]:
         "uri": shown(model.uri),
         "download-timeout": limits.download,
         "wait-timeout": limits.wait,
+        "trust-locks": str(limits.trust_locks).lower(),
     }
-    trust = ["--trust-locks"] if limits.trust_locks else []
-    return [_literal(f"--{name}={value}") for name, value in options.items()] + trust
+    return [_literal(f"--{name}={value}") for name, value in options.items()]
 
 
 def shown(uri: str) -> str:

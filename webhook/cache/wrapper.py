@@ -18,7 +18,6 @@ Exit status: 0 the model is there, 1 it is not, 143 stopped by a signal. --termi
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import fcntl
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 SAY_EVERY = 30.0  # seconds between two words of a waiting pod
+STOPS = (signal.SIGTERM, signal.SIGINT)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL_WORDS = re.compile(r"No space left on device|[Qq]uota exceeded|Errno (28|122)\b")
 NOT_SHARED = "a lock taken on one node is not seen on others"
@@ -52,7 +52,21 @@ class Failed(Exception):
 
 
 class Stopped(Exception):
-    """SIGTERM or SIGINT came."""
+    """One of STOPS came."""
+
+
+class Options:
+    """What the command line says."""
+
+    def __init__(self, words: list[str]) -> None:
+        split = words.index("--")  # what follows is the downloader's, whatever it looks like
+        given = dict(word[2:].split("=", 1) for word in words[:split])
+        self.command = words[split + 1 :]
+        self.cache = Cache(Path(given["root"], given["dir"]), given["key"])
+        self.root, self.uri = Path(given["root"]), given["uri"]
+        self.wait_timeout, self.download_timeout = float(given["wait-timeout"]), float(given["download-timeout"])
+        self.trust_locks = given.get("trust-locks") == "true"
+        self.termination_log = Path(given.get("termination-log", "/dev/termination-log"))
 
 
 class Cache:
@@ -231,21 +245,22 @@ def prove_rename(source: Path, target: Path) -> None:
     demand(not moved(source, target), "it renames over a directory that is not empty")
 
 
-def die_with_parent() -> Callable[[], None] | None:
+def birth() -> Callable[[], None]:
     """What the downloader does first: ask the kernel to kill it when this process dies."""
-    try:
+    prctl, parent = None, os.getpid()
+    with contextlib.suppress(ImportError, OSError, AttributeError):  # not every image has it
         import ctypes
 
-        prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-    except (ImportError, OSError, AttributeError):  # not in every image; the inherited lock is enough
-        return None
+        prctl = ctypes.CDLL(None).prctl
 
-    def ask() -> None:
-        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        if prctl:
+            prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
             os._exit(1)
 
-    return ask
+    return begin
 
 
 def ended(process: subprocess.Popen[bytes]) -> bool:
@@ -286,6 +301,7 @@ def relay(process: subprocess.Popen[bytes], limit: float) -> str:
 
 def run(command: list[str], lock: int, limit: float) -> None:
     """Run the downloader. Raises Failed when it fails, OSError when there was no space for it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until the process is in hand
     try:
         process = subprocess.Popen(
             command,
@@ -294,12 +310,14 @@ def run(command: list[str], lock: int, limit: float) -> None:
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
             start_new_session=True,
-            preexec_fn=die_with_parent(),
+            preexec_fn=birth(),
         )
     except (OSError, subprocess.SubprocessError) as error:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         raise Failed(f"cannot start the downloader: {error}") from error
     with process:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             tail = relay(process, limit)
         finally:
             status = end(process)
@@ -350,8 +368,9 @@ def publish(cache: Cache, work: Path, model: Path, uri: str) -> dict[str, Any]:
     return record
 
 
-def download(cache: Cache, lock: int, options: argparse.Namespace) -> dict[str, Any]:
+def download(lock: int, options: Options) -> dict[str, Any]:
     """With the lock held: clean, prove, download, publish. Leaves nothing behind when it fails."""
+    cache = options.cache
     sign(lock)
     leftovers, work = cache.leftovers(), cache.scratch("tmp")
     model = work / "model"
@@ -372,17 +391,16 @@ def download(cache: Cache, lock: int, options: argparse.Namespace) -> dict[str, 
         discard(cache, work)
 
 
-def obtain(options: argparse.Namespace) -> str:
+def obtain(options: Options) -> str:
     """See to it that the model is there; gives the message for the termination log."""
-    root = Path(options.root)
-    if not root.is_dir():
-        raise Failed(f"no claim is mounted at {root}")
-    start, cache = time.monotonic(), Cache(root / options.dir, options.key)
+    start, cache = time.monotonic(), options.cache
+    if not options.root.is_dir():
+        raise Failed(f"no claim is mounted at {options.root}")
     cache.directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(cache.lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         wait(lock, cache, options.wait_timeout)
-        record = complete(cache) or download(cache, lock, options)
+        record = complete(cache) or download(lock, options)
         with contextlib.suppress(OSError):  # the file may be another user's
             os.utime(cache.record)
     finally:
@@ -393,7 +411,7 @@ def obtain(options: argparse.Namespace) -> str:
     )
 
 
-def explained(error: OSError, root: str) -> str:
+def explained(error: OSError, root: Path) -> str:
     """What a failed system call means to the pod's author."""
     if error.errno in FULL:
         disk = shutil.disk_usage(root)
@@ -408,34 +426,22 @@ def explained(error: OSError, root: str) -> str:
     return f"the cache claim failed: {error}"
 
 
-def report(path: str, message: str) -> None:
+def report(path: Path, message: str) -> None:
     say(message)
     with contextlib.suppress(OSError):
-        Path(path).write_text(message[:4000], "utf-8")
-
-
-def parse(words: list[str]) -> argparse.Namespace:
-    split = words.index("--")  # what follows is the downloader's, whatever it looks like
-    parser = argparse.ArgumentParser(prog="cache")
-    for name in ("--root", "--dir", "--key", "--uri"):
-        parser.add_argument(name, required=True)
-    for name in ("--wait-timeout", "--download-timeout"):  # seconds
-        parser.add_argument(name, type=float, default=7200.0)
-    parser.add_argument("--trust-locks", action="store_true")
-    parser.add_argument("--termination-log", default="/dev/termination-log")
-    return parser.parse_args(words[:split], argparse.Namespace(command=words[split + 1 :]))
+        path.write_text(message[:4000], "utf-8")
 
 
 def stop(_signal: int, _frame: object) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # cleaning goes on undisturbed
     raise Stopped
 
 
 def main(words: list[str]) -> int:
-    options, status = parse(words), 1
+    options, status = Options(words), 1
     os.umask(0o002)  # pods with the same fsGroup can clean up after each other
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, stop)
     try:
         message, status = obtain(options), 0
