@@ -22,7 +22,7 @@ check: $(VENV)/.dev ## linters, types and layers
 test-all: $(VENV)/.dev controlplane
 	@$(BIN)/pytest
 
-test-fast: $(VENV)/.dev ## all tests that need no API server
+test-fast: $(VENV)/.dev ## all tests that need no API server and are not long
 	@$(BIN)/pytest -m "not e2e and not slow"
 
 controlplane: $(VENV)/.dev ## obtain the real kube-apiserver, etcd and helm for the tests (once)
@@ -36,6 +36,7 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 lock: $(VENV)/.dev ## pin the dependencies with hashes (UPGRADE=--upgrade: to the newest)
 	@$(COMPILE) pyproject.toml --extra build -o requirements.lock
 	@$(COMPILE) pyproject.toml --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) tests/initializer/requirements.in -o tests/initializer/requirements.lock
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from webhook.cache.cli import app as cache_app
+
 if TYPE_CHECKING:
     from webhook import facts_file
     from webhook.settings.model import Settings
@@ -24,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cache_app, name="cache")
 
 
 class LogFormat(StrEnum):

@@ -12,7 +12,7 @@ RACES = 2
 """How many run at a time; rounds spend much of their time waiting."""
 
 
-@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_one_download_completes_and_nothing_partial_is_seen(tmp_path: Path, rounds: int):
     results = run_races(tmp_path, rounds)
     assert len(results) == rounds
