@@ -1,0 +1,61 @@
+{{/* Everything that depends on `certificates.mode` is in this file, certificates.yaml and cert-manager.yaml. */}}
+
+{{- define "storage-webhook.host" -}}
+{{- printf "%s.%s.svc" (include "storage-webhook.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{/* The Secret that the webhook serves from. */}}
+{{- define "storage-webhook.certificateSecret" -}}
+{{- if eq .Values.certificates.mode "existing" -}}
+{{- .Values.certificates.existing.secretName -}}
+{{- else -}}
+{{- printf "%s-tls" (include "storage-webhook.fullname" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The CA for the webhook configurations, base64; empty where someone else writes it there. */}}
+{{- define "storage-webhook.caBundle" -}}
+{{- if eq .Values.certificates.mode "existing" -}}
+{{- .Values.certificates.existing.caBundle | b64enc -}}
+{{- else if eq .Values.certificates.mode "self-signed" -}}
+{{- (include "storage-webhook.selfSigned" . | fromJson).caBundle -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Annotations of the webhook configurations: who writes the CA there. */}}
+{{- define "storage-webhook.caAnnotations" -}}
+{{- if eq .Values.certificates.mode "cert-manager" -}}
+cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "storage-webhook.certificateSecret" . }}
+{{- end -}}
+{{- end -}}
+
+{{- define "storage-webhook.expiresAnnotation" -}}
+storage-webhook/expires
+{{- end -}}
+
+{{/*
+The self-signed certificate as JSON: `secret` (data, base64), `expires` and `caBundle` (base64). Made once a rendering,
+since the Secret and the webhook configurations must agree. The one in the cluster is kept until 30 days before its end;
+then the old CA stays in the bundle beside the new one, because the pods get the new Secret a minute or two later.
+The CA's key is never stored.
+*/}}
+{{- define "storage-webhook.selfSigned" -}}
+{{- if not (hasKey . "selfSigned") -}}
+{{- $old := lookup "v1" "Secret" .Release.Namespace (include "storage-webhook.certificateSecret" .) | default dict -}}
+{{- $expires := dig "metadata" "annotations" (include "storage-webhook.expiresAnnotation" .) "" $old -}}
+{{- if and $expires (gt (toDate "2006-01-02" $expires | unixEpoch | int64) (now | dateModify "+720h" | unixEpoch | int64)) -}}
+{{- $_ := set . "selfSigned" (dict "secret" $old.data "expires" $expires "caBundle" (index $old.data "ca.crt")) -}}
+{{- else -}}
+{{- $days := int .Values.certificates.selfSigned.validityDays -}}
+{{- $host := include "storage-webhook.host" . -}}
+{{- $ca := genCAWithKey (printf "%s CA" $host) $days (genPrivateKey "ecdsa") -}}
+{{- $names := list (trimSuffix ".svc" $host) $host (printf "%s.cluster.local" $host) -}}
+{{- $leaf := genSignedCertWithKey $host nil $names $days $ca (genPrivateKey "ecdsa") -}}
+{{- $secret := dict "ca.crt" ($ca.Cert | b64enc) "tls.crt" ($leaf.Cert | b64enc) "tls.key" ($leaf.Key | b64enc) -}}
+{{- $oldCA := dig "data" "ca.crt" "" $old | b64dec -}}
+{{- $expires = now | dateModify (printf "+%dh" (mul 24 $days)) | date "2006-01-02" -}}
+{{- $_ := set . "selfSigned" (dict "secret" $secret "expires" $expires "caBundle" (print $ca.Cert $oldCA | b64enc)) -}}
+{{- end -}}
+{{- end -}}
+{{- .selfSigned | toJson -}}
+{{- end -}}

@@ -1,0 +1,30 @@
+{{/* What is read in the namespaces of the pods; empty when nothing is. */}}
+{{- define "storage-webhook.namespacedRules" -}}
+{{- if .Values.credentials.enabled -}}
+- apiGroups: [""]
+  resources: [serviceaccounts, secrets]
+  verbs: [get]
+{{- end }}
+{{- end -}}
+
+{{/* What is read of the cluster as a whole; empty when nothing is. */}}
+{{- define "storage-webhook.clusterRules" -}}
+{{- $mode := .Values.rbac.storageContainers -}}
+{{- if or (eq $mode "always") (and (eq $mode "auto") (not .Values.namespaces)) -}}
+- apiGroups: [serving.kserve.io]
+  resources: [clusterstoragecontainers]
+  verbs: [get, list, watch]
+{{- end }}
+{{- end -}}
+
+{{/* roleRef and subjects of a binding: (dict "root" $ "kind" "Role" "name" <role>) */}}
+{{- define "storage-webhook.binding" -}}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ .kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "storage-webhook.serviceAccountName" .root }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}

@@ -1,0 +1,106 @@
+{{/*
+Values that contradict each other fail here, in sentences; values.schema.json has checked each on its own.
+Every sentence names the values and the way out.
+*/}}
+{{- define "storage-webhook.validate" -}}
+{{- include "storage-webhook.validateSettings" . -}}
+{{- include "storage-webhook.validateNamespaces" . -}}
+{{- include "storage-webhook.validateCertificates" . -}}
+{{- include "storage-webhook.validatePods" . -}}
+{{- include "storage-webhook.validateAvailability" . -}}
+{{- end -}}
+
+{{- define "storage-webhook.validateSettings" -}}
+{{- with .Values.existingConfigMap -}}
+{{- if and .namespace (not .name) -}}
+{{- fail "existingConfigMap.namespace is set, but existingConfigMap.name is not: name the ConfigMap too, or leave both empty." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "storage-webhook.validateNamespaces" -}}
+{{- $excluded := concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces -}}
+{{- range .Values.namespaces -}}
+{{- if has . $excluded -}}
+{{- fail (printf "namespaces names %q, which is never served (kube-system, the release's own namespace and excludedNamespaces are not): take it out, or install the webhook into another namespace." .) -}}
+{{- end -}}
+{{- end -}}
+{{- $test := include "storage-webhook.testNamespace" . -}}
+{{- if and .Values.test.enabled (or (has $test $excluded) (and .Values.namespaces (not (has $test .Values.namespaces)))) -}}
+{{- fail (printf "test.namespace is %q, which is not served, so the test could not see an injected pod: set test.namespace to a namespace that is, or test.enabled to false." $test) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "storage-webhook.validateCertificates" -}}
+{{- $mode := .Values.certificates.mode -}}
+{{- $injected := false -}}
+{{- range $key, $_ := .Values.webhook.annotations -}}
+{{- $injected = or $injected (hasPrefix "cert-manager.io/inject-" $key) -}}
+{{- end -}}
+{{- with .Values.certificates.existing -}}
+{{- if eq $mode "existing" -}}
+{{- if not .secretName -}}
+{{- fail "certificates.mode is existing, but certificates.existing.secretName is empty: name the Secret with tls.crt and tls.key." -}}
+{{- end -}}
+{{- if not (or .caBundle $injected) -}}
+{{- fail "certificates.mode is existing, but certificates.existing.caBundle is empty: the API server would trust no certificate. Give the CA as PEM text (--set-file certificates.existing.caBundle=ca.crt), or let cert-manager write it with the annotation cert-manager.io/inject-ca-from-secret in webhook.annotations." -}}
+{{- end -}}
+{{- else if or .secretName .caBundle -}}
+{{- fail (printf "certificates.existing is set, but certificates.mode is %s: set the mode to existing, or leave certificates.existing empty." $mode) -}}
+{{- end -}}
+{{- if contains "PRIVATE KEY" .caBundle -}}
+{{- fail "certificates.existing.caBundle holds a private key: it takes the CA's certificate only, and ends in an object that everyone can read." -}}
+{{- end -}}
+{{- if and .caBundle (not (contains "BEGIN CERTIFICATE" .caBundle)) -}}
+{{- fail "certificates.existing.caBundle is not PEM text: it must hold -----BEGIN CERTIFICATE-----, and is not base64-encoded once more." -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.certificates.certManager.issuerRef (ne $mode "cert-manager") -}}
+{{- fail (printf "certificates.certManager.issuerRef is set, but certificates.mode is %s: set the mode to cert-manager, or leave issuerRef empty." $mode) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "storage-webhook.validatePods" -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create is false and serviceAccount.name is empty: name the account that the webhook's pods use." -}}
+{{- end -}}
+{{- if and .Values.metrics.enabled (eq (int .Values.metrics.port) (int .Values.port)) -}}
+{{- fail (printf "metrics.port and port are both %d: one of them must be another." (int .Values.port)) -}}
+{{- end -}}
+{{- if and .Values.metrics.enabled (eq (int .Values.metrics.port) (int .Values.service.port)) -}}
+{{- fail (printf "metrics.port and service.port are both %d: the Service has a port for each." (int .Values.service.port)) -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.enabled) -}}
+{{- fail "metrics.serviceMonitor.enabled is true, but metrics.enabled is false: there would be nothing to read. Enable metrics too." -}}
+{{- end -}}
+{{- if le (int .Values.terminationGracePeriodSeconds) (int .Values.preStopSeconds) -}}
+{{- fail (printf "terminationGracePeriodSeconds (%d) is not more than preStopSeconds (%d): pods would be killed before they answer what is in flight." (int .Values.terminationGracePeriodSeconds) (int .Values.preStopSeconds)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "storage-webhook.validateAvailability" -}}
+{{- $replicas := int .Values.replicas -}}
+{{- with .Values.autoscaling -}}
+{{- if .enabled -}}
+{{- $replicas = int .minReplicas -}}
+{{- if gt (int .minReplicas) (int .maxReplicas) -}}
+{{- fail (printf "autoscaling.minReplicas (%d) is more than autoscaling.maxReplicas (%d)." (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- if not (dig "requests" "cpu" "" $.Values.resources) -}}
+{{- fail "autoscaling.enabled is true, but resources.requests.cpu is not set: the use in percent is of this request." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if .enabled -}}
+{{- $min := not (kindIs "invalid" .minAvailable) -}}
+{{- $max := not (kindIs "invalid" .maxUnavailable) -}}
+{{- if eq $min $max -}}
+{{- fail "podDisruptionBudget takes exactly one of minAvailable and maxUnavailable: set the other to null." -}}
+{{- end -}}
+{{- if and $min (not (kindIs "string" .minAvailable)) (ge (int .minAvailable) $replicas) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable (%d) leaves none of the %d pods to be moved: no node that runs one could be drained. Use maxUnavailable: 1." (int .minAvailable) $replicas) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
