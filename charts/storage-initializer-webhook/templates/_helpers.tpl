@@ -57,6 +57,15 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Never served: a cluster must be able to start its own parts, and the webhook itself, while the webhook is down. */}}
+{{- define "storage-webhook.excludedNamespaces" -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces | uniq | toJson -}}
+{{- end -}}
+
+{{/* Where `helm test` asks for a pod; empty where no namespace is known to be served. */}}
 {{- define "storage-webhook.testNamespace" -}}
-{{- .Values.test.namespace | default (first .Values.namespaces) | default "default" -}}
+{{- $namespace := .Values.test.namespace | default (first .Values.namespaces) | default "default" -}}
+{{- if and .Values.test.enabled (not (has $namespace (include "storage-webhook.excludedNamespaces" . | fromJsonArray))) -}}
+{{- $namespace -}}
+{{- end -}}
 {{- end -}}

@@ -19,15 +19,16 @@ Every sentence names the values and the way out.
 {{- end -}}
 
 {{- define "storage-webhook.validateNamespaces" -}}
-{{- $excluded := concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces -}}
+{{- $excluded := include "storage-webhook.excludedNamespaces" . | fromJsonArray -}}
 {{- range .Values.namespaces -}}
 {{- if has . $excluded -}}
 {{- fail (printf "namespaces names %q, which is never served (kube-system, the release's own namespace and excludedNamespaces are not): take it out, or install the webhook into another namespace." .) -}}
 {{- end -}}
 {{- end -}}
-{{- $test := include "storage-webhook.testNamespace" . -}}
-{{- if and .Values.test.enabled (or (has $test $excluded) (and .Values.namespaces (not (has $test .Values.namespaces)))) -}}
-{{- fail (printf "test.namespace is %q, which is not served, so the test could not see an injected pod: set test.namespace to a namespace that is, or test.enabled to false." $test) -}}
+{{- with .Values.test.namespace -}}
+{{- if or (has . $excluded) (and $.Values.namespaces (not (has . $.Values.namespaces))) -}}
+{{- fail (printf "test.namespace is %q, which is not served, so the test would see no injected pod: name a namespace that is." .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -22,7 +22,7 @@ namespaceSelector:
   matchExpressions:
     - key: kubernetes.io/metadata.name
       operator: NotIn
-      values: {{ concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces | uniq | toJson }}
+      values: {{ include "storage-webhook.excludedNamespaces" . }}
     {{- with .Values.namespaces }}
     - key: kubernetes.io/metadata.name
       operator: In
