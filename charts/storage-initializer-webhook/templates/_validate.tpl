@@ -36,7 +36,7 @@ Every sentence names the values and the way out.
 {{- $mode := .Values.certificates.mode -}}
 {{- $injected := false -}}
 {{- range $key, $_ := .Values.webhook.annotations -}}
-{{- $injected = or $injected (hasPrefix "cert-manager.io/inject-" $key) -}}
+{{- $injected = or $injected (contains "/inject-ca" $key) -}}
 {{- end -}}
 {{- with .Values.certificates.existing -}}
 {{- if eq $mode "existing" -}}
@@ -44,7 +44,7 @@ Every sentence names the values and the way out.
 {{- fail "certificates.mode is existing, but certificates.existing.secretName is empty: name the Secret with tls.crt and tls.key." -}}
 {{- end -}}
 {{- if not (or .caBundle $injected) -}}
-{{- fail "certificates.mode is existing, but certificates.existing.caBundle is empty: the API server would trust no certificate. Give the CA as PEM text (--set-file certificates.existing.caBundle=ca.crt), or let cert-manager write it with the annotation cert-manager.io/inject-ca-from-secret in webhook.annotations." -}}
+{{- fail "certificates.mode is existing, but certificates.existing.caBundle is empty: the API server would trust no certificate. Give the CA as PEM text (--set-file certificates.existing.caBundle=ca.crt), or let someone write it, by an annotation in webhook.annotations such as cert-manager.io/inject-ca-from-secret." -}}
 {{- end -}}
 {{- else if or .secretName .caBundle -}}
 {{- fail (printf "certificates.existing is set, but certificates.mode is %s: set the mode to existing, or leave certificates.existing empty." $mode) -}}
