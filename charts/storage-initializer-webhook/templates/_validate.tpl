@@ -74,8 +74,8 @@ Every sentence names the values and the way out.
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled is true, but metrics.enabled is false: there would be nothing to read. Enable metrics too." -}}
 {{- end -}}
-{{- if le (int .Values.terminationGracePeriodSeconds) (int .Values.preStopSeconds) -}}
-{{- fail (printf "terminationGracePeriodSeconds (%d) is not more than preStopSeconds (%d): pods would be killed before they answer what is in flight." (int .Values.terminationGracePeriodSeconds) (int .Values.preStopSeconds)) -}}
+{{- if le (int .Values.terminationGracePeriodSeconds) (int .Values.drainSeconds) -}}
+{{- fail (printf "terminationGracePeriodSeconds (%d) is not more than drainSeconds (%d): pods would be killed before they answer what is in flight." (int .Values.terminationGracePeriodSeconds) (int .Values.drainSeconds)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,0 +1,105 @@
+"""values.yaml, its schema, its table in README.md and the settings of the webhook say the same."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from tests.chart.rendering import CHART, CHART_VALUES, VALUE_SETS
+from tools.chart_readme import Source, readme, values
+from webhook.settings.model import Credentials, Deploy, StorageDefaults, StorageInitializer
+
+SOURCE = Source(CHART_VALUES.read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+# KServe's four keys for resources are one value here, in the form that Kubernetes gives resources.
+RESOURCES = {"cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"}
+
+
+def test_the_readme_is_made_from_the_values():
+    text = (CHART / "README.md").read_text()
+    assert text == readme(text, SOURCE), "run `make docs`"
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused():
+    with pytest.raises(ValueError, match="README.md needs the lines"):
+        readme("# A chart\n", SOURCE)
+
+
+def test_every_value_is_explained():
+    explained = [value.name for value in values(SOURCE, SOURCE.root)]
+    groups = [name for name in explained if any(other.startswith(name + ".") for other in explained)]
+    whole = tuple(f"{name}." for name in explained if name not in groups)
+    leaves = _leaves(yaml.safe_load(SOURCE.text))
+    assert [name for name in leaves if name not in explained and not name.startswith(whole)] == []
+
+
+def test_the_schema_knows_exactly_the_values():
+    assert _closed(SCHEMA) == []
+    assert _names(SCHEMA) - {"global"} == set(yaml.safe_load(SOURCE.text))
+    unknown = [name for name in _leaves(yaml.safe_load(SOURCE.text)) if not _in_schema(SCHEMA, name.split("."))]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("group", [StorageInitializer, Credentials, Deploy, StorageDefaults], ids=lambda g: g.key)
+def test_every_setting_of_the_webhook_is_a_value(group: type[BaseModel]):
+    chart = set(_schema_leaves(SCHEMA["properties"][group.key]))
+    assert {name.partition(".")[0] if name.startswith("resources.") else name for name in chart} == (
+        set(_settings(group)) - RESOURCES | ({"resources"} if group is StorageInitializer else set())
+    )
+
+
+@pytest.mark.parametrize("path", VALUE_SETS, ids=lambda path: path.name)
+def test_every_set_of_values_says_what_it_is_for(path):
+    assert path.read_text().startswith("# ")
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def _names(schema: dict[str, Any]) -> set[str]:
+    return set(schema["properties"])
+
+
+def _closed(schema: dict[str, Any], name: str = "") -> list[str]:
+    """Objects with known keys that take others too."""
+    opened = [name] if "properties" in schema and schema.get("additionalProperties") is not False else []
+    for key, inner in schema.get("properties", {}).items():
+        opened += _closed(inner, f"{name}.{key}")
+    return opened
+
+
+def _in_schema(schema: dict[str, Any], path: list[str]) -> bool:
+    if "properties" not in schema or not path:
+        return True
+    return path[0] in schema["properties"] and _in_schema(schema["properties"][path[0]], path[1:])
+
+
+def _schema_leaves(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, inner in schema["properties"].items():
+        if "properties" in inner:
+            yield from _schema_leaves(inner, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def _settings(group: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in group.model_fields.items():
+        alias = prefix + (field.alias or name)
+        inner = [t for t in _classes(field.annotation) if issubclass(t, BaseModel)]
+        if inner:
+            yield from _settings(inner[0], alias + ".")
+        else:
+            yield alias
+
+
+def _classes(annotation: Any) -> list[type]:
+    """The classes of `X` or `X | None`."""
+    return [t for t in getattr(annotation, "__args__", [annotation]) if isinstance(t, type)]

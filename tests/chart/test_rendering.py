@@ -1,0 +1,242 @@
+"""What the chart renders, by the real helm and without a cluster."""
+
+import base64
+import re
+import ssl
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+from typer.testing import CliRunner
+
+from tests.chart.rendering import (
+    CHART,
+    FULLNAME,
+    NAMESPACE,
+    VALUE_SETS,
+    helm,
+    is_hook,
+    of_kind,
+    one,
+    refusal,
+    render,
+    values,
+)
+from webhook.cli import app
+from webhook.settings.model import Settings
+from webhook.settings.parse import parse
+
+pytestmark = pytest.mark.e2e  # helm comes with the control plane
+
+KSERVES_WEBHOOK = "inferenceservice.serving.kserve.io"
+CERT_MANAGER = values(certificates__mode="cert-manager")
+EXISTING = values(certificates__mode="existing", certificates__existing__secretName="mine")
+PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture(scope="module")
+def defaults():
+    return render()
+
+
+@pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
+def test_lint_finds_nothing(path):
+    run = helm("lint", "--strict", CHART, "--namespace", NAMESPACE, *(["--values", path] if path else []))
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
+def test_the_webhook_takes_the_settings_and_the_options(path):
+    objects = render(*(["--values", path] if path else []))
+    for settings in of_kind("ConfigMap", objects):
+        _, warnings = parse(settings["data"])
+        assert warnings == []
+    (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
+    served = _run(*container["args"], "--help")
+    assert served.exit_code == 0, served.output
+
+
+def test_the_default_settings_are_the_webhooks_own_but_for_a_pinned_image(defaults):
+    settings, _ = parse(one("ConfigMap", defaults)["data"])
+    own = Settings()
+    pinned = own.storage_initializer.model_copy(update={"image": settings.storage_initializer.image})
+    assert settings == own.model_copy(update={"storage_initializer": pinned})
+    assert re.fullmatch(r"kserve/storage-initializer:v\d+\.\d+\.\d+", settings.storage_initializer.image)
+
+
+def test_nothing_and_no_one_are_settings_too():
+    objects = render(*values(storageDefaults__allowReadWrite=[], storageDefaults__singleFile=[]))
+    settings, _ = parse(one("ConfigMap", objects)["data"])
+    assert settings.storage_defaults.allow_read_write == ()
+    assert settings.storage_defaults.single_file == ()
+
+
+def test_new_settings_change_the_configmap_and_nothing_else():
+    image = values(storageInitializer__image="registry.example.com/initializer:1")
+    assert _changed(render(*CERT_MANAGER), render(*CERT_MANAGER, *image)) == ["ConfigMap"]
+
+
+def test_an_existing_configmap_is_read_and_none_is_made():
+    objects = render("--values", CHART / "ci" / "kserve-values.yaml")
+    assert of_kind("ConfigMap", objects) == []
+    assert "--settings=configmap:kserve/inferenceservice-config" in _arguments(objects)
+    role = one("Role", objects)
+    assert role["metadata"]["namespace"] == "kserve"
+    assert role["rules"][0]["resourceNames"] == ["inferenceservice-config"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "typo"),
+    [
+        ({"storageIntializer__image": "x"}, "storageIntializer"),
+        ({"storageDefaults__readonly": True}, "readonly"),
+        ({"credentials__s3__endpoint": "x"}, "endpoint"),
+        ({"webhook__failurepolicy": "Fail"}, "failurepolicy"),
+        ({"image__repo": "x"}, "repo"),
+        ({"webhook__failurePolicy": "Retry"}, "failurePolicy"),
+        ({"storageInitializer__resources__limits__memory": "1GB"}, "memory"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_typo_is_refused_by_name(setting, typo):
+    assert typo in refusal(*values(**setting))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"existingConfigMap__namespace": "kserve"}, "existingConfigMap.name is not"),
+        ({"namespaces": ["kube-system"]}, 'namespaces names "kube-system", which is never served'),
+        ({"namespaces": [NAMESPACE]}, "or install the webhook into another namespace"),
+        ({"namespaces": ["a"], "excludedNamespaces": ["a"]}, 'namespaces names "a"'),
+        ({"namespaces": ["a"], "test__namespace": "b"}, 'test.namespace is "b", which is not served'),
+        ({"test__namespace": NAMESPACE}, "the test would see no injected pod"),
+        ({"certificates__mode": "existing"}, "certificates.existing.secretName is empty"),
+        (
+            {"certificates__mode": "existing", "certificates__existing__secretName": "mine"},
+            "certificates.existing.caBundle is empty",
+        ),
+        ({"certificates__existing__secretName": "mine"}, "certificates.mode is self-signed"),
+        ({"certificates__certManager__issuerRef__name": "ca"}, "set the mode to cert-manager"),
+        ({"certificates__existing__caBundle": "-----BEGIN PRIVATE KEY-----"}, "certificates.existing is set"),
+        ({"serviceAccount__create": False}, "serviceAccount.name is empty"),
+        ({"metrics__port": 8443}, "metrics.port and port are both 8443"),
+        ({"metrics__port": 443}, "metrics.port and service.port are both 443"),
+        ({"metrics__enabled": False, "metrics__serviceMonitor__enabled": True}, "there would be nothing to read"),
+        ({"terminationGracePeriodSeconds": 5}, "is not more than drainSeconds"),
+        ({"autoscaling__enabled": True, "autoscaling__minReplicas": 9}, "is more than autoscaling.maxReplicas"),
+        ({"autoscaling__enabled": True, "resources__requests__cpu": None}, "resources.requests.cpu is not set"),
+        ({"podDisruptionBudget__minAvailable": 1}, "exactly one of minAvailable and maxUnavailable"),
+        (
+            {"podDisruptionBudget__minAvailable": 2, "podDisruptionBudget__maxUnavailable": None},
+            "no node that runs one could be drained",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_contradictions_are_refused_in_a_sentence(settings, sentence):
+    assert sentence in refusal(*values(**settings))
+
+
+@pytest.mark.parametrize(
+    ("bundle", "sentence"),
+    [
+        (f"{PEM}-----BEGIN EC PRIVATE KEY-----\n", "holds a private key"),
+        (base64.b64encode(PEM.encode()).decode(), "is not PEM text"),
+    ],
+)
+def test_a_ca_bundle_that_is_something_else_is_refused(bundle, sentence):
+    assert sentence in refusal(*EXISTING, *values(certificates__existing__caBundle=bundle))
+
+
+def test_it_is_called_before_kserve(defaults):
+    assert one("MutatingWebhookConfiguration", defaults)["metadata"]["name"] < KSERVES_WEBHOOK
+
+
+def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_configuration(defaults):
+    secret = {key: base64.b64decode(value) for key, value in one("Secret", defaults)["data"].items()}
+    (webhook,) = one("MutatingWebhookConfiguration", defaults)["webhooks"]
+    authority = x509.load_pem_x509_certificate(base64.b64decode(webhook["clientConfig"]["caBundle"]))
+    certificate = x509.load_pem_x509_certificate(secret["tls.crt"])
+    certificate.verify_directly_issued_by(authority)
+    names = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
+    assert f"{FULLNAME}.{NAMESPACE}.svc" in names.get_values_for_type(x509.DNSName)
+    assert set(secret) == {"ca.crt", "tls.crt", "tls.key"}
+
+
+def test_the_self_signed_pair_can_be_served(defaults, tmp_path):
+    data = one("Secret", defaults)["data"]
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_bytes(base64.b64decode(data[name]))
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+
+
+def test_cert_manager_brings_the_ca():
+    objects = render(*CERT_MANAGER)
+    configuration = one("MutatingWebhookConfiguration", objects)
+    serving = of_kind("Certificate", objects)[-1]["metadata"]
+    injected = configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+    assert injected == f"{NAMESPACE}/{serving['name']}"
+    assert "caBundle" not in configuration["webhooks"][0]["clientConfig"]
+    assert of_kind("Secret", objects) == []
+
+
+def test_secrets_are_read_only_where_credentials_are():
+    assert "secrets" in _readable(render())
+    assert "secrets" not in _readable(render(*values(credentials__enabled=False)))
+    assert "serviceaccounts" not in _readable(render(*values(credentials__enabled=False)))
+
+
+def test_namespaces_take_roles_of_their_own():
+    objects = render(*values(namespaces=["team-a", "team-b"]))
+    assert of_kind("ClusterRole", objects) == []
+    assert {role["metadata"]["namespace"] for role in of_kind("Role", objects)} == {NAMESPACE, "team-a", "team-b"}
+
+
+def test_storage_containers_can_be_read_with_namespaces_too():
+    objects = render(*values(namespaces=["team-a"], rbac__storageContainers="always"))
+    (rule,) = one("ClusterRole", objects)["rules"]
+    assert rule["resources"] == ["clusterstoragecontainers"]
+
+
+def test_nothing_may_be_written(defaults):
+    roles = [each for kind in ("Role", "ClusterRole") for each in of_kind(kind, defaults)]
+    assert {verb for role in roles for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+
+
+def test_the_network_policy_lets_the_ports_in_that_are_served():
+    objects = render(*values(networkPolicy__enabled=True, port=10443, metrics__port=9999))
+    ingress = one("NetworkPolicy", objects)["spec"]["ingress"]
+    assert [port["port"] for rule in ingress for port in rule["ports"]] == [10443, 9999]
+    (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
+    assert [port["containerPort"] for port in container["ports"]] == [10443, 9999]
+
+
+def test_the_test_pod_is_no_target_of_the_service(defaults):
+    selector = one("Service", defaults)["spec"]["selector"].items()
+    (pod,) = (each for each in defaults if each["kind"] == "Pod")
+    assert is_hook(pod)
+    assert not selector <= pod["metadata"]["labels"].items()
+    assert selector <= one("Deployment", defaults)["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_where_no_namespace_is_known_to_be_served_there_is_no_test():
+    assert not any(map(is_hook, render(*values(excludedNamespaces=["default"]))))
+
+
+def _run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def _arguments(objects):
+    (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
+    return container["args"]
+
+
+def _readable(objects):
+    roles = [each for kind in ("Role", "ClusterRole") for each in of_kind(kind, objects)]
+    return {resource for role in roles for rule in role["rules"] for resource in rule["resources"]}
+
+
+def _changed(before, after):
+    return [old["kind"] for old, new in zip(before, after, strict=True) if old != new]
