@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane check bench lock clean
+.PHONY: help run test test-all test-fast controlplane check bench docs lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -15,7 +15,7 @@ run: $(VENV)/.run ## start the webhook on https://127.0.0.1:8443 (no cluster nee
 test: check test-all ## everything: linters, types, layers, all tests
 
 check: $(VENV)/.dev ## linters, types and layers
-	@$(BIN)/ruff check webhook tests && $(BIN)/ruff format --check webhook tests
+	@$(BIN)/ruff check webhook tests tools && $(BIN)/ruff format --check webhook tests tools
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
@@ -30,6 +30,9 @@ controlplane: $(VENV)/.dev ## obtain the real kube-apiserver, etcd and helm for 
 
 bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev ## write the documentation that is made from the code
+	@$(BIN)/python -m tools.chart_readme
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
 

@@ -5,8 +5,8 @@ import re
 import ssl
 
 import pytest
+import yaml
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 from typer.testing import CliRunner
 
 from tests.chart.rendering import (
@@ -149,6 +149,13 @@ def test_a_ca_bundle_that_is_something_else_is_refused(bundle, sentence):
     assert sentence in refusal(*EXISTING, *values(certificates__existing__caBundle=bundle))
 
 
+def test_names_that_look_like_numbers_stay_text():
+    run = helm("template", "123", CHART, "--namespace", "2024", *values(fullnameOverride="456", namespaces=["789"]))
+    metadata = [each["metadata"] for each in yaml.safe_load_all(run.stdout)]
+    texts = [(each["name"], each.get("namespace", ""), *each["labels"].values()) for each in metadata]
+    assert all(isinstance(text, str) for each in texts for text in each)
+
+
 def test_it_is_called_before_kserve(defaults):
     assert one("MutatingWebhookConfiguration", defaults)["metadata"]["name"] < KSERVES_WEBHOOK
 
@@ -159,7 +166,7 @@ def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_con
     authority = x509.load_pem_x509_certificate(base64.b64decode(webhook["clientConfig"]["caBundle"]))
     certificate = x509.load_pem_x509_certificate(secret["tls.crt"])
     certificate.verify_directly_issued_by(authority)
-    names = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert f"{FULLNAME}.{NAMESPACE}.svc" in names.get_values_for_type(x509.DNSName)
     assert set(secret) == {"ca.crt", "tls.crt", "tls.key"}
 

@@ -19,8 +19,8 @@
 {{- end -}}
 
 {{- define "storage-webhook.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "storage-webhook.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "storage-webhook.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "storage-webhook.labels" -}}

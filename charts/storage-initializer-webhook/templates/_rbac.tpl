@@ -21,10 +21,10 @@
 {{- define "storage-webhook.binding" -}}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
-  kind: {{ .kind }}
-  name: {{ .name }}
+  kind: {{ .kind | quote }}
+  name: {{ .name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "storage-webhook.serviceAccountName" .root }}
-    namespace: {{ .root.Release.Namespace }}
+    name: {{ include "storage-webhook.serviceAccountName" .root | quote }}
+    namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}

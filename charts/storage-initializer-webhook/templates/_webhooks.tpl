@@ -2,8 +2,8 @@
 {{- define "storage-webhook.clientConfig" -}}
 clientConfig:
   service:
-    name: {{ include "storage-webhook.fullname" .root }}
-    namespace: {{ .root.Release.Namespace }}
+    name: {{ include "storage-webhook.fullname" .root | quote }}
+    namespace: {{ .root.Release.Namespace | quote }}
     path: {{ .path }}
     port: {{ .root.Values.service.port }}
   {{- with include "storage-webhook.caBundle" .root }}
