@@ -49,8 +49,8 @@ def test_lint_finds_nothing(path):
 def test_the_webhook_takes_the_settings_and_the_options(path):
     objects = render(*(["--values", path] if path else []))
     for settings in of_kind("ConfigMap", objects):
-        _, warnings = parse(settings["data"])
-        assert warnings == []
+        checked = _run("check-settings", "--strict", text=yaml.safe_dump(settings))
+        assert checked.exit_code == 0, checked.output
     (container,) = one("Deployment", objects)["spec"]["template"]["spec"]["containers"]
     served = _run(*container["args"], "--help")
     assert served.exit_code == 0, served.output
@@ -106,6 +106,7 @@ def test_a_typo_is_refused_by_name(setting, typo):
     ("settings", "sentence"),
     [
         ({"existingConfigMap__namespace": "kserve"}, "existingConfigMap.name is not"),
+        ({"storageDefaults__claims__deny": True}, "what is not read cannot be refused"),
         ({"namespaces": ["kube-system"]}, 'namespaces names "kube-system", which is never served'),
         ({"namespaces": [NAMESPACE]}, "or install the webhook into another namespace"),
         ({"namespaces": ["a"], "excludedNamespaces": ["a"]}, 'namespaces names "a"'),
@@ -194,6 +195,11 @@ def test_secrets_are_read_only_where_credentials_are():
     assert "serviceaccounts" not in _readable(render(*values(credentials__enabled=False)))
 
 
+def test_claims_are_read_only_where_the_settings_say_so():
+    assert "persistentvolumeclaims" not in _readable(render())
+    assert "persistentvolumeclaims" in _readable(render(*values(storageDefaults__claims__read=True)))
+
+
 def test_namespaces_take_roles_of_their_own():
     objects = render(*values(namespaces=["team-a", "team-b"]))
     assert of_kind("ClusterRole", objects) == []
@@ -231,8 +237,8 @@ def test_where_no_namespace_is_known_to_be_served_there_is_no_test():
     assert not any(map(is_hook, render(*values(excludedNamespaces=["default"]))))
 
 
-def _run(*arguments):
-    return CliRunner().invoke(app, list(arguments))
+def _run(*arguments, text=None):
+    return CliRunner().invoke(app, list(arguments), input=text)
 
 
 def _arguments(objects):

@@ -1,10 +1,17 @@
 {{/* What is read in the namespaces of the pods; empty when nothing is. */}}
 {{- define "storage-webhook.namespacedRules" -}}
+{{- $resources := list -}}
 {{- if .Values.credentials.enabled -}}
+{{- $resources = list "serviceaccounts" "secrets" -}}
+{{- end -}}
+{{- if .Values.storageDefaults.claims.read -}}
+{{- $resources = append $resources "persistentvolumeclaims" -}}
+{{- end -}}
+{{- with $resources -}}
 - apiGroups: [""]
-  resources: [serviceaccounts, secrets]
+  resources: {{ toJson . }}
   verbs: [get]
-{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* What is read of the cluster as a whole; empty when nothing is. */}}

@@ -16,6 +16,11 @@ Every sentence names the values and the way out.
 {{- fail "existingConfigMap.namespace is set, but existingConfigMap.name is not: name the ConfigMap too, or leave both empty." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.storageDefaults.claims -}}
+{{- if and .deny (not .read) -}}
+{{- fail "storageDefaults.claims.deny is true, but storageDefaults.claims.read is false: what is not read cannot be refused. Set read to true too." -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "storage-webhook.validateNamespaces" -}}
