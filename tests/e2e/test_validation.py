@@ -1,0 +1,103 @@
+"""What the API server, and Pod Security in it, say of the pods that the webhook makes.
+
+The pods are created with dryRun: they are defaulted, admitted and validated, and not stored.
+"""
+
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.controlplane.plane import ControlPlane
+from tests.fixtures.compose import submitted
+from tests.golden import Case, cases
+from tests.mutation import answer, kserve_pod, mutated, plain_pod, several
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+IMAGE = "registry.example.com/models/iris:1.0"
+
+
+@pytest.fixture(scope="module")
+def namespace(control_plane: ControlPlane) -> str:
+    return control_plane.namespace(f"validated-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="module")
+def restricted(control_plane: ControlPlane) -> str:
+    return control_plane.namespace(f"restricted-{uuid.uuid4().hex[:8]}", RESTRICTED)
+
+
+def _created(control_plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> httpx.Response:
+    metadata = {key: value for key, value in pod["metadata"].items() if key in ("labels", "annotations")}
+    # Accounts, priorities and mounted tokens belong to the cluster that a fixture came from.
+    own = ("serviceAccountName", "serviceAccount", "priorityClassName", "priority")
+    spec = {key: value for key, value in pod["spec"].items() if key not in own}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "generateName": "pod-"}, "spec": spec}
+    with control_plane.http() as http:
+        return http.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldValidation=Strict", json=body)
+
+
+def _admitted(control_plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> dict[str, Any]:
+    """The pod as it would be stored. Fails when it is refused."""
+    response = _created(control_plane, namespace, pod)
+    assert response.status_code == 201, response.json()["message"]
+    admitted: dict[str, Any] = response.json()
+    return admitted
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if "pod" in case.expected], ids=lambda case: case.name)
+def test_every_golden_pod_is_valid(control_plane: ControlPlane, namespace: str, case: Case) -> None:
+    _admitted(control_plane, namespace, submitted(case))
+    _admitted(control_plane, namespace, case.outcome()["pod"])
+
+
+SETTINGS = {"storageInitializer": {"enableOciModelSupport": True, "uidModelcar": 1010, "caBundleConfigMapName": "ca"}}
+PODS = {
+    "modelcar": kserve_pod(f"oci://{IMAGE}"),
+    "native": kserve_pod(f"oci+native://{IMAGE}"),
+    "fetch": kserve_pod(f"oci+fetch://{IMAGE}", imagePullSecrets=[{"name": "registry"}, {"name": "other"}]),
+    "job": plain_pod(f"oci://{IMAGE}", restartPolicy="Never"),
+    "odd path": plain_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/mount-path": "/mnt/it's $(HOME)"}),
+    "ten modelcars": several(*((f"oci://car:{number}", f"/mnt/{number}/m") for number in range(10))),
+    "many images": several(*((f"oci+native://car:{number}", f"/mnt/{number}") for number in range(50))),
+    "mixed": several(
+        (f"oci://{IMAGE}", "/srv/car"),
+        ("pvc://claim/m", "/mnt/claim"),
+        ("s3://b/m", "/mnt/s3"),
+        (f"oci+fetch://{IMAGE}", "/mnt/fetched"),
+        (f"oci+native://{IMAGE}", "/mnt/fetched/native"),
+    ),
+}
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
+def test_what_was_made_once_is_not_made_again(control_plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> None:
+    """As on re-invocation, with the API server's defaults in what was injected."""
+    defaulted = _admitted(control_plane, namespace, mutated(pod, SETTINGS))
+    assert "patch" not in answer(defaulted, SETTINGS)
+
+
+HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+@pytest.mark.parametrize("where", ["pod", "containers"])
+@pytest.mark.parametrize("name", PODS)
+def test_a_restricted_namespace_admits_what_it_admitted_before(
+    control_plane: ControlPlane, restricted: str, name: str, where: str
+) -> None:
+    promises = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod = {**PODS[name], "spec": {**PODS[name]["spec"]}}
+    context = HARDENED if where == "pod" else {**HARDENED, **promises}
+    pod["spec"]["containers"] = [{**each, "securityContext": context} for each in pod["spec"]["containers"]]
+    if where == "pod":
+        pod["spec"]["securityContext"] = promises
+    _admitted(control_plane, restricted, pod)
+    _admitted(control_plane, restricted, mutated(pod, SETTINGS))
+
+
+def test_host_processes_are_what_the_api_server_would_refuse_later(control_plane: ControlPlane, namespace: str) -> None:
+    pod = mutated(PODS["modelcar"], SETTINGS)
+    response = _created(control_plane, namespace, {**pod, "spec": {**pod["spec"], "hostPID": True}})
+    assert response.status_code == 422
+    assert "ShareProcessNamespace and HostPID cannot both be enabled" in response.json()["message"]
