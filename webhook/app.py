@@ -21,7 +21,7 @@ from webhook.facts import FactSource
 from webhook.metrics import Metrics
 from webhook.pod import JsonObject
 from webhook.request import ModelRequest
-from webhook.review import Review
+from webhook.review import Review, TooDeep
 from webhook.settings.model import Settings
 from webhook.settings.source import SettingsSource
 
@@ -144,9 +144,8 @@ class MutatePods:
         try:
             outcome = await self._decide(review)
             answer = reviews.answer(review, outcome)
-        except Exception:
-            self._log.exception("admission failed", uid=review.request.uid)
-            outcome = self._broken()
+        except Exception as error:
+            outcome = self._broken(review, error)
             answer = reviews.answer(review, outcome)
         seconds = time.perf_counter() - start
         self._webhook.metrics.admitted(outcome, seconds)
@@ -155,7 +154,7 @@ class MutatePods:
 
     async def _decide(self, review: Review) -> Outcome:
         request = review.request
-        if request.kind.kind != "Pod" or request.sub_resource:
+        if (request.kind.group, request.kind.kind) != ("", "Pod") or request.sub_resource:
             return skipped("not-a-pod")
         if request.operation != "CREATE":
             return skipped("not-a-create")
@@ -176,8 +175,11 @@ class MutatePods:
                 return lookup_failed(error, settings)
         return settle(pod, asked, settings, facts)
 
-    def _broken(self) -> Outcome:
+    def _broken(self, review: Review, error: Exception) -> Outcome:
         """Whatever a caller sends, the answer is an answer; what went wrong is for us to read."""
+        if isinstance(error, RecursionError | TooDeep):
+            return _TOO_DEEP
+        self._log.error("admission failed", uid=review.request.uid, exc_info=error)
         message = "the storage webhook failed on this pod; its log says why"
         snapshot = self._webhook.settings.current
         if snapshot is not None and snapshot.settings.observing:
@@ -219,6 +221,15 @@ class MutatePods:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+# No pod that Kubernetes takes comes near: what is deep is in fields that it does not know.
+_TOO_DEEP = Outcome(
+    "denied",
+    message="the pod is nested too deeply: remove what Kubernetes does not know",
+    code=422,
+    audit={"outcome": "denied"},
+)
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The two audiences of an error: the pod's author, who must act, and the cluster, which did not answer."""
 
+import reprlib
 from typing import Any
 
 MAX_SHOWN = 120
@@ -35,6 +36,6 @@ class BadReview(Exception):
 
 def shown(value: Any) -> str:
     """A value as it stands in a message: quoted, control characters escaped, cut to `MAX_SHOWN` characters."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else reprlib.repr(value)
     cut = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
     return '"' + cut.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'

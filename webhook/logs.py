@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import sys
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import orjson
 import structlog
@@ -14,30 +16,59 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
-    """Send the logs of the whole process, libraries included, to standard output."""
+    """Send the logs of the whole process, libraries included, to standard output.
+
+    Writing them never fails: what cannot be written is lost.
+    """
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    if log_format == "json":
-        shared.append(structlog.processors.JSONRenderer(serializer=_dumps))
-        factory: Any = structlog.BytesLoggerFactory(file=sys.stdout.buffer)
-    else:
-        shared[-1] = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
-        factory = structlog.PrintLoggerFactory(file=sys.stdout)
+    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     structlog.configure(
-        processors=shared,
+        processors=[*shared, *(_json() if log_format == "json" else _console())],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=factory,
+        logger_factory=_json_output() if log_format == "json" else _console_output(),
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(threshold)
 
 
+def _json() -> list[Any]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+
+
+def _json_output() -> Any:
+    return structlog.BytesLoggerFactory(file=_Forgiving(sys.stdout.buffer))  # type: ignore[arg-type]
+
+
+def _console() -> list[Any]:
+    # Pretty tracebacks show the values of variables, secrets among them, and take seconds for a large pod.
+    formatter = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=formatter)]
+
+
+def _console_output() -> Any:
+    return structlog.PrintLoggerFactory(file=_Forgiving(sys.stdout))  # type: ignore[arg-type]
+
+
+class _Forgiving:
+    """A stream that loses what it cannot write: nobody is refused a pod because the log's reader went away."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            self._stream.write(data)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def _dumps(event: Any, **_: Any) -> bytes:
-    return orjson.dumps(event, default=str)
+    try:
+        return orjson.dumps(event, default=str)
+    except TypeError:
+        return json.dumps(event, default=str, skipkeys=True).encode()
 
 
 def _route_standard_logging(threshold: int) -> None:
@@ -51,5 +82,10 @@ class _ToStructlog(logging.Handler):
     """Passes records of the standard library's loggers on, so that every line has one format."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info or None)
+        # structlog knows the levels by tens.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        try:
+            event = record.getMessage()
+            structlog.get_logger().log(level, event, logger=record.name, exc_info=record.exc_info or None)
+        except Exception:
+            self.handleError(record)

@@ -6,6 +6,7 @@ would remove those fields from the pod.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,7 +29,8 @@ def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
         raise Denied(f"metadata.{field} of the pod must be an object of strings")
     for key, value in found.items():
         if not isinstance(value, str):
-            raise Denied(f"metadata.{field} of the pod: the value of {shown(key)} must be a string, not {value!r:.40}")
+            given = reprlib.repr(value)
+            raise Denied(f"metadata.{field} of the pod: the value of {shown(key)} must be a string, not {given}")
     return found
 
 

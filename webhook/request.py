@@ -123,9 +123,9 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
     Raises Denied when an annotation is wrong or contradicts another, Forbidden when the settings do not allow it.
     """
     labels = metadata_map(pod, "labels")
+    annotations = _that_count(metadata_map(pod, "annotations"), labels)
     if labels.get(keys.INJECT) == "disabled":
         return Skip("disabled")
-    annotations = _that_count(metadata_map(pod, "annotations"), labels)
     if keys.AGENT in annotations:
         return Skip("agent-injected")
     asks = any(key in annotations for key in (keys.URI, keys.URIS, keys.SOURCE_URI))

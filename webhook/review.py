@@ -16,6 +16,12 @@ from webhook.errors import BadReview
 # The API server cuts a warning to 256 characters, and all of one response to 4096 (apiserver: warning.AddWarning).
 _MAX_WARNING = 256
 _MAX_WARNINGS = 16
+# Names, and the UUIDs that the API server gives to requests, are never longer (DNS-1123 subdomain).
+_MAX_NAME = 253
+
+
+class TooDeep(Exception):
+    """A patch cannot be written."""
 
 
 class _Envelope(BaseModel):
@@ -33,10 +39,10 @@ class ReviewKind(_Envelope):
 class Request(_Envelope):
     """One request of the API server. `object` is the raw JSON of what is admitted, of any type."""
 
-    uid: str = Field(min_length=1)
+    uid: str = Field(min_length=1, max_length=_MAX_NAME)
     kind: ReviewKind = ReviewKind()
     operation: str = ""
-    namespace: str = ""
+    namespace: str = Field("", max_length=_MAX_NAME)
     sub_resource: str = ""
     dry_run: bool | None = False
     object: Any = None
@@ -85,7 +91,10 @@ def patch(pod: Any, outcome: Outcome) -> list[Operation]:
 
 
 def answer(review: Review, outcome: Outcome) -> bytes:
-    """The AdmissionReview to send back: always with the uid, a patch only when something changes."""
+    """The AdmissionReview to send back: always with the uid, a patch only when something changes.
+
+    Raises TooDeep for a patch that is nested deeper than JSON can be written (254 levels).
+    """
     request = review.request
     response: dict[str, Any] = {
         "uid": request.uid,
@@ -94,7 +103,7 @@ def answer(review: Review, outcome: Outcome) -> bytes:
     }
     if operations := patch(request.object, outcome):
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(orjson.dumps(operations)).decode()
+        response["patch"] = base64.b64encode(_dumps(operations)).decode()
     if outcome.warnings:
         response["warnings"] = [_cut(warning) for warning in outcome.warnings[:_MAX_WARNINGS]]
     if not outcome.allowed:
@@ -105,6 +114,13 @@ def answer(review: Review, outcome: Outcome) -> bytes:
             "code": outcome.code,
         }
     return orjson.dumps({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response})
+
+
+def _dumps(operations: list[Operation]) -> bytes:
+    try:
+        return orjson.dumps(operations)
+    except orjson.JSONEncodeError as error:
+        raise TooDeep(str(error)) from None
 
 
 def _cut(warning: str) -> str:

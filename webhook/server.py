@@ -8,11 +8,11 @@ import gc
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httptools
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -26,13 +26,19 @@ log = structlog.get_logger()
 # Seconds. The API server keeps an idle connection for 90: a server that closes first turns into refused admissions,
 # because a POST that meets a closing connection is not sent again.
 KEEP_ALIVE_SECONDS = 120
-# Seconds from the first byte of a request, or from the connection's start, to the end of the request's body.
+# Seconds from the first byte of a request to its last.
 REQUEST_SECONDS = 10
 MAX_HEADER_BYTES = 64 * 1024
 # Seconds that requests in flight get when the server stops: the API server's longest webhook timeout.
 SHUTDOWN_SECONDS = 30
+# Seconds that a client gets to take its leave when the server closes an idle connection.
+GOODBYE_SECONDS = 1
 # Seconds between two looks at the certificate files.
 CERTIFICATE_POLL_SECONDS = 10
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,96 +53,132 @@ class Listener:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection: tells the routes whether the client is verified, and cuts slow and endless senders off."""
+    """One connection: tells the routes whether the client is verified, and cuts slow and endless senders off.
+
+    uvicorn leaves a client that never begins a request, or never ends one, alone for good. Nearly every request
+    arrives in one piece, and costs next to nothing here.
+    """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._header_bytes = 0
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._cut_off)
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {CLIENT_VERIFIED: bool(tls and tls.getpeercert())}
+        self._receiving = self._in_header = False
+        self._header_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._unset_keepalive_if_required()
+        self._unset_deadline()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._receiving or self._is_idle():
+            self._await_the_rest(len(data))
+        elif self._deadline is not None:
+            self._unset_deadline()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._receiving = self._in_header = True
         self._header_bytes = 0
-        self._deadline.cancel()
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._cut_off)
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._in_header = False
 
     def on_message_complete(self) -> None:
-        self._deadline.cancel()
         super().on_message_complete()
+        self._receiving = False
 
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise httptools.HttpParserError("the request's header is too large")
+    def shutdown(self) -> None:
+        """Close when idle; a request on its way in is still answered, by an answer that closes."""
+        if self._receiving:
+            return
+        super().shutdown()
+        if self._is_idle():
+            self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
 
-    def _cut_off(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _await_the_rest(self, received: int) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+        if self._in_header:
+            self._header_bytes += received
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self.transport.abort()
+
+    def _unset_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class Server(uvicorn.Server):
     """uvicorn's server with an end that loses no request."""
 
-    def __init__(self, config: uvicorn.Config, webhook: Webhook, listener: Listener) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, webhook: Webhook, listener: Listener, listening: socket.socket) -> None:
+        super().__init__(_configure(app, listener))
+        self.address: tuple[str, int] = listening.getsockname()[:2]
+        """Host and port that are listened on."""
         self._webhook = webhook
-        self._listener = listener
+        self._drain_seconds = listener.drain_seconds
+
+    @property
+    def url(self) -> str:
+        host, port = self.address
+        return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT begin the drain; under uvicorn's own handling the process would die of the signal."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        signals = signal.SIGTERM, signal.SIGINT
+        for number in signals:
             loop.add_signal_handler(number, self.stop)
-        yield
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
 
     def stop(self) -> None:
-        """Begin to stop: not ready at once, no new connections after the drain, exit when all is answered."""
+        """Begin to stop: not ready at once, no new connections after the drain, exit when all is answered.
+
+        Called again, it ends the drain.
+        """
         if self._webhook.draining:
+            self.should_exit = True
             return
-        log.info("stopping", drain_seconds=self._listener.drain_seconds)
+        log.info("stopping", drain_seconds=self._drain_seconds)
         self._webhook.draining = True
-        asyncio.get_running_loop().call_later(self._listener.drain_seconds, self._exit)
-
-    def _exit(self) -> None:
-        self.should_exit = True
+        asyncio.get_running_loop().call_later(self._drain_seconds, self.stop)
 
 
-async def serve(app: FastAPI, webhook: Webhook, listener: Listener, *, ready: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is set once connections are taken.
+async def serve(
+    app: FastAPI, webhook: Webhook, listener: Listener, *, started: Callable[[Server], None] = lambda _: None
+) -> None:
+    """Serve until SIGTERM or SIGINT; `started` is called once connections are taken.
 
-    Raises SettingsError when the first settings are wrong, OSError when the address cannot be used.
+    Raises SettingsError when the first settings are wrong, CannotListen when the address cannot be used.
     """
     await webhook.settings.start()
-    sockets = [_listen(listener.host, listener.port)]
-    server = Server(_configure(app, listener), webhook, listener)
-    background = [asyncio.create_task(_follow_certificate(listener.certificate))] if listener.certificate else []
-    # What start-up made stays: a full collection over the Kubernetes client's classes would pause for 20 ms.
-    gc.collect()
-    gc.freeze()
-    host, port = sockets[0].getsockname()[:2]
-    log.info("serving", address=f"https://{host}:{port}", settings=webhook.settings.name)
-    if ready is not None:
-        asyncio.get_running_loop().call_soon(ready.set)
     try:
-        await server.serve(sockets)
+        with _listen(listener.host, listener.port) as listening:
+            server = Server(app, webhook, listener, listening)
+            async with _following(listener.certificate):
+                _freeze()
+                log.info("serving", address=server.url, settings=webhook.settings.name)
+                started(server)
+                await server.serve([listening])
     finally:
-        for task in background:
-            task.cancel()
         await webhook.settings.stop()
     log.info("stopped")
 
@@ -161,16 +203,43 @@ def _configure(app: FastAPI, listener: Listener) -> uvicorn.Config:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=2048, reuse_port=False)
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
     listening.setblocking(False)
     return listening
 
 
-async def _follow_certificate(certificate: CertificateFiles) -> None:
+def _freeze() -> None:
+    # What start-up made stays: a full collection over the Kubernetes client's classes would pause for 20 ms.
+    gc.collect()
+    gc.freeze()
+
+
+@contextlib.asynccontextmanager
+async def _following(certificate: CertificateFiles | None) -> AsyncIterator[None]:
+    """Reload the certificate whenever its files change."""
+    if certificate is None:
+        yield
+        return
+    task = asyncio.create_task(_follow(certificate))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _follow(certificate: CertificateFiles) -> None:
+    refused = ""
     while True:
         await asyncio.sleep(CERTIFICATE_POLL_SECONDS)
         try:
             if certificate.reload():
                 log.info("certificate reloaded")
+            refused = ""
         except CertificateError as error:
-            log.warning("certificate refused, the one before stays", reason=str(error))
+            # Tried again every time, since a certificate may become valid by the clock alone; said once.
+            if str(error) != refused:
+                log.warning("certificate refused, the one before stays", reason=str(error))
+            refused = str(error)

@@ -1,0 +1,360 @@
+"""The connection, its limits and its end."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import threading
+import time
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.golden import cases
+from tests.serving import HOST, pod, response_of, review, serving
+from webhook import annotations
+from webhook import server as server_module
+from webhook.facts import NO_FACTS, NoCluster
+
+MUTATE = "/mutate-pods"
+
+
+def request_bytes(of=None, *, close=False):
+    body = json.dumps(review(of or pod(uri="s3://b/m"))).encode()
+    ending = b"Connection: close\r\n" if close else b""
+    return (
+        b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s"
+        % (ending, len(body), body)
+    )
+
+
+def read_to_end(connection):
+    """All that the server sends until it closes."""
+    received = b""
+    while True:
+        try:
+            chunk = connection.recv(65536)
+        except ConnectionResetError:
+            return received
+        if not chunk:
+            return received
+        received += chunk
+
+
+# --- TLS and client certificates
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+def test_old_tls_is_refused(running):
+    context = running.authority.client_context()
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with socket.create_connection((HOST, running.port)) as plain, pytest.raises(OSError):
+        context.wrap_socket(plain, server_hostname=HOST)
+
+
+def test_plain_http_gets_no_answer_and_harms_nothing(running, client):
+    with socket.create_connection((HOST, running.port), timeout=20) as plain:
+        plain.sendall(request_bytes())
+        assert b"200" not in read_to_end(plain)
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def guarded(authority, tmp_path_factory):
+    """A server that asks the mutating routes' callers for a certificate of `authority`."""
+    directory = tmp_path_factory.mktemp("guarded")
+    ca = directory / "ca.crt"
+    ca.write_bytes(authority.ca.cert_pem.bytes())
+    with serving(authority, directory, client_ca=ca) as server:
+        yield server
+
+
+def client_files(authority, directory):
+    directory.mkdir()
+    return authority.issue(directory)
+
+
+def test_a_caller_with_the_right_certificate_may_mutate(guarded, authority, tmp_path):
+    with guarded.client(client_files(authority, tmp_path / "client")) as client:
+        assert "patch" in response_of(client.post(MUTATE, json=review(pod(uri="s3://b/m"))))
+        # Also on a resumed session.
+        client.headers["connection"] = "close"
+        for _ in range(2):
+            assert client.post(MUTATE, json=review(pod())).status_code == 200
+
+
+def test_a_caller_without_a_certificate_may_ask_for_health_only(guarded):
+    with guarded.client() as client:
+        answer = client.post(MUTATE, json=review(pod(uri="s3://b/m")))
+        assert (answer.status_code, answer.text) == (403, "a client certificate is required here\n")
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_certificate_of_another_authority_does_not_get_past_tls(guarded, tmp_path, stranger):
+    with (
+        guarded.client(client_files(stranger, tmp_path / "client")) as client,
+        pytest.raises(httpx.TransportError),
+    ):
+        client.post(MUTATE, json=review(pod()))
+
+
+# --- What no API server sends
+
+
+REVIEWS = [case.body for case in cases()]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def places(value, path=()):
+    """The paths of everything in a JSON value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def put(value, path, new):
+    """Put `new` where `path` points."""
+    for key in path[:-1]:
+        value = value[key]
+    value[path[-1]] = new
+
+
+@st.composite
+def damaged_reviews(draw):
+    damaged = json.loads(draw(st.sampled_from(REVIEWS)))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from([path for path in places(damaged) if path]))
+        put(damaged, path, draw(JSON))
+    return damaged
+
+
+VALUES = st.one_of(
+    st.text(),
+    JSON.map(json.dumps),
+    st.sampled_from(["true", "disabled", "server", "1", "1Gi", "copy", "file", "/mnt/x", "pvc://c/m.onnx", "hf://a/b"]),
+    st.lists(st.builds(dict, uri=st.just("pvc://c/a"), mountPath=st.text())).map(json.dumps),
+)
+
+
+@st.composite
+def hostile_pods(draw):
+    hostile = pod(uri="s3://bucket/model")
+    hostile["metadata"]["labels"] = draw(st.dictionaries(st.sampled_from(annotations.ALL), VALUES, max_size=2))
+    hostile["metadata"]["annotations"] |= draw(st.dictionaries(st.sampled_from(annotations.ALL), VALUES, max_size=6))
+    path = draw(st.sampled_from([path for path in places(hostile) if path]))
+    if draw(st.booleans()):
+        put(hostile, path, draw(JSON))
+    return hostile
+
+
+def check(answer):
+    """An answer that is one: an admission response that is not ours to be ashamed of, or a 400 in one line."""
+    if answer.status_code == 400:
+        assert len(answer.text.splitlines()) == 1
+        return
+    response = response_of(answer)
+    assert response.get("status", {}).get("code") in (None, 403, 422), response["status"]
+
+
+generous = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@generous
+@given(damaged_reviews())
+def test_damaged_reviews_are_answered(client, damaged):
+    check(client.post(MUTATE, content=json.dumps(damaged), headers={"content-type": "application/json"}))
+
+
+@generous
+@given(hostile_pods())
+def test_any_annotations_are_answered(client, hostile):
+    check(client.post(MUTATE, content=json.dumps(review(hostile)), headers={"content-type": "application/json"}))
+
+
+@generous
+@given(st.binary() | (JSON | JSON.map(review)).map(lambda value: json.dumps(value).encode()))
+def test_any_body_is_answered(client, body):
+    check(client.post(MUTATE, content=body, headers={"content-type": "application/json"}))
+
+
+@settings(generous, max_examples=30)
+@given(st.binary(min_size=1, max_size=300))
+def test_any_bytes_instead_of_http_leave_the_server_alive(running, client, garbage):
+    with running.connect() as connection:
+        connection.sendall(garbage + b"\r\n\r\n")
+        connection.settimeout(0.02)
+        with contextlib.suppress(TimeoutError):
+            assert not connection.recv(100).startswith(b"HTTP/1.1 500")
+    assert client.get("/healthz").status_code == 200
+
+
+@settings(generous, max_examples=30)
+@given(st.binary(min_size=1, max_size=300))
+def test_any_bytes_instead_of_tls_leave_the_server_alive(running, client, garbage):
+    with socket.create_connection((HOST, running.port)) as plain:
+        plain.sendall(garbage)
+    assert client.get("/healthz").status_code == 200
+
+
+# --- Limits
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"A: b\r\n" * 1000, b"a" * 10_000],
+    ids=["many headers", "one header"],
+)
+def test_a_header_without_end_is_cut_off(running, client, endless):
+    with running.connect() as connection:
+        connection.sendall(b"POST /mutate-pods HTTP/1.1\r\nA: ")
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                connection.sendall(endless)
+    assert client.get("/healthz").status_code == 200
+
+
+def test_headers_of_the_api_server_are_taken(running):
+    with running.connect() as connection:
+        connection.sendall(request_bytes(close=True).replace(b"\r\n", b"\r\nX-Trace: %s\r\n" % (b"a" * 30_000), 1))
+        assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.fixture
+def hasty(authority, tmp_path, monkeypatch):
+    """A server whose patience is short."""
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(server_module, "KEEP_ALIVE_SECONDS", 0.6)
+    with serving(authority, tmp_path) as server:
+        yield server
+
+
+@pytest.mark.parametrize("begin", [b"P", b"POST / HTTP/1.1\r\nA: b", b"\r\n", request_bytes()[:-1]])
+def test_a_sender_that_is_slow_is_cut_off_while_others_are_served(hasty, begin):
+    with hasty.connect() as slow, hasty.client() as client:
+        slow.sendall(begin)
+        assert client.get("/healthz").status_code == 200
+        assert not read_to_end(slow).startswith(b"HTTP/1.1 2")
+
+
+def test_drops_that_keep_coming_buy_no_time(hasty):
+    with hasty.connect() as slow, pytest.raises(OSError):
+        slow.sendall(request_bytes()[:-1000])
+        for byte in request_bytes()[-1000:]:
+            slow.sendall(bytes([byte]))
+            time.sleep(0.01)
+
+
+def test_a_connection_that_is_not_used_is_closed(hasty):
+    with hasty.connect() as silent, hasty.connect() as served:
+        assert read_to_end(silent) == b""
+        served.sendall(request_bytes())
+        assert read_to_end(served).startswith(b"HTTP/1.1 200 ")
+
+
+def test_blank_lines_after_a_request_buy_no_time(hasty):
+    with hasty.connect() as connection:
+        connection.sendall(request_bytes())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"\r\n")
+        read_to_end(connection)
+
+
+def test_requests_that_arrive_in_pieces_or_together_are_answered(running):
+    with running.connect() as connection:
+        whole = request_bytes() + request_bytes() + request_bytes(close=True)
+        for start in range(0, len(whole), 700):
+            connection.sendall(whole[start : start + 700])
+        assert read_to_end(connection).count(b"HTTP/1.1 200 ") == 3
+
+
+def test_connections_outlive_the_api_servers_idle_pool():
+    assert server_module.KEEP_ALIVE_SECONDS >= 120
+
+
+# --- The end
+
+
+class Held(NoCluster):
+    """Facts that arrive when the test says so."""
+
+    def __init__(self):
+        self.asked, self.release = threading.Event(), threading.Event()
+
+    def cached(self, request, settings):
+        return None
+
+    async def lookup(self, request, settings):
+        self.asked.set()
+        while not self.release.is_set():
+            await asyncio.sleep(0.01)
+        return NO_FACTS
+
+
+def test_what_is_in_flight_is_answered_before_the_end(authority, tmp_path):
+    held = Held()
+    with serving(authority, tmp_path, facts=held) as server, server.connect() as connection:
+        connection.sendall(request_bytes())
+        assert held.asked.wait(10)
+        server.begin_to_stop()
+        time.sleep(0.3)
+        held.release.set()
+        answer = read_to_end(connection)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"patch"' in answer
+
+
+def test_a_request_on_its_way_in_is_answered_before_the_end(authority, tmp_path):
+    request = request_bytes()
+    with serving(authority, tmp_path) as server, server.connect() as header, server.connect() as body:
+        header.sendall(request[:20])
+        body.sendall(request[:-20])
+        time.sleep(0.2)
+        server.begin_to_stop()
+        time.sleep(0.3)
+        header.sendall(request[20:])
+        body.sendall(request[-20:])
+        assert read_to_end(header).startswith(b"HTTP/1.1 200 ")
+        assert read_to_end(body).startswith(b"HTTP/1.1 200 ")
+
+
+def test_idle_connections_do_not_hold_the_end_up(authority, tmp_path):
+    with serving(authority, tmp_path) as server:
+        silent, served = server.connect(), server.connect()
+        served.sendall(request_bytes())
+        assert served.recv(65536).startswith(b"HTTP/1.1 200 ")
+        # Neither client reads on, so neither takes its leave.
+        server.stop()
+        silent.close()
+        served.close()
+
+
+def test_while_draining_requests_are_taken_and_every_answer_closes(authority, tmp_path):
+    with serving(authority, tmp_path, drain_seconds=30) as server, server.client() as client:
+        assert client.get("/readyz").status_code == 200
+        server.begin_to_stop()
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.text.startswith("draining\n")
+        answer = client.post(MUTATE, json=review(pod(uri="s3://b/m")))
+        assert "patch" in response_of(answer)
+        assert answer.headers["connection"] == "close"
+        # The second signal ends the drain.
+        server.stop()
+
+
+def test_an_address_in_use_is_named(running):
+    with (
+        pytest.raises(server_module.CannotListen, match=rf"127.0.0.1, port {running.port}: Address already in use"),
+        server_module._listen(HOST, running.port),
+    ):
+        pass
