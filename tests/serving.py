@@ -125,18 +125,19 @@ def serving(
     authority: Authority,
     directory: Path,
     *,
+    files: tuple[Path, Path] | None = None,
     settings: LiveSettings | None = None,
     client_ca: Path | None = None,
     docs: bool = False,
     drain_seconds: float = 0,
     **bound: Any,
 ) -> Iterator[Running]:
-    """A running server; `settings` None: the defaults; `bound`: what else the routes are bound to."""
+    """A running server. `directory`: where its certificate goes, unless `files` are one; `bound`: for the routes."""
     context = certs.server_context(client_ca)
-    files = certs.CertificateFiles(context, *authority.issue(directory))
+    certificate = certs.CertificateFiles(context, *(files or authority.issue(directory)))
     bound = {"settings": settings or GivenSettings({}), "facts": NoCluster(), **bound}
     webhook = Webhook(client_certificates=client_ca is not None, **bound)
-    running = Running(webhook, Listener(HOST, 0, context, drain_seconds, files), authority, docs=docs)
+    running = Running(webhook, Listener(HOST, 0, context, drain_seconds, certificate), authority, docs=docs)
     try:
         yield running
     finally:

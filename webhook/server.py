@@ -234,12 +234,21 @@ async def _follow(certificate: CertificateFiles) -> None:
     refused = ""
     while True:
         await asyncio.sleep(CERTIFICATE_POLL_SECONDS)
-        try:
-            if certificate.reload():
-                log.info("certificate reloaded")
-            refused = ""
-        except CertificateError as error:
-            # Tried again every time, since a certificate may become valid by the clock alone; said once.
-            if str(error) != refused:
-                log.warning("certificate refused, the one before stays", reason=str(error))
-            refused = str(error)
+        reason = _reload(certificate)
+        # Tried again at every look, since a certificate may become valid by the clock alone; said once.
+        if reason and reason != refused:
+            log.warning("certificate refused, the one before stays", reason=reason)
+        refused = reason
+
+
+def _reload(certificate: CertificateFiles) -> str:
+    """Reload the certificate if it changed; why it could not be, or ""."""
+    try:
+        if certificate.reload():
+            log.info("certificate reloaded")
+    except CertificateError as error:
+        return str(error)
+    except Exception as error:
+        # Whatever it is, following must go on: the next certificate is the one that counts.
+        return repr(error)
+    return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -76,42 +77,56 @@ def server_context(client_ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 def load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Serve this certificate on new connections of a context, also while it is in use.
+    """Like `load_pem`, from files, each read once: what is checked is what is served."""
+    try:
+        pair = certificate.read_bytes(), key.read_bytes()
+    except OSError as error:
+        raise CertificateError(f"{error.filename}: {_reason(error)}") from None
+    load_pem(context, *pair, origin=f"certificate {certificate} with key {key}")
 
-    The pair is tried on a throw-away context first. Raises CertificateError, and changes nothing, when a file
-    cannot be read, the key is not the certificate's, or the certificate is not valid now.
+
+def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: str = "the certificate") -> None:
+    """Serve this certificate (PEM, its chain behind it) on new connections of a context, also while it is in use.
+
+    The pair is tried on a throw-away context first. Raises CertificateError, which names the `origin`, and changes
+    nothing when it cannot be read, the key is not the certificate's or is encrypted, or it is not valid now.
     """
     try:
-        _check_dates(x509.load_pem_x509_certificate(certificate.read_bytes()), certificate)
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise CertificateError(f"certificate {certificate} with key {key}: {_reason(error)}") from None
+        _check(x509.load_pem_x509_certificate(certificate), key)
+        with _as_file(certificate + b"\n" + key) as path:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+            context.load_cert_chain(path)
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"{origin}: {_reason(error)}") from None
 
 
-def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Like `load_files`, from memory."""
-    with tempfile.TemporaryDirectory() as directory:
-        files = Path(directory, "tls.crt"), Path(directory, "tls.key")
-        for path, content in zip(files, (certificate, key), strict=True):
-            path.touch(mode=0o600)
-            path.write_bytes(content)
-        load_files(context, *files)
+@contextlib.contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """A path that holds the content, for OpenSSL, which reads nothing else; in memory where the system can."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
-def _check_dates(certificate: x509.Certificate, path: Path) -> None:
+def _check(certificate: x509.Certificate, key: bytes) -> None:
+    """Raises ValueError for what OpenSSL would take and no client would, or would ask a passphrase for."""
     now = datetime.datetime.now(datetime.UTC)
     if now >= certificate.not_valid_after_utc:
-        raise CertificateError(f"certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+        raise ValueError(f"it expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
     if now < certificate.not_valid_before_utc:
-        raise CertificateError(f"certificate {path} is valid only from {certificate.not_valid_before_utc} on")
+        raise ValueError(f"it is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on")
+    if b"ENCRYPTED" in key:
+        raise ValueError("the key is encrypted: only a key without a passphrase can be served")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if isinstance(error, ssl.SSLError) and "KEY_VALUES_MISMATCH" in str(error):
-        return "the key does not belong to the certificate"
+    if isinstance(error, ssl.SSLError):
+        mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        return "the key does not belong to the certificate" if mismatch else "not in PEM, or damaged"
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 

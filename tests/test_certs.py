@@ -1,0 +1,240 @@
+"""Certificates: brought as files, reloaded when they change, refused when they cannot be served."""
+
+import datetime
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from structlog.testing import CapturingLogger
+
+from tests.serving import HOST, serving
+from webhook import certs
+from webhook import server as server_module
+from webhook.certs import CertificateError, CertificateFiles
+
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+def served_by(running):
+    """The serial number of the certificate that new connections see."""
+    with running.connect() as connection:
+        return serial(connection.getpeercert(binary_form=True))
+
+
+def serial(certificate):
+    if isinstance(certificate, Path):
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+    return x509.load_der_x509_certificate(certificate).serial_number
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A directory to issue certificates in before they are put in place."""
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def mounted(tmp_path, authority):
+    """A Secret volume as kubelet makes it: files are links into a directory that is swapped whole."""
+    volume = SecretVolume(tmp_path / "volume")
+    volume.update(authority)
+    return volume
+
+
+class SecretVolume:
+    def __init__(self, path):
+        self.path, self.version = path, 0
+        path.mkdir()
+
+    def update(self, authority, **options):
+        self.version += 1
+        directory = self.path / f"..{self.version}"
+        directory.mkdir()
+        authority.issue(directory, **options)
+        (self.path / "..tmp").symlink_to(directory.name)
+        (self.path / "..tmp").rename(self.path / "..data")
+        for name in ("tls.crt", "tls.key"):
+            if not (self.path / name).is_symlink():
+                (self.path / name).symlink_to(f"..data/{name}")
+
+    @property
+    def files(self):
+        return self.path / "tls.crt", self.path / "tls.key"
+
+
+@pytest.fixture
+def context():
+    return certs.server_context()
+
+
+# --- The first load
+
+
+def test_a_missing_file_is_named(context, tmp_path, authority):
+    certificate, key = authority.issue(tmp_path)
+    key.unlink()
+    with pytest.raises(CertificateError, match=f"{key}: no such file"):
+        CertificateFiles(context, certificate, key)
+
+
+def test_a_key_that_does_not_belong_is_named(context, tmp_path, elsewhere, authority):
+    certificate, _ = authority.issue(tmp_path)
+    _, other = authority.issue(elsewhere)
+    with pytest.raises(CertificateError, match=f"{other}: the key does not belong to the certificate"):
+        CertificateFiles(context, certificate, other)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+@pytest.mark.parametrize("which", [0, 1], ids=["certificate", "key"])
+def test_rubbish_is_named(context, tmp_path, authority, content, which):
+    files = authority.issue(tmp_path)
+    files[which].write_bytes(content)
+    with pytest.raises(CertificateError, match=str(files[which])) as raised:
+        CertificateFiles(context, *files)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(context, tmp_path, authority):
+    certificate, key = authority.issue(tmp_path)
+    locked = serialization.load_pem_private_key(key.read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"passphrase")
+    key.write_bytes(locked.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    with pytest.raises(CertificateError, match=f"{key}: the key is encrypted"):
+        CertificateFiles(context, certificate, key)
+
+
+def test_an_expired_certificate_is_refused(context, tmp_path, authority):
+    files = authority.issue(tmp_path, not_before=NOW - 2 * DAY, not_after=NOW - DAY)
+    with pytest.raises(CertificateError, match=f"{files[0]} .*it expired on "):
+        CertificateFiles(context, *files)
+
+
+def test_a_certificate_of_the_future_is_refused(context, tmp_path, authority):
+    files = authority.issue(tmp_path, not_before=NOW + DAY, not_after=NOW + 2 * DAY)
+    with pytest.raises(CertificateError, match=f"{files[0]} .*it is valid only from "):
+        CertificateFiles(context, *files)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"rubbish"])
+def test_a_client_ca_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "ca.crt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CertificateError, match=f"client CA file {path}: "):
+        certs.server_context(path)
+
+
+# --- The self-signed certificate
+
+
+def test_the_self_signed_certificate_is_good_for_its_names(context, tmp_path):
+    certificate, key = certs.self_signed(("localhost", HOST))
+    certs.load_pem(context, certificate, key)
+    client = ssl.create_default_context(cadata=certificate.decode())
+    # What Python asks for by default from 3.13 on.
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    incoming, outgoing, back, forth = (ssl.MemoryBIO() for _ in range(4))
+    server_side = context.wrap_bio(incoming, outgoing, server_side=True)
+    client_side = client.wrap_bio(back, forth, server_hostname=HOST)
+    done = {}
+    for _ in range(6):
+        for side in (client_side, server_side):
+            try:
+                side.do_handshake()
+                done[side] = True
+            except ssl.SSLWantReadError:
+                pass
+        incoming.write(forth.read())
+        back.write(outgoing.read())
+    assert len(done) == 2
+
+
+# --- Reloading
+
+
+def test_nothing_is_loaded_while_nothing_changes(context, mounted):
+    files = CertificateFiles(context, *mounted.files)
+    assert not files.reload()
+
+
+@pytest.fixture
+def attentive(monkeypatch):
+    monkeypatch.setattr(server_module, "CERTIFICATE_POLL_SECONDS", 0.02)
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What the server logs."""
+    logger = CapturingLogger()
+    monkeypatch.setattr(server_module, "log", logger)
+    return logger.calls
+
+
+def eventually(what, seconds=10):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+@pytest.mark.usefixtures("attentive")
+def test_a_swapped_secret_volume_is_served_to_new_connections_while_old_ones_go_on(authority, tmp_path, mounted):
+    with serving(authority, tmp_path, files=mounted.files) as running, running.client() as client:
+        assert client.get("/healthz").status_code == 200
+        mounted.update(authority)
+        eventually(lambda: served_by(running) == serial(mounted.files[0]))
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.usefixtures("attentive")
+def test_files_written_over_are_served(authority, tmp_path):
+    files = authority.issue(tmp_path)
+    with serving(authority, tmp_path, files=files) as running:
+        authority.issue(tmp_path)
+        eventually(lambda: served_by(running) == serial(files[0]))
+
+
+@pytest.mark.usefixtures("attentive")
+def test_a_pair_that_cannot_be_served_is_refused_and_the_old_one_stays(authority, tmp_path, elsewhere, events):
+    files = authority.issue(tmp_path)
+    before = serial(files[0])
+    with serving(authority, tmp_path, files=files) as running:
+        _, stray = authority.issue(elsewhere)
+        files[1].write_bytes(stray.read_bytes())
+        eventually(lambda: "the key does not belong to the certificate" in str(events))
+        assert served_by(running) == before
+        authority.issue(tmp_path, not_before=NOW - 2 * DAY, not_after=NOW - DAY)
+        eventually(lambda: "expired on" in str(events))
+        time.sleep(0.2)
+        assert served_by(running) == before
+        files[0].unlink()
+        eventually(lambda: "no such file" in str(events))
+        assert served_by(running) == before
+        authority.issue(tmp_path)
+        eventually(lambda: served_by(running) == serial(files[0]))
+    # Said once, not at every look.
+    assert str(events).count("expired on") == 1
+
+
+@pytest.mark.usefixtures("attentive")
+def test_an_unexpected_failure_does_not_end_the_following(authority, tmp_path, monkeypatch):
+    files = authority.issue(tmp_path)
+    load, failures = certs.load_files, iter([RuntimeError("never seen before")])
+
+    def fail_once(*arguments):
+        for failure in failures:
+            raise failure
+        load(*arguments)
+
+    with serving(authority, tmp_path, files=files) as running:
+        monkeypatch.setattr(certs, "load_files", fail_once)
+        authority.issue(tmp_path)
+        eventually(lambda: served_by(running) == serial(files[0]))
