@@ -28,17 +28,15 @@ HOST = "127.0.0.1"
 
 
 class GivenSettings(LiveSettings):
-    """Settings of a test: a ConfigMap's `data`; none yet when it is None."""
+    """Settings of a test: `storageDefaults` over the defaults; none yet when they are None."""
 
-    name = "given"
-
-    def __init__(self, data: Mapping[str, Any] | None) -> None:
-        super().__init__()
-        self._data = data
+    def __init__(self, defaults: Mapping[str, Any] | None) -> None:
+        super().__init__("given")
+        self._defaults = defaults
 
     async def start(self) -> None:
-        if self._data is not None:
-            self.offer(self._data, "first")
+        if self._defaults is not None:
+            self.offer({"storageDefaults": self._defaults}, "first")
 
     async def stop(self) -> None:
         return

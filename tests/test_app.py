@@ -5,7 +5,7 @@ import json
 import jsonpatch
 import pytest
 
-from tests.golden import cases, described
+from tests.golden import Case, cases, described
 from tests.serving import GivenSettings, pod, response_of, review, serving
 from webhook.app import MAX_BODY_BYTES
 from webhook.errors import Denied, LookupFailed
@@ -14,7 +14,7 @@ from webhook.settings.parse import SettingsError
 from webhook.settings.source import Snapshot
 
 MUTATE = "/mutate-pods"
-OBSERVING = {"storageDefaults": {"mode": "observe"}}
+OBSERVING = {"mode": "observe"}
 
 
 DEEP = "as deep as JSON may be"
@@ -32,19 +32,19 @@ def post(client, body):
 # --- What an answer holds
 
 
-class Changing(NoCluster):
-    """Facts that a test sets."""
+class FactsOfCase(NoCluster):
+    """The facts of the golden case that a test sets."""
 
-    facts = NO_FACTS
+    case: Case
 
     def cached(self, request, settings):
-        return self.facts
+        return self.case.facts(request)
 
 
 @pytest.fixture(scope="module")
 def changing(authority, tmp_path_factory):
     """A server whose settings and facts are changed from case to case."""
-    settings, facts = GivenSettings({}), Changing()
+    settings, facts = GivenSettings({}), FactsOfCase()
     directory = tmp_path_factory.mktemp("tls")
     with serving(authority, directory, settings=settings, facts=facts) as server, server.client() as client:
         yield client, settings, facts
@@ -53,7 +53,7 @@ def changing(authority, tmp_path_factory):
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_the_server_answers_like_the_core(changing, case):
     client, settings, facts = changing
-    settings.current, facts.facts = Snapshot(case.settings, "case"), case.facts
+    settings.current, facts.case = Snapshot(case.settings, "case"), case
     answer = post(client, case.body)
     assert answer.status_code == 200
     assert described(answer.json()["response"], case.pod) == case.outcome()
@@ -331,6 +331,15 @@ def test_readyz_names_settings_that_were_refused(authority, tmp_path):
         assert lines[0] == "settings given: version first, generation 1"
         assert lines[1].startswith("refused version second: storageInitializer.cpuLimit: ")
         assert "patch" in ask(client, pod(uri="s3://b/m"))
+
+
+def test_readyz_says_when_changes_cannot_be_seen(authority, tmp_path):
+    settings = GivenSettings({})
+    settings.trouble = "the API server does not answer"
+    with serving(authority, tmp_path, settings=settings) as server, server.client() as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.text.splitlines()[1] == "trouble: the API server does not answer"
 
 
 def test_openapi_is_there_for_development_only(authority, tmp_path):

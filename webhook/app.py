@@ -103,6 +103,8 @@ def _readiness(webhook: Webhook) -> list[str]:
         lines.append(
             f"settings {source.name}: version {source.current.version}, generation {source.current.generation}"
         )
+    if source.trouble is not None:
+        lines.append(f"trouble: {source.trouble}")
     if source.refused is not None:
         lines.append(f"refused version {source.refused.version}: {source.refused.reason}")
     return lines
