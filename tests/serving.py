@@ -19,7 +19,8 @@ import trustme
 import uvloop
 
 from webhook import certs
-from webhook.app import Webhook, create_app
+from webhook.app import create_app
+from webhook.context import Webhook
 from webhook.facts import NoCluster
 from webhook.server import Listener, Server, serve
 from webhook.settings.source import LiveSettings

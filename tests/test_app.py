@@ -7,7 +7,7 @@ import pytest
 
 from tests.golden import Case, cases, described
 from tests.serving import GivenSettings, pod, response_of, review, serving
-from webhook.app import MAX_BODY_BYTES
+from webhook.endpoint import MAX_BODY_BYTES
 from webhook.errors import Denied, LookupFailed
 from webhook.facts import NO_FACTS, NoCluster
 from webhook.settings.parse import SettingsError

@@ -15,7 +15,7 @@ from webhook.pod import JsonObject
 from webhook.request import ModelRequest, Skip, read, unknown_annotations
 from webhook.settings.model import Settings
 
-Kind = Literal["injected", "unchanged", "skipped", "denied", "observed", "failed"]
+Kind = Literal["injected", "adjusted", "unchanged", "skipped", "denied", "observed", "failed"]
 
 _STATUS_REASONS = {403: "Forbidden", 422: "Invalid", 500: "InternalError", 503: "ServiceUnavailable"}
 

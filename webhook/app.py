@@ -1,62 +1,15 @@
-"""The HTTP side of the webhook: routes, the body limit, and errors as answers. Nothing else.
-
-The mutating route is a plain ASGI endpoint: FastAPI's own routing costs more than the whole mutation.
-"""
+"""The routes of the webhook."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
-from webhook import review as reviews
-from webhook.admission import Outcome, ask, denied, failed, lookup_failed, settle, skipped
-from webhook.errors import BadReview, Denied, LookupFailed
-from webhook.facts import FactSource
-from webhook.metrics import Metrics
-from webhook.pod import JsonObject
-from webhook.request import ModelRequest
-from webhook.review import Review, TooDeep
-from webhook.settings.model import Settings
-from webhook.settings.source import SettingsSource
-
-# The API server limits an object to 3 MiB (apiserver: MaxRequestBodyBytes); an UPDATE's review carries two of them
-# and some. What is longer cannot come from an API server.
-MAX_BODY_BYTES = 7 * 1024 * 1024
-
-CLIENT_VERIFIED = "client_verified"
-"""Key of the ASGI state that says whether the client showed a certificate of the trusted CA."""
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Webhook:
-    """What the routes are bound to."""
-
-    settings: SettingsSource
-    facts: FactSource
-    metrics: Metrics = field(default_factory=Metrics)
-    client_certificates: bool = False
-    """Only clients with a certificate of the trusted CA get to the mutating routes."""
-    draining: bool = False
-    """The server is about to stop: not ready any more, and every answer closes its connection."""
-
-
-class HttpError(Exception):
-    """An HTTP request that is no admission request; answered with one line of text."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+from webhook import decide
+from webhook.context import Webhook
+from webhook.endpoint import AdmissionEndpoint
 
 
 def create_app(webhook: Webhook, *, docs: bool = False) -> FastAPI:
@@ -64,7 +17,11 @@ def create_app(webhook: Webhook, *, docs: bool = False) -> FastAPI:
     app = _App(
         title="storage-initializer-webhook",
         openapi_url="/openapi.json" if docs else None,
-        direct={"/mutate-pods": MutatePods(webhook)},
+        direct={
+            "/mutate-pods": AdmissionEndpoint(webhook, decide.pods),
+            "/mutate-deployments": AdmissionEndpoint(webhook, decide.deployments),
+            "/validate-settings": AdmissionEndpoint(webhook, decide.settings),
+        },
     )
 
     @app.get("/healthz")
@@ -85,7 +42,7 @@ def create_app(webhook: Webhook, *, docs: bool = False) -> FastAPI:
 class _App(FastAPI):
     """FastAPI with endpoints that bypass its routing."""
 
-    def __init__(self, *, direct: dict[str, MutatePods], **options: Any) -> None:
+    def __init__(self, *, direct: dict[str, AdmissionEndpoint], **options: Any) -> None:
         super().__init__(**options)
         self._direct = direct
 
@@ -108,158 +65,3 @@ def _readiness(webhook: Webhook) -> list[str]:
     if source.refused is not None:
         lines.append(f"refused version {source.refused.version}: {source.refused.reason}")
     return lines
-
-
-class MutatePods:
-    """POST /mutate-pods: an AdmissionReview of a Pod in, the same with the answer out."""
-
-    def __init__(self, webhook: Webhook) -> None:
-        self._webhook = webhook
-        self._log = structlog.get_logger()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers every request: an admission answer, or one line of text and an HTTP error."""
-        try:
-            self._check(scope)
-            body = await _read_body(scope, receive)
-            if body is None:
-                return
-            answer = await self._review(body)
-        except HttpError as error:
-            await self._reject(send, error.status, error.message)
-        except BadReview as error:
-            await self._reject(send, 400, str(error))
-        else:
-            await self._send(send, 200, b"application/json", answer)
-
-    def _check(self, scope: Scope) -> None:
-        if scope["method"] != "POST":
-            raise HttpError(405, "send a POST request with an AdmissionReview")
-        if self._webhook.client_certificates and not scope["state"].get(CLIENT_VERIFIED):
-            raise HttpError(403, "a client certificate is required here")
-        if _header(scope, b"content-type").partition(b";")[0].strip().lower() != b"application/json":
-            raise HttpError(415, "send Content-Type: application/json")
-
-    async def _review(self, body: bytes) -> bytes:
-        start = time.perf_counter()
-        review = reviews.parse(body)
-        try:
-            outcome = await self._decide(review)
-            answer = reviews.answer(review, outcome)
-        except Exception as error:
-            outcome = self._broken(review, error)
-            answer = reviews.answer(review, outcome)
-        seconds = time.perf_counter() - start
-        self._webhook.metrics.admitted(outcome, seconds)
-        self._log_admission(review, outcome, seconds)
-        return answer
-
-    async def _decide(self, review: Review) -> Outcome:
-        request = review.request
-        if (request.kind.group, request.kind.kind) != ("", "Pod") or request.sub_resource:
-            return skipped("not-a-pod")
-        if request.operation != "CREATE":
-            return skipped("not-a-create")
-        snapshot = self._webhook.settings.current
-        if snapshot is None:
-            return failed("the storage webhook has no settings yet: try again")
-        asked = ask(request.object, request.namespace, snapshot.settings)
-        return asked if isinstance(asked, Outcome) else await self._settle(request.object, asked, snapshot.settings)
-
-    async def _settle(self, pod: JsonObject, asked: ModelRequest, settings: Settings) -> Outcome:
-        facts = self._webhook.facts.cached(asked, settings)
-        if facts is None:
-            try:
-                facts = await self._webhook.facts.lookup(asked, settings)
-            except Denied as error:
-                return denied(error, settings)
-            except LookupFailed as error:
-                return lookup_failed(error, settings)
-        return settle(pod, asked, settings, facts)
-
-    def _broken(self, review: Review, error: Exception) -> Outcome:
-        """Whatever a caller sends, the answer is an answer; what went wrong is for us to read."""
-        if isinstance(error, RecursionError | TooDeep):
-            return _TOO_DEEP
-        self._log.error("admission failed", uid=review.request.uid, exc_info=error)
-        message = "the storage webhook failed on this pod; its log says why"
-        snapshot = self._webhook.settings.current
-        if snapshot is not None and snapshot.settings.observing:
-            return lookup_failed(LookupFailed(message), snapshot.settings)
-        return failed(message, code=500)
-
-    def _log_admission(self, review: Review, outcome: Outcome, seconds: float) -> None:
-        request = review.request
-        event: dict[str, Any] = {
-            "uid": request.uid,
-            "namespace": request.namespace,
-            "pod": request.owner,
-            "outcome": outcome.kind,
-            "milliseconds": round(seconds * 1000, 3),
-        }
-        if outcome.reason:
-            event["reason"] = outcome.reason
-        if outcome.sources:
-            event["sources"] = outcome.sources
-        if outcome.message:
-            event["message"] = outcome.message
-        if request.dry_run:
-            event["dry_run"] = True
-        self._log.info("admission", **event)
-
-    async def _reject(self, send: Send, status: int, message: str) -> None:
-        self._webhook.metrics.rejected(status)
-        self._log.warning("request rejected", status=status, message=message)
-        headers = [(b"allow", b"POST")] if status == 405 else []
-        # The rest of an unread body cannot be told from a next request: the connection ends here.
-        headers.append((b"connection", b"close"))
-        await self._send(send, status, b"text/plain; charset=utf-8", message.encode() + b"\n", headers)
-
-    async def _send(
-        self, send: Send, status: int, content_type: bytes, body: bytes, more: list[tuple[bytes, bytes]] | None = None
-    ) -> None:
-        headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(more or ())]
-        if self._webhook.draining and not more:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-
-# No pod that Kubernetes takes comes near: what is deep is in fields that it does not know.
-_TOO_DEEP = Outcome(
-    "denied",
-    message="the pod is nested too deeply: remove what Kubernetes does not know",
-    code=422,
-    audit={"outcome": "denied"},
-)
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    found: bytes = next((value for key, value in scope["headers"] if key == name), b"")
-    return found
-
-
-async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
-    """The whole body; None when the client went away. Raises HttpError past `MAX_BODY_BYTES`, reading no further."""
-    declared = _header(scope, b"content-length")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if message["type"] == "http.request" else None
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
-    return b"".join(chunks)
-
-
-def _too_large() -> HttpError:
-    return HttpError(413, f"the body is larger than {MAX_BODY_BYTES} bytes")

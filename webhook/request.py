@@ -39,6 +39,10 @@ SKIP_REASONS = {
     "already-injected": "An init container `storage-initializer` is there already, and needs no change.",
     "not-a-create": "The request does not create a pod.",
     "not-a-pod": "The request is about another kind of object.",
+    "not-a-deployment": "The request is about another kind of object.",
+    "not-a-change": "The request neither creates nor updates the object.",
+    "pods-denied": "The pods of the Deployment would be denied; the warning says why.",
+    "knative-owned": "Knative owns the Deployment and would undo what others change in it.",
 }
 
 

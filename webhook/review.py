@@ -46,6 +46,7 @@ class Request(_Envelope):
     sub_resource: str = ""
     dry_run: bool | None = False
     object: Any = None
+    old_object: Any = None
 
     @property
     def owner(self) -> str:

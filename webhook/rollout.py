@@ -11,10 +11,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from webhook import annotations as keys
 from webhook import strategy
+from webhook.admission import Outcome, ask, denied, skipped
 from webhook.draft import Draft, JsonObject
 from webhook.errors import Denied, Forbidden, shown
 from webhook.facts import Facts
@@ -55,6 +56,37 @@ def template_of(deployment: Any) -> JsonObject:
     if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
         raise Denied("spec.template of the Deployment must be an object with a spec")
     return template
+
+
+def ask_deployment(deployment: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome:
+    """What the pods of a Deployment ask for; an outcome when that is nothing, or when they would be denied."""
+    try:
+        template = template_of(deployment)
+        if metadata_map(deployment, "labels").get(keys.INJECT) == "disabled":
+            return skipped("disabled")
+    except Denied as error:
+        return denied(error, settings)
+    if is_knatives(deployment):
+        return skipped("knative-owned")
+    asked = ask(template, namespace, settings)
+    if isinstance(asked, Outcome) and asked.kind == "denied":
+        # The Deployment itself is well formed; its author learns now what its pods would be told.
+        return skipped("pods-denied", (f"the pods of this Deployment will be denied: {asked.message}",))
+    return asked
+
+
+def settle_deployment(
+    deployment: JsonObject, old: Any, request: ModelRequest, settings: Settings, facts: Facts
+) -> Outcome:
+    """The outcome for a Deployment whose pods ask for a model; `old` is what it replaces, None when it is created."""
+    try:
+        rolled = roll_out(deployment, old, request, settings, facts)
+    except Denied as error:
+        return denied(error, settings)
+    kind: Literal["adjusted", "unchanged"] = "unchanged" if rolled.deployment == deployment else "adjusted"
+    if settings.observing:
+        return Outcome("observed", reason=kind, warnings=rolled.warnings, audit={"outcome": "observed", "reason": kind})
+    return Outcome(kind, pod=rolled.deployment, warnings=rolled.warnings, audit={"outcome": kind})
 
 
 def roll_out(

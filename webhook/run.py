@@ -8,8 +8,9 @@ from pathlib import Path
 import uvloop
 
 from webhook import certs
-from webhook.app import Webhook, create_app
+from webhook.app import create_app
 from webhook.certs import CertificateError, CertificateFiles
+from webhook.context import Webhook
 from webhook.facts import FactSource, NoCluster
 from webhook.server import Listener, serve
 from webhook.settings.parse import SettingsError

@@ -18,8 +18,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from webhook.app import CLIENT_VERIFIED, Webhook
 from webhook.certs import CertificateError, CertificateFiles
+from webhook.context import Webhook
+from webhook.endpoint import CLIENT_VERIFIED
 
 log = structlog.get_logger()
 
