@@ -1,0 +1,246 @@
+"""Claims mounted in place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.pods import asking, container, denial, kserve_pod, mounts, mutated, named, plain_pod
+from webhook import annotations as keys
+
+
+def _mount(path: str = "/mnt/models", **fields: Any) -> dict[str, Any]:
+    return {"name": "kserve-pvc-source", "mountPath": path, **fields, "readOnly": True}
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("pvc://foo", _mount()),
+        ("pvc://foo/", _mount()),
+        ("pvc://foo//", _mount()),
+        ("  pvc://foo\n", _mount()),
+        ("pvc://foo/iris", _mount(subPath="iris")),
+        ("pvc://foo/iris/", _mount(subPath="iris")),
+        ("pvc://foo//models/./iris//", _mount(subPath="models/iris")),
+        ("pvc://foo/a..b", _mount(subPath="a..b")),
+        ("pvc://foo.bar-1/iris", _mount(subPath="iris")),
+        ("pvc://foo/iris/model.joblib", _mount("/mnt/models/model.joblib", subPath="iris/model.joblib")),
+        ("pvc://foo/model.joblib", _mount("/mnt/models/model.joblib", subPath="model.joblib")),
+        ("pvc://foo/MODEL.ONNX", _mount("/mnt/models/MODEL.ONNX", subPath="MODEL.ONNX")),
+        ("pvc://foo/iris/model.joblib/", _mount(subPath="iris/model.joblib")),
+        ("pvc://foo/iris/model.tar.gz", _mount(subPath="iris/model.tar.gz")),
+        ("pvc://foo/iris.v1", _mount(subPath="iris.v1")),
+    ],
+)
+def test_a_claim_is_mounted_in_place(uri: str, expected: dict[str, Any]) -> None:
+    pod = mutated(asking(uri))
+    assert mounts(pod) == [expected]
+    claim = uri.strip().removeprefix("pvc://").partition("/")[0]
+    assert pod["spec"]["volumes"] == [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": claim}}]
+    assert "initContainers" not in pod["spec"]
+
+
+@pytest.mark.parametrize(
+    ("path", "path_type", "expected"),
+    [
+        ("iris/weights", "file", _mount("/mnt/models/weights", subPath="iris/weights")),
+        ("iris/model.joblib", "directory", _mount(subPath="iris/model.joblib")),
+        ("iris/model.joblib", "auto", _mount("/mnt/models/model.joblib", subPath="iris/model.joblib")),
+        ("iris/model.joblib/", "file", _mount(subPath="iris/model.joblib")),
+        ("a:b.onnx", "directory", _mount(subPath="a:b.onnx")),
+    ],
+)
+def test_path_type_says_what_the_path_is(path: str, path_type: str, expected: dict[str, Any]) -> None:
+    pod = mutated(asking(f"pvc://foo/{path}", {keys.PATH_TYPE: path_type}))
+    assert mounts(pod) == [expected]
+
+
+def test_the_settings_say_which_extensions_are_files() -> None:
+    settings = {"storageDefaults": {"singleFile": [".weights"]}}
+    assert mounts(mutated(asking("pvc://foo/a.weights"), settings)) == [
+        _mount("/mnt/models/a.weights", subPath="a.weights")
+    ]
+    assert mounts(mutated(asking("pvc://foo/a.onnx"), settings)) == [_mount(subPath="a.onnx")]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "settings", "writable"),
+    [
+        ({}, {}, False),
+        ({keys.READ_ONLY: "true"}, {}, False),
+        ({keys.READ_ONLY: "false"}, {}, True),
+        ({keys.READ_ONLY: "FALSE"}, {}, True),
+        ({keys.READ_ONLY: " False "}, {}, True),
+        ({keys.READ_ONLY: "no"}, {}, False),
+        ({keys.READ_ONLY: ""}, {}, False),
+        ({}, {"readOnly": False}, True),
+        ({keys.READ_ONLY: "true"}, {"readOnly": False}, False),
+        ({keys.READ_ONLY: "no"}, {"readOnly": False}, False),
+        ({}, {"readOnly": False, "allowReadWrite": False}, False),
+        ({keys.READ_ONLY: "false"}, {"allowReadWrite": ["models"]}, True),
+    ],
+)
+def test_a_claim_is_read_only_unless_asked(annotations: dict[str, str], settings: Any, writable: bool) -> None:
+    pod = mutated(asking("pvc://foo/iris", annotations), {"storageDefaults": settings})
+    assert ("readOnly" not in mounts(pod)[0]) is writable
+
+
+def test_every_target_gets_the_claim_and_no_other_container() -> None:
+    containers = [container(name) for name in ("kserve-container", "queue-proxy", "transformer-container")]
+    pod = mutated(kserve_pod({keys.SOURCE_URI: "pvc://foo/iris"}, containers=containers))
+    assert mounts(pod, "kserve-container") == mounts(pod, "transformer-container") == [_mount(subPath="iris")]
+    assert mounts(pod, "queue-proxy") == []
+
+
+def test_the_model_goes_where_the_mount_path_says() -> None:
+    pod = mutated(asking("pvc://foo/iris/model.onnx", {keys.MOUNT_PATH: "/opt//models/"}))
+    assert mounts(pod) == [_mount("/opt/models/model.onnx", subPath="iris/model.onnx")]
+
+
+def test_what_the_container_mounts_elsewhere_stays() -> None:
+    mine = {"name": "data", "mountPath": "/data"}
+    volumes = [{"name": "data", "emptyDir": {}}]
+    pod = mutated(asking("pvc://foo", containers=[container(volumeMounts=[mine])], volumes=volumes))
+    assert mounts(pod) == [mine, _mount()]
+    assert pod["spec"]["volumes"][0] == volumes[0]
+
+
+# --- Several ------------------------------------------------------------------------------------------------------
+
+
+def _several(*sources: tuple[str, str]) -> dict[str, str]:
+    return {keys.URIS: json.dumps([{"uri": uri, "mountPath": path} for uri, path in sources])}
+
+
+def test_each_of_several_claims_is_mounted_at_its_own_path() -> None:
+    pod = mutated(plain_pod(_several(("pvc://foo/base", "/mnt/base"), ("pvc://bar/a.gguf", "/mnt/adapter/"))))
+    assert mounts(pod) == [
+        {"name": "mnt-base", "mountPath": "/mnt/base", "subPath": "base", "readOnly": True},
+        {"name": "mnt-adapter", "mountPath": "/mnt/adapter/a.gguf", "subPath": "a.gguf", "readOnly": True},
+    ]
+    assert pod["spec"]["volumes"] == [
+        {"name": "mnt-base", "persistentVolumeClaim": {"claimName": "foo"}},
+        {"name": "mnt-adapter", "persistentVolumeClaim": {"claimName": "bar"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/mnt/Base", "/mnt/my_model", "/mnt/модель", "/mnt/" + "a" * 80, "/模型", "/mnt/base-", "/mnt/data"]
+)
+def test_a_path_that_gives_no_free_volume_name_gets_one_with_its_hash(path: str) -> None:
+    volumes = [{"name": "mnt-data", "emptyDir": {}}]
+    pod = mutated(plain_pod(_several(("pvc://foo/base", path)), volumes=volumes))
+    (mount,) = mounts(pod)
+    assert mount["mountPath"] == path
+    assert mount["name"] != "mnt-data"
+    assert len(mount["name"]) <= 63
+    assert named(pod["spec"]["volumes"], mount["name"])["persistentVolumeClaim"] == {"claimName": "foo"}
+
+
+def test_two_paths_with_one_volume_name_do_not_share_a_volume() -> None:
+    pod = mutated(plain_pod(_several(("pvc://foo/x", "/mnt/a/b"), ("pvc://bar/x", "/mnt/a-b"))))
+    first, second = mounts(pod)
+    assert first["name"] == "mnt-a-b" != second["name"]
+    assert named(pod["spec"]["volumes"], second["name"])["persistentVolumeClaim"] == {"claimName": "bar"}
+
+
+# --- In the way ---------------------------------------------------------------------------------------------------
+
+
+def _pod_that_mounts(*mine: dict[str, Any], uri: str = "pvc://foo/iris", **fields: Any) -> dict[str, Any]:
+    volumes = [{"name": "data", "emptyDir": {}}]
+    return asking(uri, containers=[container(volumeMounts=list(mine), **fields)], volumes=volumes)
+
+
+@pytest.mark.parametrize("path", ["/mnt/models", "/mnt/models/", "/mnt//models", "/mnt/./models", "mnt/models"])
+def test_a_mount_path_that_is_taken_is_denied(path: str) -> None:
+    code, message = denial(_pod_that_mounts({"name": "data", "mountPath": path}))
+    assert code == 422
+    assert f'container "server" already mounts volume "data" at "{path}"' in message
+
+
+def test_a_single_file_may_go_into_a_directory_that_is_mounted() -> None:
+    pod = mutated(_pod_that_mounts({"name": "data", "mountPath": "/mnt/models"}, uri="pvc://foo/a.onnx"))
+    assert [mount["mountPath"] for mount in mounts(pod)] == ["/mnt/models", "/mnt/models/a.onnx"]
+
+
+def test_a_block_device_in_the_way_is_denied() -> None:
+    devices = [{"name": "disk", "devicePath": "/mnt/models"}]
+    _, message = denial(_pod_that_mounts(volumeDevices=devices))
+    assert '"disk"' in message
+    assert "/mnt/models" in message
+
+
+@pytest.mark.parametrize(
+    ("volume", "described"),
+    [
+        ({"emptyDir": {}}, "an emptyDir"),
+        ({"configMap": {"name": "c"}}, 'configMap "c"'),
+        ({"persistentVolumeClaim": {"claimName": "bar"}}, 'persistentVolumeClaim "bar"'),
+        ({"nfs": {"server": "a", "path": "/"}}, "a nfs"),
+    ],
+)
+def test_a_volume_of_the_same_name_that_is_something_else_is_denied(volume: dict[str, Any], described: str) -> None:
+    code, message = denial(asking("pvc://foo", volumes=[{"name": "kserve-pvc-source", **volume}]))
+    assert code == 422
+    assert f'the pod already has a volume "kserve-pvc-source", {described}' in message
+    assert 'persistentVolumeClaim "foo"' in message
+    assert "rename" in message
+
+
+# --- Already there ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPath": "iris/model.onnx"},
+        {"name": "kserve-pvc-source", "mountPath": "/mnt/models/", "subPath": "iris//model.onnx", "readOnly": False},
+        {
+            "name": "kserve-pvc-source",
+            "mountPath": "/mnt/models/model.onnx",
+            "subPath": "iris/model.onnx",
+            "recursiveReadOnly": "Disabled",
+        },
+    ],
+)
+def test_a_mount_that_is_there_already_is_brought_to_what_is_asked(there: dict[str, Any]) -> None:
+    volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo", "readOnly": False}}]
+    server = container(volumeMounts=[there])
+    pod = mutated(asking("pvc://foo/iris/model.onnx", containers=[server], volumes=volumes))
+    (mount,) = mounts(pod)
+    mount.pop("recursiveReadOnly", None)
+    assert mount == _mount("/mnt/models/model.onnx", subPath="iris/model.onnx")
+    assert pod["spec"]["volumes"] == volumes
+
+
+def test_a_mount_that_becomes_writable_keeps_nothing_that_needs_read_only() -> None:
+    # Kubernetes: recursiveReadOnly may only be set where readOnly is true.
+    there = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "readOnly": True, "recursiveReadOnly": "Enabled"}
+    volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}}]
+    server = container(volumeMounts=[there])
+    pod = mutated(asking("pvc://foo", {keys.READ_ONLY: "false"}, containers=[server], volumes=volumes))
+    assert mounts(pod) == [{"name": "kserve-pvc-source", "mountPath": "/mnt/models"}]
+
+
+def test_a_mount_is_not_moved_onto_another() -> None:
+    there = [
+        {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPath": "a.onnx"},
+        {"name": "data", "mountPath": "/mnt/models/a.onnx"},
+    ]
+    volumes = [
+        {"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}},
+        {"name": "data", "emptyDir": {}},
+    ]
+    _, message = denial(asking("pvc://foo/a.onnx", containers=[container(volumeMounts=there)], volumes=volumes))
+    assert 'already mounts volume "data" at "/mnt/models/a.onnx"' in message
+
+
+def test_a_mount_with_an_expression_is_not_the_models() -> None:
+    there = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPathExpr": "$(POD_NAME)"}
+    volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}}]
+    _, message = denial(asking("pvc://foo", containers=[container(volumeMounts=[there])], volumes=volumes))
+    assert "already mounts" in message

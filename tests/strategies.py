@@ -1,0 +1,218 @@
+"""Generated pods: those that ask for models in every way there is, and those that nobody should send."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.pods import JsonObject, container
+from webhook import annotations as keys
+
+SERVERS = ("server", "kserve-container", "worker-container", "transformer-container")
+OTHERS = ("istio-proxy", "istio-init", "warm-up")
+VOLUMES = ("kserve-provision-location", "kserve-pvc-source", "mnt-models", "mnt", "data")
+PATHS = ("/mnt/models", "/mnt/models/", "/mnt", "/mnt/pvc", "/mnt/models/adapters", "/opt/a-b", "/opt/a/b", "/data")
+URIS = (
+    "pvc://claim",
+    "pvc://claim/",
+    "pvc://claim/iris/v1",
+    "pvc://claim//iris/./v1/",
+    "pvc://claim/iris/model.joblib",
+    "pvc://other/Model.ONNX",
+    "s3://bucket/model",
+    "gs://bucket/model",
+    "hdfs://namenode/model",
+    "webhdfs://namenode/model",
+    "hf://org/model:main",
+    "modelscope://org/model",
+    "https://example.com/model.tar.gz?x=~1&y=%2F",
+    "oci://registry.example.com/model:1",
+    "file:///model",
+    "model",
+)
+
+
+def _some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[JsonObject]:
+    """An object some of whose fields are there."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+def _annotations(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
+    return st.fixed_dictionaries(
+        {str(key): value for key, value in required.items()},
+        optional={str(key): value for key, value in optional.items()},
+    )
+
+
+# --- Pods that ask for a model, rightly or wrongly ----------------------------------------------------------------
+
+_uris = _one_of(*URIS)
+_several = st.lists(
+    st.fixed_dictionaries({"uri": _uris, "mountPath": _one_of(*PATHS)}),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda item: item["mountPath"].rstrip("/"),
+).map(json.dumps)
+
+_where = st.one_of(
+    _annotations({keys.URI: _uris}, {keys.MOUNT_PATH: _one_of(*PATHS)}),
+    _annotations({keys.SOURCE_URI: _uris}, {}),
+    _annotations({keys.URIS: _several}, {}),
+)
+
+_how = _annotations(
+    {},
+    {
+        keys.READ_ONLY: _one_of("true", "false", "FALSE", "perhaps"),
+        keys.PATH_TYPE: _one_of("auto", "directory", "file"),
+        keys.PVC_MOUNT: _one_of("direct", "copy"),
+        keys.IMAGE: st.just("registry.example.com/initializer:2"),
+        keys.CPU_REQUEST: _one_of("100m", "2"),
+        keys.MEMORY_LIMIT: _one_of("50Mi", "2Gi"),
+        keys.EPHEMERAL_STORAGE_LIMIT: st.just("5Gi"),
+        keys.DEFAULT_CONTAINER: _one_of(*SERVERS),
+        keys.OURS + "readyonly": st.just("false"),
+    },
+)
+
+_volume_sources = _one_of(
+    {"emptyDir": {}},
+    {"emptyDir": {"medium": "Memory"}},
+    {"persistentVolumeClaim": {"claimName": "claim"}},
+    {"persistentVolumeClaim": {"claimName": "other", "readOnly": True}},
+    {"configMap": {"name": "config", "defaultMode": 420}},
+)
+
+_volumes = st.lists(
+    st.builds(lambda name, source: {"name": name, **source}, _one_of(*VOLUMES), _volume_sources),
+    max_size=2,
+    unique_by=lambda volume: volume["name"],
+)
+
+_security_contexts = st.none() | _some(
+    runAsNonRoot=st.booleans(),
+    seccompProfile=_one_of(
+        {"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "a"}, {"type": "Unconfined"}
+    ),
+)
+
+_pod_resources = _one_of(
+    {"limits": {"cpu": "500m", "memory": "512Mi"}}, {"requests": {"memory": "64Mi"}}, {"limits": None}
+)
+
+# Fields of a later Kubernetes, with what is easily lost: nulls, types of numbers, characters that pointers escape.
+_unknown = _one_of({"~a/b": [None, 1.0, True, {"": "\x00 😀"}]}, [], None, 0)
+
+
+def _containers(name: str, volumes: list[JsonObject]) -> st.SearchStrategy[JsonObject]:
+    mount = st.fixed_dictionaries(
+        {"name": _one_of(*(volume["name"] for volume in volumes or [{"name": "data"}])), "mountPath": _one_of(*PATHS)},
+        optional={"readOnly": st.booleans(), "subPath": _one_of("iris/v1", "iris/v1/", "x")},
+    )
+    mounts = st.lists(mount, max_size=2 if volumes else 0, unique_by=lambda item: item["mountPath"])
+    variables = st.lists(
+        _some(value=_one_of("", "s3://b")).map(lambda value: {"name": "STORAGE_URI", **value}), max_size=2
+    )
+    fields = _some(
+        volumeMounts=st.none() | mounts,
+        env=st.none() | variables,
+        securityContext=_security_contexts,
+        unknown=_unknown,
+    )
+    return fields.map(lambda found: container(name, **found))
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> JsonObject:
+    """Pods of the right shape that ask for a model."""
+    where = draw(_where)
+    managed = keys.SOURCE_URI in where or draw(st.booleans())
+    servers = draw(st.lists(_one_of(*SERVERS), min_size=1, max_size=3, unique=True)) + managed * ["kserve-container"]
+    servers = list(dict.fromkeys(servers))
+    volumes = draw(_volumes)
+    spec: JsonObject = {
+        "containers": [draw(_containers(name, volumes)) for name in servers],
+        "initContainers": [draw(_containers(name, volumes)) for name in draw(st.lists(_one_of(*OTHERS), unique=True))],
+        "volumes": volumes,
+    }
+    for sidecar in spec["initContainers"][:1]:
+        sidecar["restartPolicy"] = "Always"
+    if draw(st.booleans()):
+        spec |= {field: spec[field] or None for field in ("initContainers", "volumes")}
+    spec |= draw(_some(securityContext=_security_contexts, resources=_pod_resources, unknown=_unknown))
+    how = draw(_how)
+    if draw(st.booleans()):
+        how[str(keys.CONTAINERS)] = ", ".join(servers[:2])
+    metadata: JsonObject = {"name": "pod", "annotations": where | how, "unknown": draw(_unknown)}
+    if managed:
+        metadata["labels"] = {str(keys.INFERENCE_SERVICE): "iris"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "unknown": draw(_unknown)}
+
+
+settings = _some(
+    storageInitializer=_some(enableDirectPvcVolumeMount=st.booleans()),
+    storageDefaults=st.fixed_dictionaries(
+        {"overrides": _one_of({"image": ["*"]}, {"image": ["*"], "cpuLimit": "1"})},
+        optional={
+            "readOnly": st.booleans(),
+            "allowReadWrite": _one_of(True, ["models"]),
+            "emptyDir": _one_of({"sizeLimit": "5Gi"}, {"medium": "Memory"}),
+            "ephemeralStorage": st.just({"request": "1Gi", "limit": "2Gi"}),
+            "securityContext": _one_of({}, {"runAsUser": 1000}),
+        },
+    ),
+)
+
+
+# --- What nobody should send --------------------------------------------------------------------------------------
+
+_texts = _one_of(
+    "",
+    " ",
+    "\x00",
+    "..",
+    "//",
+    "/../..",
+    "[",
+    "{}",
+    "null",
+    "pvc://",
+    "pvc://c/\x00",
+    "😀" * 9,
+    "a" * 200_000,
+    "9" * 5_000,
+)
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def spoiled_pods(draw: st.DrawFn) -> Any:
+    """Pods in some places of which stands what should not be there."""
+    root = [copy.deepcopy(draw(pods()))]
+    for _ in range(draw(st.integers(1, 3))):
+        parent, key = draw(st.sampled_from(list(_places(root))))
+        parent[key] = draw(json_values)
+    return root[0]
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from _places(inner)
