@@ -27,7 +27,7 @@ def a_pod(
     *names: str, annotations: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, **spec: Any
 ) -> JsonObject:
     """A pod with containers of these names (default: `server`)."""
-    containers = [{"name": name, "image": f"{name}:1"} for name in names or ("server",)]
+    containers = [a_container(name) for name in names or ("server",)]
     metadata = {"name": "iris", "annotations": dict(annotations or {}), "labels": dict(labels or {})}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers, **spec}}
 
@@ -51,39 +51,56 @@ def kserve_pod(
     )
 
 
+def a_container(name: str = "server", **fields: Any) -> JsonObject:
+    """A container with the least that Kubernetes asks of one."""
+    return {"name": name, "image": f"{name}:1", **fields}
+
+
 def several(*sources: tuple[str, str], **spec: Any) -> JsonObject:
     """A pod with several models: pairs of URI and mount path."""
     entries = [{"uri": uri, "mountPath": path} for uri, path in sources]
     return a_pod(annotations={"storage.kserve.io/uris": json.dumps(entries)}, **spec)
 
 
+def decide(pod: Any, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS) -> Outcome:
+    """What the webhook decides about a pod; `settings` by key of the ConfigMap."""
+    parsed, _ = parse(settings or {})
+    wanted = admission.ask(pod, namespace, parsed)
+    return wanted if isinstance(wanted, Outcome) else admission.settle(pod, wanted, parsed, facts)
+
+
+def response(pod: Any, outcome: Outcome) -> JsonObject:
+    """The AdmissionResponse that says what was decided."""
+    request = {"uid": "1", "operation": "CREATE", "object": pod}
+    asked = review.from_object({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+    found: JsonObject = json.loads(review.answer(asked, outcome))["response"]
+    return found
+
+
 def answer(
     pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
 ) -> JsonObject:
     """The AdmissionResponse for a pod that is created; `settings` by key of the ConfigMap."""
-    request = {"uid": "1", "operation": "CREATE", "namespace": namespace, "object": copy.deepcopy(pod)}
-    asked = review.from_object({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
-    parsed, _ = parse(settings or {})
-    wanted = admission.ask(asked.request.object, namespace, parsed)
-    outcome = wanted if isinstance(wanted, Outcome) else admission.settle(asked.request.object, wanted, parsed, facts)
-    assert asked.request.object == pod, "the pod as it came must not be modified"
-    response: JsonObject = json.loads(review.answer(asked, outcome))["response"]
-    return response
+    given = copy.deepcopy(pod)
+    answered = response(given, decide(given, settings, namespace, facts))
+    assert given == pod, "the pod as it came must not be modified"
+    return answered
 
 
 def mutated(
     pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
 ) -> JsonObject:
     """The pod after the patch. Mutating it once more changes nothing."""
-    once = _patched(pod, answer(pod, settings, namespace, facts))
-    assert _patched(once, answer(once, settings, namespace, facts)) == once, "re-invocation must change nothing"
+    once = patched(pod, answer(pod, settings, namespace, facts))
+    assert patched(once, answer(once, settings, namespace, facts)) == once, "re-invocation must change nothing"
     return once
 
 
-def _patched(pod: JsonObject, response: JsonObject) -> JsonObject:
+def patched(pod: JsonObject, response: JsonObject) -> JsonObject:
+    """What the API server makes of the pod and the answer."""
     assert response["allowed"], response["status"]["message"]
-    patched: JsonObject = jsonpatch.apply_patch(pod, patch_of(response)) if "patch" in response else pod
-    return patched
+    made: JsonObject = jsonpatch.apply_patch(pod, patch_of(response)) if "patch" in response else pod
+    return made
 
 
 def denied(
@@ -100,6 +117,17 @@ def container(pod: JsonObject, name: str) -> JsonObject:
     spec = pod["spec"]
     found = find(spec["containers"], name) or find(spec.get("initContainers"), name)
     assert found is not None, f"no container {name}"
+    return found
+
+
+def initializer(pod: JsonObject) -> JsonObject:
+    """The pod's init container `storage-initializer`."""
+    return container(pod, "storage-initializer")
+
+
+def mount_list(pod: JsonObject, name: str = "server") -> list[JsonObject]:
+    """The volume mounts of one of the pod's containers."""
+    found: list[JsonObject] = container(pod, name).get("volumeMounts") or []
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.pods import JsonObject, container
+from tests.mutation import JsonObject, a_container
 from webhook import annotations as keys
 
 SERVERS = ("server", "kserve-container", "worker-container", "transformer-container")
@@ -127,7 +127,7 @@ def _containers(name: str, volumes: list[JsonObject]) -> st.SearchStrategy[JsonO
         securityContext=_security_contexts,
         unknown=_unknown,
     )
-    return fields.map(lambda found: container(name, **found))
+    return fields.map(lambda found: a_container(name, **found))
 
 
 @st.composite

@@ -8,15 +8,15 @@ from typing import Any
 from hypothesis import assume, given
 
 from tests import strategies
-from tests.pods import JsonObject, answered, decide, patched
+from tests.mutation import JsonObject, decide, patched, response
 from webhook.admission import Outcome
 from webhook.diff import diff
 
 
 @given(strategies.pods(), strategies.settings)
 def test_a_pod_that_was_injected_needs_nothing_more(pod: JsonObject, settings: JsonObject) -> None:
-    injected = patched(pod, _injected(pod, settings))
-    assert patched(injected, decide(injected, settings)) == injected
+    injected = _mutated(pod, settings)
+    assert patched(injected, response(injected, decide(injected, settings))) == injected
 
 
 @given(strategies.pods(), strategies.settings)
@@ -29,24 +29,24 @@ def test_the_pod_that_came_in_is_never_modified(pod: JsonObject, settings: JsonO
 @given(strategies.pods(), strategies.settings)
 def test_the_patch_makes_exactly_the_pod_that_was_decided(pod: JsonObject, settings: JsonObject) -> None:
     outcome = _injected(pod, settings)
-    assert diff(patched(pod, outcome), outcome.pod) == []
+    assert diff(patched(pod, response(pod, outcome)), outcome.pod) == []
 
 
 @given(strategies.pods(), strategies.settings)
 def test_the_same_pod_gets_the_same_answer(pod: JsonObject, settings: JsonObject) -> None:
     again = copy.deepcopy(pod)
-    assert answered(pod, decide(pod, settings)) == answered(again, decide(again, settings))
+    assert response(pod, decide(pod, settings)) == response(again, decide(again, settings))
 
 
 @given(strategies.pods(), strategies.settings)
 def test_what_we_do_not_know_survives(pod: JsonObject, settings: JsonObject) -> None:
-    injected = patched(pod, _injected(pod, settings))
+    injected = _mutated(pod, settings)
     assert _unknown(injected) == _unknown(pod)
 
 
 @given(strategies.pods(), strategies.settings)
 def test_containers_volumes_and_mount_paths_stay_unique(pod: JsonObject, settings: JsonObject) -> None:
-    spec = patched(pod, _injected(pod, settings))["spec"]
+    spec = _mutated(pod, settings)["spec"]
     containers = spec["containers"] + (spec.get("initContainers") or [])
     assert _repeated(containers, "name") == []
     assert _repeated(spec["volumes"] or [], "name") == []
@@ -56,15 +56,18 @@ def test_containers_volumes_and_mount_paths_stay_unique(pod: JsonObject, setting
 
 
 @given(strategies.spoiled_pods(), strategies.settings)
-def test_no_json_value_is_too_strange_to_be_answered(pod: Any, settings: JsonObject) -> None:
-    response = answered(pod, decide(pod, settings))
-    assert response["uid"]
+def test_no_json_value_is_too_strange_to_be_response(pod: Any, settings: JsonObject) -> None:
+    assert response(pod, decide(pod, settings))["uid"]
 
 
 def _injected(pod: JsonObject, settings: JsonObject) -> Outcome:
     outcome = decide(pod, settings)
     assume(outcome.kind == "injected")
     return outcome
+
+
+def _mutated(pod: JsonObject, settings: JsonObject) -> JsonObject:
+    return patched(pod, response(pod, _injected(pod, settings)))
 
 
 def _unknown(pod: JsonObject) -> list[Any]:

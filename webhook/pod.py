@@ -10,6 +10,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from webhook.annotations import MOUNT_PATH, URIS
 from webhook.draft import Draft
 from webhook.draft import JsonObject as JsonObject
 from webhook.errors import Denied, shown
@@ -34,8 +35,14 @@ def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
     return found
 
 
+_OBJECTS_OF_SPEC = ("securityContext", "os", "resources")
 _LISTS_OF_SPEC = ("containers", "initContainers", "volumes")
-_LISTS_OF_CONTAINER = ("env", "volumeMounts")
+_OBJECTS_OF_CONTAINER = ("securityContext", "resources")
+_LISTS_OF_CONTAINER = ("env", "volumeMounts", "volumeDevices")
+
+# Far above what any kubelet runs; steps may look through these lists once for each model and container.
+_MAX_ITEMS = 1_000
+_MAX_VARIABLES = 10_000
 
 
 def check_shape(pod: Mapping[str, Any]) -> None:
@@ -43,15 +50,22 @@ def check_shape(pod: Mapping[str, Any]) -> None:
     spec = pod.get("spec")
     if not isinstance(spec, dict):
         raise Denied("spec of the pod must be an object")
-    _check_object(spec, "securityContext", "spec")
+    if not isinstance(spec.get("serviceAccountName"), str | None):
+        raise Denied("spec.serviceAccountName of the pod must be a string")
+    for field in _OBJECTS_OF_SPEC:
+        _check_object(spec, field, "spec")
     for field in _LISTS_OF_SPEC:
         _check_named_list(spec, field, "spec")
     for field in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(field) or ()):
-            where = f"spec.{field}[{index}]"
-            _check_object(container, "securityContext", where)
-            for inner in _LISTS_OF_CONTAINER:
-                _check_named_list(container, inner, where)
+            _check_container(container, f"spec.{field}[{index}]")
+
+
+def _check_container(container: Mapping[str, Any], where: str) -> None:
+    for field in _OBJECTS_OF_CONTAINER:
+        _check_object(container, field, where)
+    for field in _LISTS_OF_CONTAINER:
+        _check_named_list(container, field, where)
 
 
 def _check_object(parent: Mapping[str, Any], field: str, where: str) -> None:
@@ -65,6 +79,9 @@ def _check_named_list(parent: Mapping[str, Any], field: str, where: str) -> None
         return
     if not isinstance(items, list):
         raise Denied(f"{where}.{field} of the pod must be a list")
+    limit = _MAX_VARIABLES if field == "env" else _MAX_ITEMS
+    if len(items) > limit:
+        raise Denied(f"{where}.{field} of the pod has {len(items)} items, and a pod with a model may have {limit}")
     for index, item in enumerate(items):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             raise Denied(f"{where}.{field}[{index}] of the pod must be an object with a name")
@@ -163,31 +180,37 @@ class PodDraft(Draft):
                 f"where the model needs {_described(volume)}: rename the pod's volume"
             )
 
-    def ensure_mount(self, container: JsonObject, mount: JsonObject, moved_from: str | None = None) -> None:
+    def ensure_mount(self, container: JsonObject, mount: JsonObject, *moved_from: str) -> None:
         """Mount a volume, or bring the mount that is there already (same volume and subPath) to what is asked.
 
-        `moved_from` is a path where the same mount may stand by mistake and is moved from.
+        `moved_from` are paths where the same mount may stand by mistake and is moved from.
         Raises Denied when the mount path is taken by something else.
         """
-        paths = {_normal(mount["mountPath"]), _normal(moved_from or mount["mountPath"])}
+        places = {_normal(path) for path in (mount["mountPath"], *moved_from)}
         mounts = self.edit_list(container, "volumeMounts")
-        for index, existing in enumerate(mounts):
-            if _same_mount(existing, mount) and _normal(existing.get("mountPath", "")) in paths:
-                self._bring_to(mounts, index, mount)
-                return
-        _check_path_is_free(container, mount)
-        mounts.append(mount)
+        ours = next((i for i, there in enumerate(mounts) if _same_mount(there, mount) and _path(there) in places), None)
+        _check_path_is_free(container, mount, ours)
+        if ours is None:
+            mounts.append(mount)
+        else:
+            self._bring_to(mounts, ours, mount)
 
     def _bring_to(self, mounts: list[Any], index: int, mount: JsonObject) -> None:
-        existing = mounts[index]
-        read_only = mount.get("readOnly", False)
-        if existing["mountPath"] == mount["mountPath"] and bool(existing.get("readOnly")) == read_only:
+        wanted = {key: mount.get(key) for key in ("mountPath", "subPath")}
+        existing, read_only = mounts[index], mount.get("readOnly", False)
+        if {key: existing.get(key) for key in wanted} == wanted and bool(existing.get("readOnly")) == read_only:
             return
-        edited = self.edit_object(mounts, index)
-        edited["mountPath"] = mount["mountPath"]
-        edited.pop("readOnly", None)
-        if read_only:
-            edited["readOnly"] = True
+        # Kubernetes takes recursiveReadOnly only beside readOnly.
+        for field in ("subPath", "readOnly", *([] if read_only else ["recursiveReadOnly"])):
+            self.edit_object(mounts, index).pop(field, None)
+        self.edit_object(mounts, index).update(mount)
+
+    def drop_mount(self, container: JsonObject, mount: JsonObject) -> None:
+        """Remove a mount: that of the same volume and subPath, at the same path."""
+        mounts = container.get("volumeMounts") or ()
+        kept = [there for there in mounts if not (_same_mount(there, mount) and _path(there) == _path(mount))]
+        if len(kept) < len(mounts):
+            container["volumeMounts"] = kept
 
     def set_env(self, container: JsonObject, variable: JsonObject) -> None:
         """Set an environment variable, in the place of the one of that name or at the end."""
@@ -221,24 +244,40 @@ def secret_variable(name: str, secret: str, key: str) -> JsonObject:
 
 
 def _same_mount(one: JsonObject, other: JsonObject) -> bool:
-    return one["name"] == other["name"] and (one.get("subPath") or "") == (other.get("subPath") or "")
+    return all(_identity(one, key) == _identity(other, key) for key in ("name", "subPath", "subPathExpr"))
 
 
-def _check_path_is_free(container: JsonObject, wanted: JsonObject) -> None:
-    path = _normal(wanted["mountPath"])
-    for existing in container["volumeMounts"]:
-        if _normal(existing.get("mountPath", "")) == path:
+def _identity(mount: JsonObject, key: str) -> Any:
+    value = mount.get(key) or ""
+    return _segments(value) if isinstance(value, str) else value
+
+
+def _check_path_is_free(container: JsonObject, wanted: JsonObject, ours: int | None) -> None:
+    """Raises Denied when anything but the mount at index `ours` stands at the wanted mount's path."""
+    mounts = [(there, "mountPath") for index, there in enumerate(container["volumeMounts"]) if index != ours]
+    devices = [(there, "devicePath") for there in container.get("volumeDevices") or ()]
+    for there, field in mounts + devices:
+        if _normal(there.get(field)) == _path(wanted):
             raise Denied(
-                f"container {shown(container['name'])} already mounts volume {shown(existing['name'])} at "
-                f"{shown(existing['mountPath'])}, where the model goes: move that mount, or choose another place "
-                "with annotation storage.kserve.io/mount-path"
+                f"container {shown(container['name'])} already mounts volume {shown(there['name'])} at "
+                f"{shown(there[field])}, where the model goes: move that mount, or choose another place for the model "
+                f"with annotation {MOUNT_PATH} or {URIS}"
             )
 
 
+def _path(mount: JsonObject) -> str:
+    return _normal(mount.get("mountPath"))
+
+
 def _normal(path: Any) -> str:
-    return path.rstrip("/") if isinstance(path, str) else ""
+    """A path as the kubelet takes it: from the root, without empty segments."""
+    return "/" + "/".join(_segments(path)) if isinstance(path, str) else ""
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment not in ("", ".")]
 
 
 def _described(volume: JsonObject) -> str:
     kind, reference = volume_source(volume)
-    return f"{kind} {shown(reference)}" if reference else f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+    return f"{kind} {shown(reference)}" if reference else f"of kind {shown(kind)}"

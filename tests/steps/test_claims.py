@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from tests.pods import asking, container, denial, kserve_pod, mounts, mutated, named, plain_pod
+from tests.mutation import (
+    a_container,
+    denied,
+    kserve_pod,
+    mount_list,
+    mutated,
+    plain_pod,
+    several,
+    volumes,
+)
 from webhook import annotations as keys
 
 
@@ -36,8 +44,8 @@ def _mount(path: str = "/mnt/models", **fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_claim_is_mounted_in_place(uri: str, expected: dict[str, Any]) -> None:
-    pod = mutated(asking(uri))
-    assert mounts(pod) == [expected]
+    pod = mutated(plain_pod(uri))
+    assert mount_list(pod) == [expected]
     claim = uri.strip().removeprefix("pvc://").partition("/")[0]
     assert pod["spec"]["volumes"] == [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": claim}}]
     assert "initContainers" not in pod["spec"]
@@ -54,16 +62,16 @@ def test_a_claim_is_mounted_in_place(uri: str, expected: dict[str, Any]) -> None
     ],
 )
 def test_path_type_says_what_the_path_is(path: str, path_type: str, expected: dict[str, Any]) -> None:
-    pod = mutated(asking(f"pvc://foo/{path}", {keys.PATH_TYPE: path_type}))
-    assert mounts(pod) == [expected]
+    pod = mutated(plain_pod(f"pvc://foo/{path}", annotations={keys.PATH_TYPE: path_type}))
+    assert mount_list(pod) == [expected]
 
 
 def test_the_settings_say_which_extensions_are_files() -> None:
     settings = {"storageDefaults": {"singleFile": [".weights"]}}
-    assert mounts(mutated(asking("pvc://foo/a.weights"), settings)) == [
+    assert mount_list(mutated(plain_pod("pvc://foo/a.weights"), settings)) == [
         _mount("/mnt/models/a.weights", subPath="a.weights")
     ]
-    assert mounts(mutated(asking("pvc://foo/a.onnx"), settings)) == [_mount(subPath="a.onnx")]
+    assert mount_list(mutated(plain_pod("pvc://foo/a.onnx"), settings)) == [_mount(subPath="a.onnx")]
 
 
 @pytest.mark.parametrize(
@@ -84,40 +92,35 @@ def test_the_settings_say_which_extensions_are_files() -> None:
     ],
 )
 def test_a_claim_is_read_only_unless_asked(annotations: dict[str, str], settings: Any, writable: bool) -> None:
-    pod = mutated(asking("pvc://foo/iris", annotations), {"storageDefaults": settings})
-    assert ("readOnly" not in mounts(pod)[0]) is writable
+    pod = mutated(plain_pod("pvc://foo/iris", annotations=annotations), {"storageDefaults": settings})
+    assert ("readOnly" not in mount_list(pod)[0]) is writable
 
 
 def test_every_target_gets_the_claim_and_no_other_container() -> None:
-    containers = [container(name) for name in ("kserve-container", "queue-proxy", "transformer-container")]
-    pod = mutated(kserve_pod({keys.SOURCE_URI: "pvc://foo/iris"}, containers=containers))
-    assert mounts(pod, "kserve-container") == mounts(pod, "transformer-container") == [_mount(subPath="iris")]
-    assert mounts(pod, "queue-proxy") == []
+    pod = mutated(kserve_pod("pvc://foo/iris", "kserve-container", "queue-proxy", "transformer-container"))
+    assert mount_list(pod, "kserve-container") == mount_list(pod, "transformer-container") == [_mount(subPath="iris")]
+    assert mount_list(pod, "queue-proxy") == []
 
 
 def test_the_model_goes_where_the_mount_path_says() -> None:
-    pod = mutated(asking("pvc://foo/iris/model.onnx", {keys.MOUNT_PATH: "/opt//models/"}))
-    assert mounts(pod) == [_mount("/opt/models/model.onnx", subPath="iris/model.onnx")]
+    pod = mutated(plain_pod("pvc://foo/iris/model.onnx", annotations={keys.MOUNT_PATH: "/opt//models/"}))
+    assert mount_list(pod) == [_mount("/opt/models/model.onnx", subPath="iris/model.onnx")]
 
 
 def test_what_the_container_mounts_elsewhere_stays() -> None:
     mine = {"name": "data", "mountPath": "/data"}
     volumes = [{"name": "data", "emptyDir": {}}]
-    pod = mutated(asking("pvc://foo", containers=[container(volumeMounts=[mine])], volumes=volumes))
-    assert mounts(pod) == [mine, _mount()]
+    pod = mutated(plain_pod("pvc://foo", containers=[a_container(volumeMounts=[mine])], volumes=volumes))
+    assert mount_list(pod) == [mine, _mount()]
     assert pod["spec"]["volumes"][0] == volumes[0]
 
 
 # --- Several ------------------------------------------------------------------------------------------------------
 
 
-def _several(*sources: tuple[str, str]) -> dict[str, str]:
-    return {keys.URIS: json.dumps([{"uri": uri, "mountPath": path} for uri, path in sources])}
-
-
 def test_each_of_several_claims_is_mounted_at_its_own_path() -> None:
-    pod = mutated(plain_pod(_several(("pvc://foo/base", "/mnt/base"), ("pvc://bar/a.gguf", "/mnt/adapter/"))))
-    assert mounts(pod) == [
+    pod = mutated(several(("pvc://foo/base", "/mnt/base"), ("pvc://bar/a.gguf", "/mnt/adapter/")))
+    assert mount_list(pod) == [
         {"name": "mnt-base", "mountPath": "/mnt/base", "subPath": "base", "readOnly": True},
         {"name": "mnt-adapter", "mountPath": "/mnt/adapter/a.gguf", "subPath": "a.gguf", "readOnly": True},
     ]
@@ -131,20 +134,19 @@ def test_each_of_several_claims_is_mounted_at_its_own_path() -> None:
     "path", ["/mnt/Base", "/mnt/my_model", "/mnt/модель", "/mnt/" + "a" * 80, "/模型", "/mnt/base-", "/mnt/data"]
 )
 def test_a_path_that_gives_no_free_volume_name_gets_one_with_its_hash(path: str) -> None:
-    volumes = [{"name": "mnt-data", "emptyDir": {}}]
-    pod = mutated(plain_pod(_several(("pvc://foo/base", path)), volumes=volumes))
-    (mount,) = mounts(pod)
+    pod = mutated(several(("pvc://foo/base", path), volumes=[{"name": "mnt-data", "emptyDir": {}}]))
+    (mount,) = mount_list(pod)
     assert mount["mountPath"] == path
     assert mount["name"] != "mnt-data"
     assert len(mount["name"]) <= 63
-    assert named(pod["spec"]["volumes"], mount["name"])["persistentVolumeClaim"] == {"claimName": "foo"}
+    assert volumes(pod)[mount["name"]] == {"persistentVolumeClaim": {"claimName": "foo"}}
 
 
 def test_two_paths_with_one_volume_name_do_not_share_a_volume() -> None:
-    pod = mutated(plain_pod(_several(("pvc://foo/x", "/mnt/a/b"), ("pvc://bar/x", "/mnt/a-b"))))
-    first, second = mounts(pod)
+    pod = mutated(several(("pvc://foo/x", "/mnt/a/b"), ("pvc://bar/x", "/mnt/a-b")))
+    first, second = mount_list(pod)
     assert first["name"] == "mnt-a-b" != second["name"]
-    assert named(pod["spec"]["volumes"], second["name"])["persistentVolumeClaim"] == {"claimName": "bar"}
+    assert volumes(pod)[second["name"]] == {"persistentVolumeClaim": {"claimName": "bar"}}
 
 
 # --- In the way ---------------------------------------------------------------------------------------------------
@@ -152,24 +154,23 @@ def test_two_paths_with_one_volume_name_do_not_share_a_volume() -> None:
 
 def _pod_that_mounts(*mine: dict[str, Any], uri: str = "pvc://foo/iris", **fields: Any) -> dict[str, Any]:
     volumes = [{"name": "data", "emptyDir": {}}]
-    return asking(uri, containers=[container(volumeMounts=list(mine), **fields)], volumes=volumes)
+    return plain_pod(uri, containers=[a_container(volumeMounts=list(mine), **fields)], volumes=volumes)
 
 
 @pytest.mark.parametrize("path", ["/mnt/models", "/mnt/models/", "/mnt//models", "/mnt/./models", "mnt/models"])
 def test_a_mount_path_that_is_taken_is_denied(path: str) -> None:
-    code, message = denial(_pod_that_mounts({"name": "data", "mountPath": path}))
-    assert code == 422
+    message = denied(_pod_that_mounts({"name": "data", "mountPath": path}))
     assert f'container "server" already mounts volume "data" at "{path}"' in message
 
 
 def test_a_single_file_may_go_into_a_directory_that_is_mounted() -> None:
     pod = mutated(_pod_that_mounts({"name": "data", "mountPath": "/mnt/models"}, uri="pvc://foo/a.onnx"))
-    assert [mount["mountPath"] for mount in mounts(pod)] == ["/mnt/models", "/mnt/models/a.onnx"]
+    assert [mount["mountPath"] for mount in mount_list(pod)] == ["/mnt/models", "/mnt/models/a.onnx"]
 
 
 def test_a_block_device_in_the_way_is_denied() -> None:
     devices = [{"name": "disk", "devicePath": "/mnt/models"}]
-    _, message = denial(_pod_that_mounts(volumeDevices=devices))
+    message = denied(_pod_that_mounts(volumeDevices=devices))
     assert '"disk"' in message
     assert "/mnt/models" in message
 
@@ -177,15 +178,14 @@ def test_a_block_device_in_the_way_is_denied() -> None:
 @pytest.mark.parametrize(
     ("volume", "described"),
     [
-        ({"emptyDir": {}}, "an emptyDir"),
+        ({"emptyDir": {}}, 'of kind "emptyDir"'),
         ({"configMap": {"name": "c"}}, 'configMap "c"'),
         ({"persistentVolumeClaim": {"claimName": "bar"}}, 'persistentVolumeClaim "bar"'),
-        ({"nfs": {"server": "a", "path": "/"}}, "a nfs"),
+        ({"nfs": {"server": "a", "path": "/"}}, 'of kind "nfs"'),
     ],
 )
 def test_a_volume_of_the_same_name_that_is_something_else_is_denied(volume: dict[str, Any], described: str) -> None:
-    code, message = denial(asking("pvc://foo", volumes=[{"name": "kserve-pvc-source", **volume}]))
-    assert code == 422
+    message = denied(plain_pod("pvc://foo", volumes=[{"name": "kserve-pvc-source", **volume}]))
     assert f'the pod already has a volume "kserve-pvc-source", {described}' in message
     assert 'persistentVolumeClaim "foo"' in message
     assert "rename" in message
@@ -209,9 +209,9 @@ def test_a_volume_of_the_same_name_that_is_something_else_is_denied(volume: dict
 )
 def test_a_mount_that_is_there_already_is_brought_to_what_is_asked(there: dict[str, Any]) -> None:
     volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo", "readOnly": False}}]
-    server = container(volumeMounts=[there])
-    pod = mutated(asking("pvc://foo/iris/model.onnx", containers=[server], volumes=volumes))
-    (mount,) = mounts(pod)
+    server = a_container(volumeMounts=[there])
+    pod = mutated(plain_pod("pvc://foo/iris/model.onnx", containers=[server], volumes=volumes))
+    (mount,) = mount_list(pod)
     mount.pop("recursiveReadOnly", None)
     assert mount == _mount("/mnt/models/model.onnx", subPath="iris/model.onnx")
     assert pod["spec"]["volumes"] == volumes
@@ -221,9 +221,9 @@ def test_a_mount_that_becomes_writable_keeps_nothing_that_needs_read_only() -> N
     # Kubernetes: recursiveReadOnly may only be set where readOnly is true.
     there = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "readOnly": True, "recursiveReadOnly": "Enabled"}
     volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}}]
-    server = container(volumeMounts=[there])
-    pod = mutated(asking("pvc://foo", {keys.READ_ONLY: "false"}, containers=[server], volumes=volumes))
-    assert mounts(pod) == [{"name": "kserve-pvc-source", "mountPath": "/mnt/models"}]
+    server = a_container(volumeMounts=[there])
+    pod = mutated(plain_pod("pvc://foo", annotations={keys.READ_ONLY: "false"}, containers=[server], volumes=volumes))
+    assert mount_list(pod) == [{"name": "kserve-pvc-source", "mountPath": "/mnt/models"}]
 
 
 def test_a_mount_is_not_moved_onto_another() -> None:
@@ -235,12 +235,12 @@ def test_a_mount_is_not_moved_onto_another() -> None:
         {"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}},
         {"name": "data", "emptyDir": {}},
     ]
-    _, message = denial(asking("pvc://foo/a.onnx", containers=[container(volumeMounts=there)], volumes=volumes))
+    message = denied(plain_pod("pvc://foo/a.onnx", containers=[a_container(volumeMounts=there)], volumes=volumes))
     assert 'already mounts volume "data" at "/mnt/models/a.onnx"' in message
 
 
 def test_a_mount_with_an_expression_is_not_the_models() -> None:
     there = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPathExpr": "$(POD_NAME)"}
     volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}}]
-    _, message = denial(asking("pvc://foo", containers=[container(volumeMounts=[there])], volumes=volumes))
+    message = denied(plain_pod("pvc://foo", containers=[a_container(volumeMounts=[there])], volumes=volumes))
     assert "already mounts" in message

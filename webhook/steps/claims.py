@@ -19,7 +19,7 @@ def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
         wanted = claim_mount(volume["name"], source, read_only=request.read_only)
         for target in request.targets:
             # KServe mounts a single file at the directory, where no server can read it: moved from there.
-            pod.ensure_mount(pod.edit_container(target), wanted, moved_from=source.mount_path)
+            pod.ensure_mount(pod.edit_container(target), wanted, source.mount_path)
 
 
 def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> JsonObject:

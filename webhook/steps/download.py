@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from webhook.annotations import MOUNT_PATH, PVC_MOUNT
 from webhook.errors import Denied, shown
 from webhook.naming import volume_name
 from webhook.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft, find, mount, volume_source
@@ -12,6 +13,7 @@ from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitialize
 from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.oci_native import image_mount, image_volume
+from webhook.uri import ClaimPath
 
 PROVISION_VOLUME = "kserve-provision-location"
 PVC_COPY_PATH = "/mnt/pvc"
@@ -33,7 +35,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
         pod.ensure_mount(pod.edit_container(target), mount(volume, place, read_only=request.read_only))
     for source in request.downloaded:
         if source.claim:
-            _mount_claim_to_copy(pod, request, source)
+            _mount_claim_to_copy(pod, request, source, source.claim)
 
 
 def download_directory(request: ModelRequest) -> str:
@@ -60,7 +62,7 @@ def _ensure_volume(pod: PodDraft, request: ModelRequest, place: str, choice: Emp
         pod.ensure_volume(volume)
     elif not _is_writable(brought):
         raise Denied(
-            f"the pod's volume {shown(PROVISION_VOLUME)} is {shown(volume_source(brought)[0])}, which the model cannot "
+            f"the pod's volume {shown(volume['name'])} is {shown(volume_source(brought)[0])}, which the model cannot "
             "be downloaded to: make it an emptyDir, an ephemeral volume or a writable claim, or rename it"
         )
     return str(volume["name"])
@@ -68,7 +70,8 @@ def _ensure_volume(pod: PodDraft, request: ModelRequest, place: str, choice: Emp
 
 def _is_writable(volume: JsonObject) -> bool:
     kind, _ = volume_source(volume)
-    return kind in _WRITABLE and not (volume.get(kind) or {}).get("readOnly")
+    source = volume.get(kind)
+    return kind in _WRITABLE and not (isinstance(source, dict) and source.get("readOnly"))
 
 
 def _empty_dir(choice: EmptyDir) -> JsonObject:
@@ -103,10 +106,14 @@ def _location(source: Source) -> str:
     return f"{PVC_COPY_PATH}/{source.claim.path}".rstrip("/")
 
 
-def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source) -> None:
+def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source, claim: ClaimPath) -> None:
     # The targets need the claim too: the initializer links into it rather than copying every byte.
-    assert source.claim is not None
-    pod.ensure_volume({"name": PVC_SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": source.claim.claim}})
+    if PurePosixPath(source.mount_path).is_relative_to(PVC_COPY_PATH):
+        raise Denied(
+            f"annotation {MOUNT_PATH} {shown(source.mount_path)} lies in {PVC_COPY_PATH}, where the claim that the "
+            f"model is copied from is mounted: choose another place, or annotation {PVC_MOUNT}: direct"
+        )
+    pod.ensure_volume({"name": PVC_SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": claim.claim}})
     wanted = mount(PVC_SOURCE_VOLUME, PVC_COPY_PATH, read_only=request.read_only)
     pod.ensure_mount(pod.edit_container(INIT_CONTAINER_NAME, "initContainers"), wanted)
     for target in request.targets:
