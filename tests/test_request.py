@@ -1,0 +1,291 @@
+"""What a pod asks for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.mutation import (
+    KSERVE,
+    a_container,
+    a_pod,
+    answer,
+    denied,
+    initializer,
+    kserve_pod,
+    mount_list,
+    mutated,
+    plain_pod,
+)
+from webhook import annotations as keys
+
+S3 = "s3://bucket/model"
+
+
+# --- Where the model is -------------------------------------------------------------------------------------------
+
+
+def test_both_annotations_may_name_the_same_model() -> None:
+    assert initializer(mutated(kserve_pod(S3, annotations={keys.URI: f" {S3}\n"})))["args"][0] == S3
+
+
+def test_two_annotations_with_different_models_are_denied() -> None:
+    message = denied(kserve_pod(S3, annotations={keys.URI: "s3://bucket/other"}))
+    assert all(part in message for part in (keys.URI, keys.SOURCE_URI, S3, "s3://bucket/other"))
+
+
+def test_kserves_annotations_count_on_kserves_pods_only() -> None:
+    pod = plain_pod(S3, annotations={keys.SOURCE_URI: "s3://bucket/other", keys.AGENT: "true"})
+    assert initializer(mutated(pod))["args"][0] == S3
+
+
+@pytest.mark.parametrize("uri", ["", " ", "\n"])
+@pytest.mark.parametrize("key", [keys.URI, keys.SOURCE_URI])
+def test_an_empty_uri_is_denied(uri: str, key: str) -> None:
+    message = denied(a_pod("kserve-container", annotations={key: uri}, labels=KSERVE))
+    assert f"annotation {key} is empty" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/models", "/models"),
+        ("/models/", "/models"),
+        ("//models//a/./b", "/models/a/b"),
+        ("/модель 1", "/модель 1"),
+        (" /models\n", "/models"),
+    ],
+)
+def test_a_mount_path_is_an_absolute_path(path: str, expected: str) -> None:
+    assert mount_list(mutated(plain_pod(S3, annotations={keys.MOUNT_PATH: path})))[0]["mountPath"] == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "//",
+        "/.",
+        "models",
+        "./models",
+        "C:\\models",
+        "/a:b",
+        "/a/../b",
+        "/..",
+        "/a\x00",
+        "/a\nb",
+        "/" + "a" * 4096,
+    ],
+)
+def test_what_is_no_mount_path_is_denied_with_its_value(path: str) -> None:
+    message = denied(plain_pod(S3, annotations={keys.MOUNT_PATH: path}))
+    assert keys.MOUNT_PATH in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not JSON"),
+        ("s3://bucket/model", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("9" * 5_000, "is not JSON"),
+        ("{}", "must be a list"),
+        ("null", "must be a list"),
+        ("[]", "must be a list"),
+        (json.dumps([{"uri": S3, "mountPath": "/a"}] * 101), "must be a list of 1 to 100"),
+        ("[1]", 'entry 1, must be an object with exactly "uri" and "mountPath"'),
+        ('[{"uri": "s3://b"}]', "entry 1, must be an object"),
+        ('[{"uri": "s3://b", "mountPath": "/a", "x": 1}]', "entry 1, must be an object"),
+        ('[{"uri": 1, "mountPath": "/a"}]', "must be strings"),
+        ('[{"uri": "s3://b", "mountPath": null}]', "must be strings"),
+        ('[{"uri": " ", "mountPath": "/a"}]', "entry 1, is empty"),
+        ('[{"uri": "s3://a", "mountPath": "/a"}, {"uri": "pvc://B", "mountPath": "/b"}]', "entry 2, "),
+        ('[{"uri": "s3://b", "mountPath": "/"}]', "entry 1,"),
+        ('[{"uri": "s3://b\\u0000", "mountPath": "/a"}]', "control characters"),
+        ('[{"uri": "s3://a", "mountPath": "/a"}, {"uri": "s3://b", "mountPath": "/a/"}]', "used more than once"),
+        ('[{"uri": "pvc://a", "mountPath": "/a"}, {"uri": "s3://b", "mountPath": "/a/b"}]', "lies inside"),
+    ],
+)
+def test_what_is_no_list_of_sources_is_denied(text: str, why: str) -> None:
+    message = denied(a_pod(annotations={keys.URIS: text}))
+    assert message.startswith(f"annotation {keys.URIS}")
+    assert why in message
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("other", [keys.URI, keys.SOURCE_URI, keys.MOUNT_PATH])
+def test_a_list_of_sources_excludes_a_single_one(other: str) -> None:
+    uris = '[{"uri": "s3://b", "mountPath": "/a"}]'
+    message = denied(a_pod("kserve-container", annotations={keys.URIS: uris, other: "/x"}, labels=KSERVE))
+    assert keys.URIS in message
+    assert other in message
+
+
+@pytest.mark.parametrize(
+    ("uri", "path_type", "why"),
+    [
+        ("pvc://foo/a", "folder", '"folder" is not known: write auto, directory or file'),
+        (S3, "folder", '"folder" is not known: write auto, directory or file'),
+        ("pvc://foo", "file", "names the whole claim"),
+        ("pvc://foo/a:b.onnx", "auto", "':'"),
+    ],
+)
+def test_a_path_type_that_cannot_be_is_denied(uri: str, path_type: str, why: str) -> None:
+    message = denied(plain_pod(uri, annotations={keys.PATH_TYPE: path_type}))
+    assert keys.PATH_TYPE in message
+    assert why in message
+
+
+@pytest.mark.parametrize("uri", [S3, "pvc://foo"])
+def test_a_way_to_mount_claims_that_is_not_known_is_denied(uri: str) -> None:
+    message = denied(plain_pod(uri, annotations={keys.PVC_MOUNT: "link"}))
+    assert f'{keys.PVC_MOUNT} "link" is not known: write direct or copy' in message
+
+
+# --- Who gets it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("managed", "containers", "annotations", "targets"),
+    [
+        (True, "kserve-container", {}, "kserve-container"),
+        (True, "queue-proxy kserve-container", {}, "kserve-container"),
+        (True, "worker-container", {}, "worker-container"),
+        (True, "worker-container kserve-container", {}, "kserve-container"),
+        (True, "kserve-container transformer-container", {}, "kserve-container transformer-container"),
+        (True, "transformer-container worker-container", {}, "transformer-container worker-container"),
+        (True, "a b", {keys.CONTAINERS: "b"}, "b"),
+        (True, "kserve-container b", {keys.CONTAINERS: "b"}, "b"),
+        (True, "a kserve-container", {keys.DEFAULT_CONTAINER: "a"}, "kserve-container"),
+        (False, "a b", {}, "a"),
+        (False, "a kserve-container", {}, "a"),
+        (False, "a b", {keys.DEFAULT_CONTAINER: "b"}, "b"),
+        (False, "a b", {keys.DEFAULT_CONTAINER: "c"}, "a"),
+        (False, "a b c", {keys.CONTAINERS: " c ,a,, c"}, "a c"),
+        (False, "a b", {keys.CONTAINERS: "b", keys.DEFAULT_CONTAINER: "a"}, "b"),
+    ],
+)
+def test_which_containers_get_the_model(managed: bool, containers: str, annotations: Any, targets: str) -> None:
+    made = kserve_pod if managed else plain_pod
+    pod = mutated(made(S3, *containers.split(), annotations=annotations))
+    assert [name for name in containers.split() if mount_list(pod, name)] == targets.split()
+
+
+@pytest.mark.parametrize(
+    ("pod", "why"),
+    [
+        (kserve_pod(S3, "server"), "neither a container kserve-container nor a worker-container"),
+        (kserve_pod(S3, "transformer-container"), "neither a container kserve-container nor a worker-container"),
+        (plain_pod(S3, containers=[]), "no containers"),
+        (plain_pod(S3, containers=None), "no containers"),
+        (plain_pod(S3, annotations={keys.CONTAINERS: " , "}), f"annotation {keys.CONTAINERS} is empty"),
+        (plain_pod(S3, "a", "b", annotations={keys.CONTAINERS: "a,c"}), 'names "c"'),
+        (
+            plain_pod(S3, annotations={keys.CONTAINERS: "warm-up"}, initContainers=[a_container("warm-up")]),
+            'names "warm-up"',
+        ),
+    ],
+)
+def test_a_pod_without_the_containers_is_denied(pod: Any, why: str) -> None:
+    assert why in denied(pod)
+
+
+def test_a_default_container_that_is_not_there_is_warned_of() -> None:
+    (warning,) = answer(plain_pod(S3, "a", "b", annotations={keys.DEFAULT_CONTAINER: "c"}))["warnings"]
+    assert '"c" names no container of the pod' in warning
+    assert '"a"' in warning
+
+
+# --- How it arrives -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allowed", "namespace"), [(False, "models"), (["other"], "models"), ([], "models"), (["models"], "other")]
+)
+def test_writing_that_the_settings_forbid_is_denied(allowed: Any, namespace: str) -> None:
+    settings = {"storageDefaults": {"allowReadWrite": allowed}}
+    refused = answer(plain_pod("pvc://foo", annotations={keys.READ_ONLY: "false"}), settings, namespace)
+    assert refused["status"]["code"] == 403
+    assert keys.READ_ONLY in refused["status"]["message"]
+    assert "storageDefaults.allowReadWrite" in refused["status"]["message"]
+    assert namespace in refused["status"]["message"]
+
+
+@pytest.mark.parametrize("text", ["", "yes", "0", "falsch", "null"])
+def test_a_readonly_that_is_neither_true_nor_false_is_warned_of(text: str) -> None:
+    (warning,) = answer(plain_pod("pvc://foo", annotations={keys.READ_ONLY: text}))["warnings"]
+    assert f'{keys.READ_ONLY} "{text}" is neither true nor false' in warning
+
+
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("readyonly", "did you mean storage.kserve.io/readonly?"),
+        ("mountPath", "did you mean storage.kserve.io/mount-path?"),
+        ("zzzz", ""),
+        ("é" * 10_000, ""),
+    ],
+)
+def test_an_annotation_that_does_not_exist_is_warned_of(key: str, suggestion: str) -> None:
+    (warning,) = answer(plain_pod(S3, annotations={keys.OURS + key: "x"}))["warnings"]
+    assert "is not known and has no effect" in warning or key.startswith("é")
+    assert suggestion in warning
+
+
+def test_an_annotation_that_does_not_exist_is_warned_of_where_nothing_else_is_asked() -> None:
+    skipped = answer(a_pod(annotations={keys.OURS + "url": S3}))
+    assert skipped["auditAnnotations"]["reason"] == "no-uri"
+    assert "did you mean storage.kserve.io/uri?" in skipped["warnings"][0]
+
+
+# --- Not asked, or not any more -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["enabled", "", "Disabled"])
+def test_only_one_value_of_the_label_disables(value: str) -> None:
+    pod = plain_pod(S3)
+    pod["metadata"]["labels"][keys.INJECT + ""] = value
+    assert initializer(mutated(pod))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("spec", None),
+        ("spec", []),
+        ("metadata", "text"),
+    ],
+)
+def test_a_pod_that_does_not_ask_is_never_denied_for_its_shape(field: str, value: Any) -> None:
+    pod = {**a_pod(), field: value}
+    if field == "metadata":
+        assert "must be an object" in denied(pod)
+    else:
+        assert answer(pod)["auditAnnotations"]["reason"] == "no-uri"
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        ({"containers": {}}, "spec.containers of the pod must be a list"),
+        ({"containers": [None]}, "spec.containers[0] of the pod must be an object with a name"),
+        ({"containers": [{"name": 1}]}, "spec.containers[0] of the pod must be an object with a name"),
+        ({"initContainers": 1}, "spec.initContainers of the pod must be a list"),
+        ({"volumes": ["x"]}, "spec.volumes[0] of the pod must be an object with a name"),
+        ({"volumes": [{"name": "x"}] * 1001}, "spec.volumes of the pod has 1001 items"),
+        ({"securityContext": True}, "spec.securityContext of the pod must be an object"),
+        ({"os": "linux"}, "spec.os of the pod must be an object"),
+        ({"resources": []}, "spec.resources of the pod must be an object"),
+        ({"serviceAccountName": {}}, "spec.serviceAccountName of the pod must be a string"),
+        ({"containers": [a_container(env={})]}, "spec.containers[0].env of the pod must be a list"),
+        ({"containers": [a_container(volumeMounts=[1])]}, "spec.containers[0].volumeMounts[0] of the pod"),
+        ({"containers": [a_container(volumeDevices=[1])]}, "spec.containers[0].volumeDevices[0] of the pod"),
+        ({"containers": [a_container(securityContext=1)]}, "spec.containers[0].securityContext of the pod"),
+    ],
+)
+def test_a_pod_of_the_wrong_shape_is_denied_with_the_place(spec: Any, where: str) -> None:
+    assert where in denied(plain_pod(S3, **spec))
