@@ -97,14 +97,14 @@ def test_what_is_no_mount_path_is_denied_with_its_value(path: str) -> None:
         ("null", "must be a list"),
         ("[]", "must be a list"),
         (json.dumps([{"uri": S3, "mountPath": "/a"}] * 101), "must be a list of 1 to 100"),
-        ("[1]", 'entry 1, must be an object with exactly "uri" and "mountPath"'),
-        ('[{"uri": "s3://b"}]', "entry 1, must be an object"),
-        ('[{"uri": "s3://b", "mountPath": "/a", "x": 1}]', "entry 1, must be an object"),
+        ("[1]", 'entry 1 must be an object with exactly "uri" and "mountPath"'),
+        ('[{"uri": "s3://b"}]', "entry 1 must be an object"),
+        ('[{"uri": "s3://b", "mountPath": "/a", "x": 1}]', "entry 1 must be an object"),
         ('[{"uri": 1, "mountPath": "/a"}]', "must be strings"),
         ('[{"uri": "s3://b", "mountPath": null}]', "must be strings"),
-        ('[{"uri": " ", "mountPath": "/a"}]', "entry 1, is empty"),
-        ('[{"uri": "s3://a", "mountPath": "/a"}, {"uri": "pvc://B", "mountPath": "/b"}]', "entry 2, "),
-        ('[{"uri": "s3://b", "mountPath": "/"}]', "entry 1,"),
+        ('[{"uri": " ", "mountPath": "/a"}]', "entry 1 is empty"),
+        ('[{"uri": "s3://a", "mountPath": "/a"}, {"uri": "pvc://B", "mountPath": "/b"}]', "entry 2 "),
+        ('[{"uri": "s3://b", "mountPath": "/"}]', "entry 1:"),
         ('[{"uri": "s3://b\\u0000", "mountPath": "/a"}]', "control characters"),
         ('[{"uri": "s3://a", "mountPath": "/a"}, {"uri": "s3://b", "mountPath": "/a/"}]', "used more than once"),
         ('[{"uri": "pvc://a", "mountPath": "/a"}, {"uri": "s3://b", "mountPath": "/a/b"}]', "lies inside"),
@@ -184,6 +184,7 @@ def test_which_containers_get_the_model(managed: bool, containers: str, annotati
         (plain_pod(S3, containers=None), "no containers"),
         (plain_pod(S3, annotations={keys.CONTAINERS: " , "}), f"annotation {keys.CONTAINERS} is empty"),
         (plain_pod(S3, "a", "b", annotations={keys.CONTAINERS: "a,c"}), 'names "c"'),
+        (plain_pod(S3, annotations={keys.CONTAINERS: ",".join(map(str, range(21)))}), "names 21 containers"),
         (
             plain_pod(S3, annotations={keys.CONTAINERS: "warm-up"}, initContainers=[a_container("warm-up")]),
             'names "warm-up"',
@@ -234,6 +235,11 @@ def test_an_annotation_that_does_not_exist_is_warned_of(key: str, suggestion: st
     (warning,) = answer(plain_pod(S3, annotations={keys.OURS + key: "x"}))["warnings"]
     assert "is not known and has no effect" in warning or key.startswith("é")
     assert suggestion in warning
+
+
+def test_a_label_that_is_set_as_an_annotation_is_warned_of() -> None:
+    (warning,) = answer(plain_pod(S3, annotations={keys.INJECT: "disabled"}))["warnings"]
+    assert f"annotation {keys.INJECT} has no effect: it is a label" in warning
 
 
 def test_an_annotation_that_does_not_exist_is_warned_of_where_nothing_else_is_asked() -> None:

@@ -164,6 +164,6 @@ S3_CA_BUNDLE_CONFIG_MAP = Key(
 )
 
 ALL: tuple[Key, ...] = tuple(value for value in globals().values() if isinstance(value, Key))
-KNOWN_OURS: frozenset[str] = frozenset(key for key in ALL if key.startswith(OURS))
+KNOWN_OURS: frozenset[str] = frozenset(key for key in ALL if key.startswith(OURS)) - {INJECT}
 OF_CREDENTIALS: frozenset[str] = frozenset(key for key in ALL if key == ROLE_ARN or key.startswith(_S3))
 """What is read of service accounts and Secrets; of their other annotations nothing is kept."""

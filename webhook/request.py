@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from webhook import annotations as keys
@@ -22,6 +23,9 @@ SERVER_CONTAINERS = ("kserve-container", "worker-container")
 TRANSFORMER_CONTAINER = "transformer-container"
 
 _MAX_SOURCES = 100
+_MAX_TARGETS = 20
+_MAX_UNKNOWN = 16
+_MAX_NAME = 100
 _MOUNT_PATH = re.compile(r"/[^\x00-\x1f\x7f:]+")
 
 
@@ -152,6 +156,7 @@ def _read_request(
 ) -> ModelRequest:
     warnings = list(unknown_annotations(annotations))
     several = keys.URIS in annotations
+    _read_path_type(annotations)
     sources = _read_uris(annotations, settings) if several else (_read_uri(annotations, labels, settings),)
     images = [source.image for source in sources if source.image]
     return ModelRequest(
@@ -174,17 +179,17 @@ def _that_count(annotations: Mapping[str, str], labels: Mapping[str, str]) -> Ma
 
 
 def unknown_annotations(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """A warning for each `storage.kserve.io/` annotation that does not exist, with the nearest that does."""
-    return tuple(
-        f"annotation {shown(key)} is not known and has no effect{_nearest(key)}"
-        for key in annotations
-        if key.startswith(keys.OURS) and key not in keys.KNOWN_OURS
-    )
+    """A warning for each `storage.kserve.io/` annotation that does not exist (the first few), with the nearest name."""
+    unknown = (key for key in annotations if key.startswith(keys.OURS) and key not in keys.KNOWN_OURS)
+    return tuple(_unknown(key) for key in islice(unknown, _MAX_UNKNOWN))
 
 
-def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, keys.KNOWN_OURS, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _unknown(key: str) -> str:
+    if key == keys.INJECT:
+        return f"annotation {key} has no effect: it is a label; set it there"
+    # Looking for the nearest name takes time, and no name of ours is that long.
+    near = difflib.get_close_matches(key, keys.KNOWN_OURS, n=1) if len(key) < _MAX_NAME else []
+    return f"annotation {shown(key)} is not known and has no effect" + (f"; did you mean {near[0]}?" if near else "")
 
 
 # --- Where the model is -------------------------------------------------------------------------------------------
@@ -266,7 +271,11 @@ def _cannot_nest(outer: Source, inner: Source) -> str:
 
 
 def check_mount_path(path: str, origin: str) -> str:
-    """The path without a trailing slash. Raises Denied unless it is absolute, not `/`, and free of `..` and `:`."""
+    """The path without outer white space and a trailing slash.
+
+    Raises Denied unless it is absolute, not `/`, and free of `..` and `:` (Kubernetes: VolumeMount).
+    """
+    path = path.strip(" \t\r\n")
     segments = path.split("/")
     if not _MOUNT_PATH.fullmatch(path) or ".." in segments or len(path) > storage_uri.MAX_LENGTH:
         raise Denied(f"{origin}: {shown(path)} cannot be a mount path: write an absolute path without '..' and ':'")
@@ -286,14 +295,25 @@ def _source(uri: str, path: str, origin: str, annotations: Mapping[str, str], se
 
 
 def _is_file(claim: ClaimPath, annotations: Mapping[str, str], settings: Settings) -> bool:
-    path_type = annotations.get(keys.PATH_TYPE, "auto")
-    if path_type not in ("auto", "directory", "file"):
-        raise Denied(f"{_named(keys.PATH_TYPE)} {shown(path_type)} is not known: write auto, directory or file")
+    path_type = _read_path_type(annotations)
     if path_type == "file" and not claim.path:
         raise Denied(f"{_named(keys.PATH_TYPE)} is file, but the URI names the whole claim: add the file's path")
     if claim.is_directory or path_type == "directory":
         return False
-    return path_type == "file" or claim.file_name.lower().endswith(settings.storage_defaults.single_file)
+    is_file = path_type == "file" or claim.file_name.lower().endswith(settings.storage_defaults.single_file)
+    if is_file and ":" in claim.file_name:
+        raise Denied(
+            f"the file {shown(claim.file_name)} cannot be mounted, its name holds ':': rename it, or if it is a "
+            f"directory, say so with {_named(keys.PATH_TYPE)}: directory"
+        )
+    return is_file
+
+
+def _read_path_type(annotations: Mapping[str, str]) -> str:
+    path_type = annotations.get(keys.PATH_TYPE, "auto")
+    if path_type not in ("auto", "directory", "file"):
+        raise Denied(f"{_named(keys.PATH_TYPE)} {shown(path_type)} is not known: write auto, directory or file")
+    return path_type
 
 
 def _local_model(
@@ -351,16 +371,19 @@ def _read_targets(
 
 
 def _named_targets(text: str, present: list[str]) -> tuple[str, ...]:
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not wanted:
         raise Denied(f"{_named(keys.CONTAINERS)} is empty: name containers of the pod, or remove it")
+    if len(wanted) > _MAX_TARGETS:
+        raise Denied(f"{_named(keys.CONTAINERS)} names {len(wanted)} containers: at most {_MAX_TARGETS} get the model")
     missing = [name for name in wanted if name not in present]
     if missing:
+        names = ", ".join(shown(name) for name in present[:_MAX_TARGETS])
         raise Denied(
             f"{_named(keys.CONTAINERS)} names {shown(missing[0])}, which is no container of the pod; "
-            f"its containers are {', '.join(present)}"
+            f"its containers are {names}"
         )
-    return tuple(dict.fromkeys(wanted))
+    return wanted
 
 
 def _kserve_targets(present: list[str]) -> tuple[str, ...]:
