@@ -76,6 +76,7 @@ def _route_standard_logging(threshold: int) -> None:
     root.handlers = [_ToStructlog()]
     # Libraries are heard when something is wrong; what they do otherwise is in our own lines.
     root.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("webhook").setLevel(threshold)
 
 
 class _ToStructlog(logging.Handler):

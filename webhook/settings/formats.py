@@ -22,6 +22,7 @@ IMAGE_REFERENCE = (
     r"(:\w[\w.-]{0,127})?(@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,})?"
 )
 _PATH = r"/[^\x00-\x1f\x7f:]*"
+_MAX_NAME = 253
 _MAX_PERCENT = 100
 _MAX_UID = 2**31 - 1
 
@@ -100,13 +101,19 @@ def _extension(value: str) -> str:
 def _switch_or_namespaces(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    if isinstance(value, bool) or (isinstance(value, list | tuple) and all(map(_is_namespace, value))):
+    if isinstance(value, bool) or (isinstance(value, list | tuple) and all(map(is_namespace, value))):
         return value
     raise ValueError("must be true, false or a list of namespaces")
 
 
-def _is_namespace(value: Any) -> bool:
+def is_namespace(value: Any) -> bool:
+    """Whether a namespace may have this name (Kubernetes: DNS-1123 label)."""
     return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
+
+
+def is_object_name(value: str) -> bool:
+    """Whether a ConfigMap or Secret may have this name (Kubernetes: DNS-1123 subdomain)."""
+    return len(value) <= _MAX_NAME and re.fullmatch(_DNS_SUBDOMAIN, value, re.ASCII) is not None
 
 
 Quantity = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_quantity)]
@@ -116,7 +123,7 @@ ImagePattern = Annotated[str, _is(r"\S+", "an image pattern, such as registry.ex
 AbsolutePath = Annotated[str, _is(_PATH, "an absolute path without `:`"), AfterValidator(_absolute)]
 ObjectName = Annotated[
     str,
-    Field(max_length=253),
+    Field(max_length=_MAX_NAME),
     _is(_DNS_SUBDOMAIN, "a name of lower-case letters, digits, `-` and `.` (DNS-1123)"),
 ]
 DataKey = Annotated[str, _is(_DATA_KEY, "a key of letters, digits, `-`, `_` and `.`")]

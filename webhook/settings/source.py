@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from webhook.settings.model import Settings
-from webhook.settings.parse import Problem, SettingsError, parse, require_keys
+from webhook.settings.parse import KEYS, Problem, SettingsError, parse, require_keys
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Snapshot:
     version: str
     """What tells it from others of the same source: a resourceVersion, a digest, or "embedded"."""
     generation: int = 1
-    """Counts the snapshots that this process took, from 1."""
+    """Counts the different settings that went live in this process, from 1."""
     warnings: tuple[Problem, ...] = ()
 
 
@@ -82,13 +82,17 @@ class LiveSettings:
         self.reloads = 0
         self.refusals = 0
         self.warnings = 0
+        self._data: dict[str, Any] = {}
 
     def offer(self, data: Mapping[str, Any], version: str) -> None:
-        """Make a ConfigMap's `data` live if it is valid; the version that is live already changes nothing.
+        """Make a ConfigMap's `data` live if it is valid.
 
-        Raises SettingsError when it is not valid; what was live stays.
+        Where none of our keys changed, it is the same settings under a new version: KServe keeps more in its
+        ConfigMap than we read. Raises SettingsError when it is not valid; what was live stays.
         """
-        if self.current and self.current.version == version:
+        ours = {key: data[key] for key in KEYS if key in data}
+        if self.current and ours == self._data:
+            self.current = replace(self.current, version=version)
             self.refused = None
             return
         try:
@@ -97,6 +101,7 @@ class LiveSettings:
         except SettingsError as error:
             self.refuse(version, error)
             raise
+        self._data = ours
         self._go_live(settings, version, tuple(warnings))
 
     def refuse(self, version: str, error: SettingsError) -> None:
