@@ -2,7 +2,8 @@
 
 import pytest
 
-from webhook.kube import ClusterConfigError, api_client
+from webhook.errors import ClusterConfigError
+from webhook.kube import api_client
 
 KUBECONFIG = """
 apiVersion: v1

@@ -10,18 +10,25 @@ from fastapi.responses import PlainTextResponse
 from webhook import decide
 from webhook.context import Webhook
 from webhook.endpoint import AdmissionEndpoint
+from webhook.tracing import Endpoint, traced
 
 
-def create_app(webhook: Webhook, *, docs: bool = False) -> FastAPI:
-    """The ASGI application. `docs` switches FastAPI's OpenAPI pages on."""
+def create_app(webhook: Webhook, *, docs: bool = False, traces: bool = False) -> FastAPI:
+    """The ASGI application. `docs` switches FastAPI's OpenAPI pages on, `traces` OpenTelemetry.
+
+    Raises TracingUnavailable when traces are asked for and cannot be made.
+    """
+    endpoints: dict[str, Endpoint] = {
+        "/mutate-pods": AdmissionEndpoint(webhook, decide.pods),
+        "/mutate-deployments": AdmissionEndpoint(webhook, decide.deployments),
+        "/validate-settings": AdmissionEndpoint(webhook, decide.settings),
+    }
+    if traces:
+        endpoints = {path: traced(endpoint, f"POST {path}") for path, endpoint in endpoints.items()}
     app = _App(
         title="storage-initializer-webhook",
         openapi_url="/openapi.json" if docs else None,
-        direct={
-            "/mutate-pods": AdmissionEndpoint(webhook, decide.pods),
-            "/mutate-deployments": AdmissionEndpoint(webhook, decide.deployments),
-            "/validate-settings": AdmissionEndpoint(webhook, decide.settings),
-        },
+        direct=endpoints,
     )
 
     @app.get("/healthz")
@@ -42,7 +49,7 @@ def create_app(webhook: Webhook, *, docs: bool = False) -> FastAPI:
 class _App(FastAPI):
     """FastAPI with endpoints that bypass its routing."""
 
-    def __init__(self, *, direct: dict[str, AdmissionEndpoint], **options: Any) -> None:
+    def __init__(self, *, direct: dict[str, Endpoint], **options: Any) -> None:
         super().__init__(**options)
         self._direct = direct
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from webhook import options as opt
 from webhook.cache.cli import app as cache_app
+from webhook.certs.cli import app as certs_app
 
 if TYPE_CHECKING:
     from webhook import facts_file
+    from webhook.audit import Finding
     from webhook.settings.model import Settings
     from webhook.settings.parse import Problem
 
@@ -27,167 +30,73 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cache_app, name="cache")
-
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    json = "json"
-    console = "console"
-
-
-class LogLevel(StrEnum):
-    """The least severe log lines that are written."""
-
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
-class Output(StrEnum):
-    """What `mutate` prints."""
-
-    yaml = "yaml"
-    json = "json"
-    patch = "patch"
-    diff = "diff"
-
-
-def _env(name: str) -> str:
-    return f"STORAGE_WEBHOOK_{name}"
-
-
-# --- Options -------------------------------------------------------------------------------------------
-
-Dev = Annotated[
-    bool,
-    typer.Option(
-        "--dev",
-        envvar=_env("DEV"),
-        help="Defaults for a laptop: a certificate made in memory, loopback only, console log, API docs at /docs.",
-    ),
-]
-Host = Annotated[
-    str | None, typer.Option(envvar=_env("HOST"), help="Address to listen on. Default: 0.0.0.0; dev: 127.0.0.1.")
-]
-Port = Annotated[
-    int, typer.Option(envvar=_env("PORT"), min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-]
-TlsCertFile = Annotated[
-    Path | None, typer.Option(envvar=_env("TLS_CERT_FILE"), help="Certificate chain (PEM). Reloaded on change.")
-]
-TlsKeyFile = Annotated[
-    Path | None, typer.Option(envvar=_env("TLS_KEY_FILE"), help="Private key of the certificate (PEM).")
-]
-ClientCaFile = Annotated[
-    Path | None,
-    typer.Option(envvar=_env("CLIENT_CA_FILE"), help="Only callers with a certificate of this CA may mutate."),
-]
-SettingsOption = Annotated[
-    str,
-    typer.Option(envvar=_env("SETTINGS"), metavar="SOURCE", help="embedded, file:PATH or configmap:NAMESPACE/NAME."),
-]
-Cluster = Annotated[
-    bool,
-    typer.Option(
-        "--cluster",
-        envvar=_env("CLUSTER"),
-        help="Look up service accounts, secrets and storage containers. Always on with configmap: settings.",
-    ),
-]
-MetricsPort = Annotated[
-    int, typer.Option(envvar=_env("METRICS_PORT"), min=0, max=65535, help="Port of /metrics (HTTP); 0: none.")
-]
-DrainSeconds = Annotated[
-    float,
-    typer.Option(envvar=_env("DRAIN_SECONDS"), min=0, help="After SIGTERM: seconds to go on taking requests."),
-]
-LogFormatOption = Annotated[
-    LogFormat | None, typer.Option(envvar=_env("LOG_FORMAT"), help="Default: json; dev: console.")
-]
-LogLevelOption = Annotated[LogLevel, typer.Option(envvar=_env("LOG_LEVEL"))]
-
-ManifestFile = Annotated[
-    str,
-    typer.Option(
-        "-f", "--file", envvar=_env("FILE"), metavar="FILE", help="Manifests (YAML or JSON); - is standard input."
-    ),
-]
-OfflineSettings = Annotated[str, typer.Option(envvar=_env("SETTINGS"), metavar="SOURCE", help="embedded or file:PATH.")]
-FactsFile = Annotated[
-    Path | None,
-    typer.Option(
-        envvar=_env("FACTS"),
-        help="Manifests of what the cluster holds: ServiceAccounts, Secrets, ClusterStorageContainers, claims.",
-    ),
-]
-Namespace = Annotated[str, typer.Option("-n", "--namespace", envvar=_env("NAMESPACE"), help="Of pods that name none.")]
-OutputOption = Annotated[
-    Output,
-    typer.Option("-o", "--output", envvar=_env("OUTPUT"), help="patch: one JSON patch a document; diff: for people."),
-]
-
-SettingsFile = Annotated[
-    str,
-    typer.Option(
-        "-f",
-        "--file",
-        envvar=_env("FILE"),
-        metavar="FILE",
-        help="A ConfigMap or bare settings; - is standard input.",
-    ),
-]
-Strict = Annotated[bool, typer.Option("--strict", envvar=_env("STRICT"), help="Warnings are errors.")]
+app.add_typer(certs_app, name="certs")
 
 
 @app.command()
 def serve(
-    dev: Dev = False,
-    host: Host = None,
-    port: Port = 8443,
-    tls_cert_file: TlsCertFile = None,
-    tls_key_file: TlsKeyFile = None,
-    client_ca_file: ClientCaFile = None,
-    settings: SettingsOption = "embedded",
-    cluster: Cluster = False,
-    metrics_port: MetricsPort = 0,
-    drain_seconds: DrainSeconds = 0,
-    log_format: LogFormatOption = None,
-    log_level: LogLevelOption = LogLevel.info,
+    dev: opt.Dev = False,
+    host: opt.Host = None,
+    port: opt.Port = 8443,
+    tls_cert_file: opt.TlsCertFile = None,
+    tls_key_file: opt.TlsKeyFile = None,
+    client_ca_file: opt.ClientCaFile = None,
+    certificate_secret: opt.CertificateSecret = None,
+    certificate_names: opt.CertificateNames = "",
+    webhook_configurations: opt.WebhookConfigurations = "",
+    certificate_days: opt.CertificateDays = 90,
+    ca_days: opt.CaDays = 730,
+    settle_seconds: opt.SettleSeconds = 600,
+    settings: opt.SettingsOption = "embedded",
+    cluster: opt.Cluster = False,
+    metrics_port: opt.MetricsPort = 0,
+    drain_seconds: opt.DrainSeconds = 0,
+    max_in_flight: opt.MaxInFlight = 1000,
+    events: opt.Events = False,
+    traces: opt.Traces = False,
+    log_format: opt.LogFormatOption = None,
+    log_level: opt.LogLevelOption = opt.LogLevel.info,
 ) -> None:
     """Run the webhook server."""
     from webhook import logs, run
+    from webhook.certs.rotation import SelfManaged
 
-    if (tls_cert_file is None) != (tls_key_file is None):
-        raise typer.BadParameter("--tls-cert-file and --tls-key-file go together")
-    if tls_cert_file is None and not dev:
-        raise typer.BadParameter("name a certificate with --tls-cert-file and --tls-key-file, or use --dev")
-    logs.configure((log_format or (LogFormat.console if dev else LogFormat.json)).value, log_level.value)
-    options = run.Options(
-        host=host or ("127.0.0.1" if dev else "0.0.0.0"),  # noqa: S104 - the pod's network is the cluster's to guard
-        port=port,
-        certificate=(tls_cert_file, tls_key_file) if tls_cert_file and tls_key_file else None,
-        client_ca_file=client_ca_file,
-        settings=settings,
-        cluster=cluster,
-        metrics_port=metrics_port,
-        drain_seconds=drain_seconds,
-        docs=dev,
-    )
+    certificate: Any = _certificate_files(tls_cert_file, tls_key_file, dev or bool(certificate_secret))
+    if certificate_secret:
+        names, configurations = _words(certificate_names), _words(webhook_configurations)
+        certificate = SelfManaged(certificate_secret, names, configurations, ca_days, certificate_days, settle_seconds)
+    logs.configure((log_format or (opt.LogFormat.console if dev else opt.LogFormat.json)).value, log_level.value)
+    # The pod's network is the cluster's to guard.
+    address = host or ("127.0.0.1" if dev else "0.0.0.0")  # noqa: S104
+    behaviour = run.Behaviour(metrics_port, drain_seconds, max_in_flight, events, traces, docs=dev)
     try:
-        run.run(options)
+        run.run(run.Options(address, port, certificate, client_ca_file, settings, cluster, behaviour))
     except run.CannotStart as error:
         _fail(str(error), UNUSABLE)
 
 
+def _certificate_files(certificate: Path | None, key: Path | None, optional: bool) -> tuple[Path, Path] | None:
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--tls-cert-file and --tls-key-file go together")
+    if certificate is None and not optional:
+        raise typer.BadParameter(
+            "name a certificate with --tls-cert-file and --tls-key-file, let the webhook keep its own with "
+            "--certificate-secret, or use --dev"
+        )
+    return (certificate, key) if certificate and key else None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 @app.command()
 def mutate(
-    file: ManifestFile = "-",
-    settings: OfflineSettings = "embedded",
-    facts: FactsFile = None,
-    namespace: Namespace = "default",
-    output: OutputOption = Output.yaml,
+    file: opt.ManifestFile = "-",
+    settings: opt.OfflineSettings = "embedded",
+    facts: opt.FactsFile = None,
+    namespace: opt.Namespace = "default",
+    output: opt.OutputOption = opt.Output.yaml,
 ) -> None:
     """Do to manifests what the webhook would do to their pods.
 
@@ -213,8 +122,8 @@ def mutate(
 
 @app.command("check-settings")
 def check_settings(
-    file: SettingsFile = "-",
-    strict: Strict = False,
+    file: opt.SettingsFile = "-",
+    strict: opt.Strict = False,
 ) -> None:
     """Check a ConfigMap, and print the settings that would be in effect.
 
@@ -233,6 +142,51 @@ def check_settings(
     if result.problems or (strict and result.warnings):
         raise typer.Exit(1)
     typer.echo(result.effective, nl=False)
+
+
+@app.command()
+def audit(
+    namespace: opt.AuditNamespace = None,
+    all_namespaces: opt.AllNamespaces = False,
+    settings: opt.AuditSettings = "embedded",
+    configuration: opt.AuditConfiguration = "",
+    output: opt.AuditOutput = opt.TableOutput.table,
+) -> None:
+    """List the pods that asked for a model and were admitted without it, and why as far as it can be told.
+
+    Exit code 1: there are some; 2: the cluster cannot be read.
+    """
+    from webhook.audit import Auditor
+    from webhook.errors import ClusterConfigError, LookupFailed
+    from webhook.kube import api_client
+
+    if namespace and all_namespaces:
+        raise typer.BadParameter("--namespace and --all-namespaces exclude each other")
+    try:
+        findings = Auditor(api_client(), configuration).audit(_load_settings(settings), namespace)
+    except (ClusterConfigError, LookupFailed) as error:
+        _fail(str(error), UNUSABLE)
+    _print_findings(findings, output)
+    if findings:
+        raise typer.Exit(1)
+
+
+def _print_findings(findings: list[Finding], output: opt.TableOutput) -> None:
+    from dataclasses import asdict
+
+    if output is opt.TableOutput.json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("NAMESPACE", "POD", "REASON", box=None)
+    for finding in findings:
+        table.add_row(finding.namespace, finding.pod, finding.reason)
+    if findings:
+        Console().print(table)
+    else:
+        typer.echo("Every pod that asked for a model was injected.")
 
 
 def _read_text(file: str) -> str:
@@ -282,14 +236,14 @@ def _warn_about(path: str, warnings: list[Problem]) -> None:
         typer.secho(f"warning: {path}: {warning}", fg="yellow", err=True)
 
 
-def _print(output: Output, documents: list[Any], mutated: list[Any]) -> None:
+def _print(output: opt.Output, documents: list[Any], mutated: list[Any]) -> None:
     from webhook import manifests, offline
 
-    if output is Output.yaml:
+    if output is opt.Output.yaml:
         typer.echo(manifests.dump(mutated), nl=False)
-    elif output is Output.json:
+    elif output is opt.Output.json:
         typer.echo(offline.as_json(mutated))
-    elif output is Output.patch:
+    elif output is opt.Output.patch:
         typer.echo("\n".join(offline.as_patches(documents, mutated)))
     else:
         for line, colour in offline.as_diff(documents, mutated):

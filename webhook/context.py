@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from webhook.facts import FactSource
+from webhook.facts import FactSource, NoCluster
 from webhook.metrics import Metrics
 from webhook.settings.source import SettingsSource
 
@@ -18,7 +18,7 @@ class Webhook:
     """The settings, facts and counters of one server, and the state it is in."""
 
     settings: SettingsSource
-    facts: FactSource
+    facts: FactSource = field(default_factory=NoCluster)
     metrics: Metrics = field(default_factory=Metrics)
     events: RefusalEvents | None = None
     """Where refusals are told; None when they are not."""

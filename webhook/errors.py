@@ -34,6 +34,10 @@ class BadReview(Exception):
     """The bytes that came in are not an AdmissionReview; answered with HTTP 400."""
 
 
+class ClusterConfigError(Exception):
+    """Nothing says where the API server is; the message names what was looked for."""
+
+
 def shown(value: Any) -> str:
     """A value as it stands in a message: quoted, control characters escaped, cut to `MAX_SHOWN` characters."""
     text = value if isinstance(value, str) else reprlib.repr(value)

@@ -8,11 +8,9 @@ from pathlib import Path
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
+from webhook.errors import ClusterConfigError
+
 DEFAULT_KUBECONFIG = "~/.kube/config"
-
-
-class ClusterConfigError(Exception):
-    """Nothing says where the API server is; the message names what was looked for."""
 
 
 def api_client(kubeconfig: str | None = None) -> ApiClient:

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+import prometheus_client
 import uvloop
 
 from webhook import certs
 from webhook.app import create_app
 from webhook.certs import CertificateError, CertificateFiles
+from webhook.certs.rotation import Pair, SelfManaged
 from webhook.context import Webhook
-from webhook.facts import FactSource, NoCluster
-from webhook.server import Listener, serve
+from webhook.errors import ClusterConfigError
+from webhook.metrics import Metrics
+from webhook.server import CannotListen, Listener, serve
+from webhook.settings.open import open_source
 from webhook.settings.parse import SettingsError
-from webhook.settings.source import EmbeddedSettings, SettingsSource
+from webhook.state_metrics import StateCollector
+from webhook.tracing import TracingUnavailable
 
 
 class CannotStart(Exception):
     """The server cannot start as it is asked to; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the server does what it does."""
+
+    metrics_port: int = 0
+    """Port of /metrics; 0: none."""
+    drain_seconds: float = 0
+    max_in_flight: int = 1000
+    events: bool = False
+    traces: bool = False
+    docs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +46,92 @@ class Options:
 
     host: str
     port: int
-    certificate: tuple[Path, Path] | None
-    client_ca_file: Path | None
-    settings: str
-    cluster: bool
-    metrics_port: int
-    drain_seconds: float
-    docs: bool
+    certificate: tuple[Path, Path] | SelfManaged | None
+    """Files, or ours to keep; None: made in memory, for development."""
+    client_ca_file: Path | None = None
+    settings: str = "embedded"
+    cluster: bool = False
+    behaviour: Behaviour = Behaviour()
 
 
 def run(options: Options) -> None:
     """Serve until SIGTERM. Raises CannotStart, with the reason, when that cannot begin."""
     try:
-        listener = _listener(options)
-        webhook = Webhook(
-            settings=_settings(options.settings),
-            facts=_facts(options),
-            client_certificates=options.client_ca_file is not None,
-        )
-        uvloop.run(serve(create_app(webhook, docs=options.docs), webhook, listener))
-    except CertificateError as error:
+        _run(options)
+    except (CertificateError, CannotListen, ClusterConfigError, TracingUnavailable, TimeoutError, ValueError) as error:
         raise CannotStart(str(error)) from None
     except SettingsError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         raise CannotStart(f"settings {options.settings} cannot be used:\n{lines}") from None
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
 
 
-def _listener(options: Options) -> Listener:
+def _run(options: Options) -> None:
+    webhook = _webhook(options)
+    listener, expires = _listener(options)
+    webhook.metrics.registry.register(StateCollector(webhook, expires))
+    _expose(options, webhook.metrics)
+    app = create_app(webhook, docs=options.behaviour.docs, traces=options.behaviour.traces)
+    uvloop.run(serve(app, webhook, listener))
+
+
+def _webhook(options: Options) -> Webhook:
+    metrics = Metrics()
+    webhook = Webhook(
+        settings=open_source(options.settings),
+        metrics=metrics,
+        client_certificates=options.client_ca_file is not None,
+        max_in_flight=options.behaviour.max_in_flight,
+    )
+    if options.cluster or options.settings.startswith("configmap:"):
+        # The Kubernetes client is large; only who needs it loads it.
+        from webhook import connected
+
+        connected.connect(webhook, events=options.behaviour.events)
+    return webhook
+
+
+def _expose(options: Options, metrics: Metrics) -> None:
+    if options.behaviour.metrics_port:
+        try:
+            prometheus_client.start_http_server(options.behaviour.metrics_port, options.host, metrics.registry)
+        except OSError as error:
+            raise CannotListen(
+                f"cannot listen on {options.host}, port {options.behaviour.metrics_port}, for metrics: {error.strerror}"
+            ) from None
+
+
+# --- The certificate ----------------------------------------------------------------------------------------------
+
+
+class Expiry:
+    """Until when the certificate that is served is valid, in seconds since 1970; 0 before there is one."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _listener(options: Options) -> tuple[Listener, Expiry]:
     context = certs.server_context(options.client_ca_file)
-    if options.certificate is None:
+    expiry = Expiry()
+    files = None
+    if isinstance(options.certificate, SelfManaged):
+        _keep_certificates(options.certificate, context, expiry)
+    elif options.certificate is None:
         certs.load_pem(context, *certs.self_signed(("localhost", "127.0.0.1", "::1")))
-        files = None
     else:
         files = CertificateFiles(context, *options.certificate)
-    return Listener(options.host, options.port, context, options.drain_seconds, files)
+    return Listener(options.host, options.port, context, options.behaviour.drain_seconds, files), expiry
 
 
-def _settings(source: str) -> SettingsSource:
-    return EmbeddedSettings()
+def _keep_certificates(chosen: SelfManaged, context: ssl.SSLContext, expiry: Expiry) -> None:
+    """Start the keeper, and wait for the first certificate."""
+    from webhook import connected
 
+    def serve_pair(pair: Pair, _bundle: bytes) -> None:
+        certs.load_pem(context, pair.certificate, pair.key)
+        expiry.seconds = pair.loaded().not_valid_after_utc.timestamp()
 
-def _facts(options: Options) -> FactSource:
-    return NoCluster()
+    connected.keep_certificates(chosen, serve_pair)

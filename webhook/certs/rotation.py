@@ -45,6 +45,21 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfManaged:
+    """Certificates that the webhook makes and keeps itself."""
+
+    secret: str
+    """`NAMESPACE/NAME` of the Secret that holds them."""
+    names: tuple[str, ...]
+    """DNS names of the Service."""
+    configurations: tuple[str, ...]
+    """Names of the webhook configurations that call us."""
+    ca_days: float
+    days: float
+    settle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that the replicas share, kept in one Secret."""
 
