@@ -13,7 +13,7 @@ import pytest
 
 from tests.settings import apiserver
 from tests.settings.apiserver import NAME, ApiServer
-from webhook.kube import ClusterConfigError
+from webhook.errors import ClusterConfigError
 from webhook.settings.configmap import ConfigMapSettings, Timing
 from webhook.settings.parse import SettingsError
 
@@ -65,7 +65,7 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 def live(source: ConfigMapSettings) -> str | None:
-    return source.current and source.current.settings.storage_initializer.image.rpartition(":")[2]
+    return source.current.settings.storage_initializer.image.rpartition(":")[2] if source.current else None
 
 
 class Pauses:
@@ -137,7 +137,8 @@ def test_what_belongs_to_kserve_is_no_reload(server):
         async with following(server) as source:
             newer = server.put({**settings("v1"), "ingress": '{"ingressGateway": "other"}'})
             await until(lambda: source.current.version == newer)
-            assert (source.current.generation, source.reloads) == (1, 0)
+            snapshot: Any = source.current
+            assert (snapshot.generation, source.reloads) == (1, 0)
 
     asyncio.run(scenario())
 
@@ -298,7 +299,8 @@ def test_an_absent_configmap_is_waited_for(server):
             server.put(settings("v1"))
             await until(lambda: live(source) == "v1")
             assert source.refused is None
-            assert (source.current.generation, source.reloads) == (1, 0)
+            snapshot: Any = source.current
+            assert (snapshot.generation, source.reloads) == (1, 0)
 
     asyncio.run(scenario())
 
@@ -389,7 +391,8 @@ def test_a_quiet_watch_is_renewed_without_pause(server):
         async with following(server, pause=pauses) as source:
             await until(lambda: server.watched == 2)
             assert pauses.delays == []
-            assert (source.current.generation, source.reloads) == (1, 0)
+            snapshot: Any = source.current
+            assert (snapshot.generation, source.reloads) == (1, 0)
         assert all(query["timeoutSeconds"] == "1" for query in server.requests if "watch" in query)
 
     asyncio.run(scenario())
