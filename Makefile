@@ -33,6 +33,7 @@ bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
 
 docs: $(VENV)/.dev ## write the documentation that is made from the code
 	@$(BIN)/python -m tools.chart_readme
+	@$(BIN)/python -m tools.reference
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
 

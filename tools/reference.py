@@ -1,0 +1,184 @@
+"""Makes docs/reference.md from the code: annotations, settings, skip reasons and denials.
+
+`python -m tools.reference` writes it; a test holds it in sync.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from webhook import annotations as keys
+from webhook.request import SKIP_REASONS
+from webhook.settings.model import Credentials, Deploy, StorageDefaults, StorageInitializer
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "docs" / "reference.md"
+
+_HEAD = """# Reference
+
+Made from the code by `make docs`. Do not edit.
+"""
+_OWN_GROUPS = (StorageInitializer, Credentials, Deploy, StorageDefaults)
+_STATUS = {"Denied": "422", "Forbidden": "403"}
+
+
+def reference() -> str:
+    """The whole page, Markdown."""
+    parts = (_HEAD, _annotations(), _settings(), _skip_reasons(), _denials())
+    return "\n".join(parts)
+
+
+def _table(*rows: tuple[str, ...]) -> str:
+    head, *body = rows
+    lines = [head, tuple("---" for _ in head), *body]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in lines)
+
+
+# --- Annotations and labels ---------------------------------------------------------------------------------------
+
+
+def _annotations() -> str:
+    ours = [key for key in keys.ALL if key.startswith(keys.OURS)]
+    others = [key for key in keys.ALL if not key.startswith(keys.OURS)]
+    return (
+        "## Annotations and labels\n\n### Ours\n\n"
+        + _key_table(ours)
+        + "\n### KServe's, Istio's and kubectl's\n\n"
+        + "Those that begin with `internal.serving.kserve.io/` count only on pods with the label "
+        + f"`{keys.INFERENCE_SERVICE}`.\n\n"
+        + _key_table(others)
+    )
+
+
+def _key_table(found: list[keys.Key]) -> str:
+    rows = ((f"`{key}`", key.meaning, key.values) for key in found)
+    return _table(("Key", "Meaning", "Values"), *rows)
+
+
+# --- Settings -----------------------------------------------------------------------------------------------------
+
+
+def _settings() -> str:
+    intro = (
+        "## Settings\n\nKeys of the ConfigMap, each with a JSON or YAML text. Unknown keys are an error in "
+        "`storageDefaults`, and a warning in KServe's.\n"
+    )
+    return intro + "".join(_setting_group(group) for group in _OWN_GROUPS)
+
+
+def _setting_group(group: type[StorageInitializer | Credentials | Deploy | StorageDefaults]) -> str:
+    title = (group.__doc__ or "").partition(": ")[2]
+    rows = _fields(group, "")
+    return f"\n### `{group.key}`\n\n{title[:1].upper()}{title[1:]}\n\n" + _table(
+        ("Setting", "Default", "Type", "Meaning"), *rows
+    )
+
+
+def _fields(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
+    for name, field in group.model_fields.items():
+        path = prefix + (field.alias or name)
+        nested = _nested(field.annotation)
+        if nested is not None:
+            yield from _fields(nested, path + ".")
+        else:
+            yield f"`{path}`", _default(field.default), _type(field.annotation), field.description or ""
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return " ".join(f"`{item}`" for item in value) or "none"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text}`" if text else "empty"
+
+
+_TYPE_NAMES = {str: "text", int: "number", bool: "true or false", dict: "object", tuple: "list", type(None): ""}
+
+
+def _type(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _type(get_args(annotation)[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" if value else "empty" for value in get_args(annotation))
+    if origin in (Union, UnionType):
+        return " or ".join(filter(None, map(_type, get_args(annotation))))
+    return _TYPE_NAMES.get(origin or annotation, "object")
+
+
+# --- Why nothing is injected, and why a pod is denied -------------------------------------------------------------
+
+
+def _skip_reasons() -> str:
+    rows = ((f"`{reason}`", meaning) for reason, meaning in SKIP_REASONS.items())
+    return (
+        '## Skip reasons\n\nIn the log, in the metric `storage_webhook_admissions_total{outcome="skipped"}` and in the '
+        "audit annotation `reason`.\n\n" + _table(("Reason", "Meaning"), *rows)
+    )
+
+
+def _denials() -> str:
+    found = sorted({denial for path in sorted((ROOT / "webhook").rglob("*.py")) for denial in _denials_of(path)})
+    return (
+        "\n## Denials\n\nWhat the author of a pod or Deployment is told; `…` stands for names and values. "
+        "422: the content is wrong. 403: the settings do not allow it.\n\n" + _table(("Message", "Code"), *found)
+    )
+
+
+def _denials_of(path: Path) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if name in _STATUS and isinstance(node, ast.Call) and node.args:
+            message = "".join(_words(node.args[0]))
+            if message.strip("… "):
+                yield message, _STATUS[name]
+
+
+def _words(node: ast.expr) -> Iterator[str]:
+    """A message's fixed words, each value in it as `…`."""
+    if isinstance(node, ast.Constant):
+        yield str(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        for part in node.values:
+            yield from _words(part)
+    elif isinstance(node, ast.BinOp):
+        yield from _words(node.left)
+        yield from _words(node.right)
+    elif isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Attribute):
+        yield _constant(node.value)
+    elif isinstance(node, ast.FormattedValue) and (named := _named(node.value)):
+        yield f"annotation {named}"
+    else:
+        yield "…"
+
+
+def _named(node: ast.expr) -> str:
+    """The annotation's name in `_named(keys.X)`; "" for anything else."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_named":
+        argument = node.args[0]
+        return _constant(argument) if isinstance(argument, ast.Attribute) else "…"
+    return ""
+
+
+def _constant(node: ast.Attribute) -> str:
+    """An annotation's name where the message names one by its constant."""
+    value = getattr(keys, node.attr, None) if isinstance(node.value, ast.Name) and node.value.id == "keys" else None
+    return str(value) if isinstance(value, keys.Key) else "…"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference())
