@@ -96,6 +96,7 @@ def mutate(
     settings: opt.OfflineSettings = "embedded",
     facts: opt.FactsFile = None,
     namespace: opt.Namespace = "default",
+    deployments: opt.Deployments = False,
     output: opt.OutputOption = opt.Output.yaml,
 ) -> None:
     """Do to manifests what the webhook would do to their pods.
@@ -110,7 +111,8 @@ def mutate(
         mutator = offline.Mutator(_load_settings(settings), namespace, _load_facts(facts))
     except ValueError as error:
         _fail(f"{_named(file)}: {error}", UNUSABLE)
-    mutated = [mutator.mutate(document) for document in documents]
+    change = mutator.roll_out if deployments else mutator.mutate
+    mutated = [change(document) for document in documents]
     for warning in mutator.warnings:
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
     for denial in mutator.denials:

@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from webhook import manifests
+from webhook import manifests, rollout
 from webhook.admission import Outcome, ask, settle
 from webhook.diff import diff
-from webhook.facts import NO_FACTS
+from webhook.facts import NO_FACTS, Facts
 from webhook.facts_file import FactsFile
+from webhook.request import ModelRequest
 from webhook.settings.model import Settings
 
 load = manifests.load
@@ -31,24 +32,45 @@ class Mutator:
         self.warnings: list[str] = []
         self.denials: list[str] = []
 
+    def roll_out(self, document: Any) -> Any:
+        """The document as the Deployment webhook would admit it; its pods are left as they are."""
+        if isinstance(document, dict) and isinstance(document.get("items"), list):
+            return {**document, "items": [self.roll_out(item) for item in document["items"]]}
+        if not isinstance(document, dict) or document.get("kind") != "Deployment":
+            return document
+        metadata = document.get("metadata")
+        namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+        return self._note(document, document, self._rolled(document, namespace or self._namespace))
+
+    def _rolled(self, deployment: Any, namespace: str) -> Outcome:
+        asked = rollout.ask_deployment(deployment, namespace, self._settings)
+        if isinstance(asked, Outcome):
+            return asked
+        return rollout.settle_deployment(deployment, None, asked, self._settings, self._facts_of(asked))
+
     def mutate(self, document: Any) -> Any:
         """The document, with its pods as the webhook would admit them."""
         return manifests.edit_pods(document, lambda pod, namespace: self._edit(document, pod, namespace))
 
     def _edit(self, document: Any, pod: Any, namespace: str) -> Any:
-        outcome = self._outcome(pod, namespace or self._namespace)
+        return self._note(document, pod, self._outcome(pod, namespace or self._namespace))
+
+    def _note(self, document: Any, given: Any, outcome: Outcome) -> Any:
+        """Collect what is to be said of an outcome; gives what comes out."""
         name = _name(document)
         self.warnings += [f"{name}: {warning}" for warning in outcome.warnings]
         if not outcome.allowed:
             self.denials.append(f"{name}: {outcome.message}")
-        return pod if outcome.pod is None else outcome.pod
+        return given if outcome.pod is None else outcome.pod
 
     def _outcome(self, pod: Any, namespace: str) -> Outcome:
         asked = ask(pod, namespace, self._settings)
         if isinstance(asked, Outcome):
             return asked
-        facts = self._facts.facts(asked, self._settings) if self._facts else NO_FACTS
-        return settle(pod, asked, self._settings, facts)
+        return settle(pod, asked, self._settings, self._facts_of(asked))
+
+    def _facts_of(self, asked: ModelRequest) -> Facts:
+        return self._facts.facts(asked, self._settings) if self._facts else NO_FACTS
 
 
 def _name(document: dict[str, Any]) -> str:

@@ -148,6 +148,12 @@ FactsFile = Annotated[
     ),
 ]
 Namespace = Annotated[str, typer.Option("-n", "--namespace", envvar=env("NAMESPACE"), help="Of pods that name none.")]
+Deployments = Annotated[
+    bool,
+    typer.Option(
+        "--deployments", envvar=env("DEPLOYMENTS"), help="Do what the Deployment webhook does, instead of the pods'."
+    ),
+]
 OutputOption = Annotated[
     Output,
     typer.Option("-o", "--output", envvar=env("OUTPUT"), help="patch: one JSON patch a document; diff: for people."),
