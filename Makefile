@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane check bench docs lock clean
+.PHONY: help run test test-all test-fast controlplane check bench docs image lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,16 @@ bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
 docs: $(VENV)/.dev ## write the documentation that is made from the code
 	@$(BIN)/python -m tools.chart_readme
 	@$(BIN)/python -m tools.reference
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE   ?= storage-initializer-webhook:$(VERSION)
+ENGINE  ?= $(shell for engine in podman docker buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+
+image: ## build the container image (IMAGE=name:tag ENGINE=podman|docker|buildah PYTHON_IMAGE=base BUILD_FLAGS=...)
+	@test -n "$(ENGINE)" || { echo "No container engine answers: install podman, docker or buildah, or name one: make image ENGINE=..."; exit 1; }
+	$(ENGINE) build -f Dockerfile -t $(IMAGE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null || echo unknown) \
+	  $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BUILD_FLAGS) .
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
 

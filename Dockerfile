@@ -1,0 +1,41 @@
+# The Python of both stages. A tag moves; to build the same image again, pin the digest that the tag has today
+# (`skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.11-slim-bookworm`):
+#   make image PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:…
+ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
+ARG VENV=/opt/storage-webhook
+WORKDIR /src
+
+# Wheels only, each with its hash: nothing is compiled, so one Dockerfile serves every platform that has them.
+COPY requirements.lock ./
+RUN python3 -m venv --without-pip ${VENV} \
+ && python3 -m pip --python ${VENV}/bin/python install --require-hashes --only-binary :all: -r requirements.lock
+
+COPY pyproject.toml README.md LICENSE ./
+COPY webhook webhook
+# The build tools have served after this; `pip check` fails if one of them is needed by what stays.
+# The Kubernetes client's asyncio twin is as large as all the rest, and not used.
+# Byte code that is never checked against its source is the same in every build, and quick to load.
+RUN python3 -m pip --python ${VENV}/bin/python install --no-deps --no-build-isolation . \
+ && python3 -m pip --python ${VENV}/bin/python uninstall --yes \
+      editables hatchling packaging pathspec pluggy tomlkit trove-classifiers \
+ && python3 -m pip --python ${VENV}/bin/python check \
+ && rm -r ${VENV}/lib/python3*/site-packages/kubernetes/aio && ! grep -rq 'kubernetes[. ].*aio' webhook \
+ && ${VENV}/bin/python -m compileall -q --invalidation-mode unchecked-hash ${VENV}/lib
+
+FROM ${PYTHON_IMAGE}
+COPY --from=build /opt/storage-webhook /opt/storage-webhook
+ENV PATH=/opt/storage-webhook/bin:${PATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="storage-initializer-webhook" \
+      org.opencontainers.image.description="A Kubernetes admission webhook that makes the model arrive in the pod." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 65532:65532
+EXPOSE 8443 9090
+ENTRYPOINT ["/opt/storage-webhook/bin/storage-webhook"]
+CMD ["--help"]
