@@ -146,7 +146,10 @@ class PodDraft(Draft):
 
     def edit_init_container(self) -> JsonObject | None:
         """The storage initializer, to write; None when the pod has none."""
-        return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if self.init_container() else None
+        try:
+            return self.edit_container(INIT_CONTAINER_NAME, "initContainers")
+        except KeyError:
+            return None
 
     def edit_container(self, name: str, field: str = "containers") -> JsonObject:
         """The container of this name, to write. Raises KeyError when the pod has none."""

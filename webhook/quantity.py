@@ -6,6 +6,7 @@ Kubernetes client's own, whose import alone would cost `storage-webhook mutate` 
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 _GRAMMAR = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3}|[KMGTPE]i|[numkMGTPE]?)", re.ASCII)
 _BINARY = {suffix: Decimal(1024) ** (power + 1) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
@@ -13,6 +14,7 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _MAX_LENGTH = 64
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Decimal:
     """The value of a quantity, in cores or bytes: `100m` is 0.1, `1Gi` is 1073741824.
 
