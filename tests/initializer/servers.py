@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from tests.initializer.environment import HERE, initializer_python
 
 
 @contextmanager
-def http_server(folder: Path) -> Iterator[str]:
-    """Serve a folder; gives the base URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+def http_server(folder: Path, authorization: str = "") -> Iterator[str]:
+    """Serve a folder, to those who send this Authorization header when there is one; gives the base URL."""
+    handler = partial(_Quiet, authorization, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -26,6 +28,16 @@ def http_server(folder: Path) -> Iterator[str]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def __init__(self, authorization: str, *args: Any, **options: Any) -> None:
+        self._authorization = authorization
+        super().__init__(*args, **options)
+
+    def do_GET(self) -> None:
+        if self._authorization and self.headers["Authorization"] != self._authorization:
+            self.send_error(401)
+        else:
+            super().do_GET()
+
     def log_message(self, *_: object) -> None:
         pass
 

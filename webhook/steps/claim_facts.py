@@ -22,7 +22,8 @@ def _findings(inputs: Inputs) -> Iterator[str]:
     for name, claim in inputs.facts.claims.items():
         what = f"claim {shown(name)}"
         if claim is None:
-            yield f"{what} does not exist in namespace {shown(inputs.request.namespace)}: the pod cannot start without it"
+            namespace = shown(inputs.request.namespace)
+            yield f"{what} does not exist in namespace {namespace}: the pod cannot start without it"
         elif not inputs.request.read_only and (problem := _problem_of_writing(claim)):
             yield f"{what} is mounted read-write, {problem}"
 
