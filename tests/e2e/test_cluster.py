@@ -24,8 +24,9 @@ from tests.controlplane.plane import ControlPlane
 from tests.mutation import JsonObject, kserve_pod, plain_pod
 from tests.test_facts_file import ASKING, leaks, planted_cluster
 from webhook import admission
-from webhook.app import Webhook, create_app
+from webhook.app import create_app
 from webhook.cluster import ClusterReader, cluster_facts
+from webhook.context import Webhook
 from webhook.errors import LookupFailed
 from webhook.facts import Facts
 from webhook.facts_file import FactsFile
