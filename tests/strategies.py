@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from tests.mutation import JsonObject, a_container
 from webhook import annotations as keys
 
-SERVERS = ("server", "kserve-container", "worker-container", "transformer-container")
-OTHERS = ("istio-proxy", "istio-init", "warm-up")
+SERVERS = ("server", "kserve-container", "worker-container", "transformer-container", "modelcar")
+OTHERS = ("istio-proxy", "istio-init", "warm-up", "modelcar-init")
 VOLUMES = ("kserve-provision-location", "kserve-pvc-source", "mnt-models", "mnt", "data")
-PATHS = ("/mnt/models", "/mnt/models/", "/mnt", "/mnt/pvc", "/mnt/models/adapters", "/opt/a-b", "/opt/a/b", "/data")
+PATHS = (
+    *("/mnt/models", "/mnt/models/", "/mnt", "/mnt/pvc", "/mnt/base", "/mnt/models/adapters", "/opt/a-b", "/opt/a/b"),
+    *("/opt/a/c", "/data"),
+)
 URIS = (
     "pvc://claim",
     "pvc://claim/",
@@ -31,6 +34,10 @@ URIS = (
     "modelscope://org/model",
     "https://example.com/model.tar.gz?x=~1&y=%2F",
     "oci://registry.example.com/model:1",
+    "oci://registry.example.com/model:2",
+    "oci+modelcar://registry.example.com/model:1",
+    "oci+native://registry.example.com/model:1",
+    "oci+fetch://registry.example.com/model:1",
     "file:///model",
     "model",
 )
@@ -80,6 +87,10 @@ _how = _annotations(
         keys.EPHEMERAL_STORAGE_LIMIT: st.just("5Gi"),
         keys.DEFAULT_CONTAINER: _one_of(*SERVERS),
         keys.OURS + "readyonly": st.just("false"),
+        keys.INITIALIZER_UID: _one_of("1337", "istio"),
+        keys.ISTIO_INTERCEPTION_MODE: st.just("REDIRECT"),
+        keys.ISTIO_STATUS: _one_of('{"containers": ["server"]}', '{"containers": null}', "[]"),
+        keys.CONFIDENTIAL_ENABLED: st.just("true"),
     },
 )
 
@@ -148,6 +159,14 @@ def pods(draw: st.DrawFn) -> JsonObject:
     if draw(st.booleans()):
         spec |= {field: spec[field] or None for field in ("initContainers", "volumes")}
     spec |= draw(_some(securityContext=_security_contexts, resources=_pod_resources, unknown=_unknown))
+    spec |= draw(
+        _some(
+            restartPolicy=_one_of("Always", "OnFailure", "Never"),
+            imagePullSecrets=_one_of([], [{"name": "registry"}], [{"name": "a"}, {"name": "b"}]),
+            hostPID=st.booleans(),
+            shareProcessNamespace=st.booleans(),
+        )
+    )
     how = draw(_how)
     if draw(st.booleans()):
         how[str(keys.CONTAINERS)] = ", ".join(servers[:2])
@@ -158,7 +177,14 @@ def pods(draw: st.DrawFn) -> JsonObject:
 
 
 settings = _some(
-    storageInitializer=_some(enableDirectPvcVolumeMount=st.booleans()),
+    storageInitializer=_some(
+        enableDirectPvcVolumeMount=st.booleans(),
+        enableModelcar=st.booleans(),
+        ociModelMode=_one_of("modelcar", "native", "fetch"),
+        ociInsecureRegistry=st.booleans(),
+        uidModelcar=_one_of(0, 1010),
+        caBundleConfigMapName=st.just("ca"),
+    ),
     storageDefaults=st.fixed_dictionaries(
         {"overrides": _one_of({"image": ["*"]}, {"image": ["*"], "cpuLimit": "1"})},
         optional={

@@ -118,7 +118,7 @@ def _give(pod: PodDraft, target: str, modelcar: _Modelcar, uid: int | None) -> N
     # KServe's servers wait for the model then, instead of failing when the link is not there yet.
     pod.set_env(container, {"name": "MODEL_INIT_MODE", "value": "async"})
     if uid is not None:
-        # Only a process with the same user id may look through /proc/PID/root (proc(5): ptrace access mode).
+        # Only a process with the same ids may look through /proc/PID/root (proc(5): ptrace access mode).
         pod.edit_object(container, "securityContext")["runAsUser"] = uid
 
 
@@ -134,7 +134,7 @@ def _check_link_is_seen(container: JsonObject, modelcar: _Modelcar) -> None:
 
 def _ensure_sidecar(pod: PodDraft, sidecar: JsonObject, path: str) -> None:
     """Add the sidecar in a way that lets the pod end: beside the servers, or in a Job's pod as a native sidecar."""
-    if pod.spec.get("restartPolicy", "Always") == "Always":
+    if (pod.spec.get("restartPolicy") or "Always") == "Always":
         _ensure_container(pod, sidecar, "containers")
         return
     linked = {"exec": {"command": ["test", "-e", path]}, "periodSeconds": 1, "failureThreshold": 60}
