@@ -10,6 +10,7 @@ from webhook.facts import NO_FACTS, Claim, Facts, Secret, ServiceAccount, Storag
 from webhook.objects import ADVISORY_CLAIM, CLAIM, SECRET, SERVICE_ACCOUNT, STORAGE_CONFIG, STORAGE_CONTAINERS, Key
 from webhook.request import ModelRequest
 from webhook.settings.model import Settings
+from webhook.shared_cache import cache_claim
 
 T = TypeVar("T")
 
@@ -90,4 +91,6 @@ def _claims(request: ModelRequest, settings: Settings, read: Read) -> Mapping[st
         return {}
     kind = CLAIM if choice.deny else ADVISORY_CLAIM
     names = dict.fromkeys(source.claim.claim for source in request.sources if source.claim)
+    if cache := cache_claim(request, settings):
+        names[cache] = None
     return {name: read(Key(kind, request.namespace, name)) for name in names}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from webhook import quantity, strategy
+from webhook import quantity, strategy, uri
+from webhook.errors import Denied
 
 # Kubernetes: ConfigMap, Secret and namespace names (DNS-1123), keys of their data, names of annotations.
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -106,6 +107,16 @@ def _switch_or_namespaces(value: Any) -> Any:
     raise ValueError("must be true, false or a list of namespaces")
 
 
+def _claim_uri(value: str) -> str:
+    if not uri.is_claim(value):
+        raise ValueError("must name a claim, such as pvc://models/cache")
+    try:
+        uri.parse_claim(value, "")
+    except Denied as error:
+        raise ValueError(error.message.strip()) from None
+    return value
+
+
 def is_namespace(value: Any) -> bool:
     """Whether a namespace may have this name (Kubernetes: DNS-1123 label)."""
     return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
@@ -174,3 +185,4 @@ if TYPE_CHECKING:
     SecurityContext = dict[str, Any]
 else:
     SecurityContext = _SecurityContext
+ClaimUri = Annotated[str, AfterValidator(_claim_uri)]

@@ -16,6 +16,7 @@ from webhook.settings.formats import (
     AbsolutePath,
     AnnotationName,
     Bytes,
+    ClaimUri,
     DataKey,
     Extension,
     Image,
@@ -272,6 +273,9 @@ class StorageDefaults(_Group):
         EphemeralStorage(), description="Ephemeral storage of the init container."
     )
     overrides: Overrides = Field(Overrides(), description="How far a pod's annotations may go.")
+    cache: dict[str, ClaimUri] = Field(
+        {}, description="Claims that downloads are shared in: a namespace, or `*`, and `pvc://<claim>[/<dir>]`."
+    )
     local_model_key: Literal["hash", "name"] = Field(
         "hash", description="Directory of a node-cached model: `hash` since KServe 0.18, `name` before."
     )

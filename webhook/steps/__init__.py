@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from webhook.pod import PodDraft
 from webhook.steps.ca_bundle import mount_ca_bundle
+from webhook.steps.cache import download_into_cache, wrap_downloader
 from webhook.steps.claim_facts import check_claims
 from webhook.steps.claims import mount_claims
 from webhook.steps.confidential import enable_confidential
@@ -34,6 +35,7 @@ STEPS: tuple[Step, ...] = (
     mount_claims,
     mount_images,
     add_modelcars,
+    download_into_cache,
     add_storage_initializer,
     give_registry_access,
     add_credentials,
@@ -41,6 +43,7 @@ STEPS: tuple[Step, ...] = (
     apply_storage_container,
     mount_ca_bundle,
     apply_overrides,
+    wrap_downloader,
     speed_up_hugging_face,
     enable_confidential,
     secure_injected_containers,

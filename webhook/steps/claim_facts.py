@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from webhook.errors import Denied, shown
 from webhook.facts import Claim
 from webhook.pod import PodDraft
+from webhook.shared_cache import cache_claim
 from webhook.steps.inputs import Inputs
 
 
@@ -19,13 +20,14 @@ def check_claims(pod: PodDraft, inputs: Inputs) -> None:
 
 
 def _findings(inputs: Inputs) -> Iterator[str]:
+    cache = cache_claim(inputs.request, inputs.settings)
     for name, claim in inputs.facts.claims.items():
         what = f"claim {shown(name)}"
         if claim is None:
             namespace = shown(inputs.request.namespace)
             yield f"{what} does not exist in namespace {namespace}: the pod cannot start without it"
-        elif not inputs.request.read_only and (problem := _problem_of_writing(claim)):
-            yield f"{what} is mounted read-write, {problem}"
+        elif (name == cache or not inputs.request.read_only) and (problem := _problem_of_writing(claim)):
+            yield f"{what} {'holds the shared cache' if name == cache else 'is mounted read-write'}, {problem}"
 
 
 def _problem_of_writing(claim: Claim) -> str:

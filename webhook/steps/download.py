@@ -10,6 +10,7 @@ from webhook.naming import volume_name
 from webhook.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft, find, mount, volume_source
 from webhook.request import ModelRequest, Source
 from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitializer
+from webhook.shared_cache import shared_cache
 from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.oci_native import image_mount, image_volume
@@ -23,12 +24,12 @@ _WRITABLE = frozenset({"emptyDir", "ephemeral", "persistentVolumeClaim"})
 
 def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     """Add the init container, the volume it writes to, and that volume's mounts in the targets."""
-    request, defaults = inputs.request, inputs.settings.storage_defaults
-    if not request.downloaded:
+    request = inputs.request
+    if not request.downloaded or shared_cache(request, inputs.settings):
         return
     place = download_directory(request)
-    volume = _ensure_volume(pod, request, place, defaults.empty_dir)
-    container = _container(inputs.settings.storage_initializer, defaults.ephemeral_storage, request.downloaded)
+    volume = _ensure_volume(pod, request, place, inputs.settings.storage_defaults.empty_dir)
+    container = initializer(inputs)
     container["volumeMounts"] = [mount(volume, place, read_only=False), *_nested_mounts(pod, request, place)]
     pod.add_container(container)
     for target in request.targets:
@@ -36,6 +37,14 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     for source in request.downloaded:
         if source.claim:
             _mount_claim_to_copy(pod, request, source, source.claim)
+
+
+def initializer(inputs: Inputs) -> JsonObject:
+    """The init container that downloads, as the settings have it, without its mounts."""
+    settings = inputs.settings
+    return _container(
+        settings.storage_initializer, settings.storage_defaults.ephemeral_storage, inputs.request.downloaded
+    )
 
 
 def download_directory(request: ModelRequest) -> str:

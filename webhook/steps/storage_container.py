@@ -25,14 +25,11 @@ def apply_storage_container(pod: PodDraft, inputs: Inputs) -> None:
 
     Raises Denied when the one that the pod names cannot be used, or the one that matches is wrong.
     """
-    if not inputs.request.downloaded or pod.init_container() is None:
-        return
-    chosen = _choose(inputs.request, inputs.facts.storage_containers)
-    if chosen is None:
+    chosen = chosen_container(inputs)
+    container = pod.edit_init_container()
+    if chosen is None or container is None:
         return
     _check(chosen, inputs.request)
-    container = pod.edit_init_container()
-    assert container is not None
     merged = merge_container(container, chosen.container)
     # KServe lets it be renamed, and then injects a second one.
     merged["name"] = INIT_CONTAINER_NAME
@@ -40,6 +37,14 @@ def apply_storage_container(pod: PodDraft, inputs: Inputs) -> None:
     _warn_of_volumes(pod, merged, chosen)
     container.clear()
     container.update(merged)
+
+
+def chosen_container(inputs: Inputs) -> StorageContainer | None:
+    """The ClusterStorageContainer that the pod names or its URI leads to; None when there is none.
+
+    Raises Denied when the one that the pod names cannot be used.
+    """
+    return _choose(inputs.request, inputs.facts.storage_containers) if inputs.request.downloaded else None
 
 
 def _choose(request: ModelRequest, containers: tuple[StorageContainer, ...]) -> StorageContainer | None:
