@@ -57,6 +57,11 @@ class Authority:
         key.write_bytes(issued.private_key_pem.bytes())
         return certificate, key
 
+    @property
+    def pem(self) -> bytes:
+        """Its certificate."""
+        return self.ca.cert_pem.bytes()
+
     def client_context(self, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         """What a client of this authority's servers trusts, and the certificate it shows."""
         context = ssl.create_default_context()

@@ -27,6 +27,13 @@ class Child:
         self._is_ready = is_ready
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        if not self._process:
+            raise RuntimeError(f"{self._command[0]} is not running")
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it is ready; StartError with the end of its log otherwise."""
         if self._process:

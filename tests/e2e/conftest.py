@@ -7,6 +7,7 @@ import pytest
 
 from tests.controlplane import binaries, plane
 from tests.controlplane.plane import ControlPlane
+from tests.e2e.api import Api
 
 HERE = Path(__file__).parent
 
@@ -30,3 +31,9 @@ def control_plane(programs: None) -> Iterator[ControlPlane]:
     """The control plane that all tests share; each takes namespaces of its own."""
     with plane.control_plane() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: ControlPlane) -> Iterator[Api]:
+    with control_plane.http() as http:
+        yield Api(control_plane, http)

@@ -5,17 +5,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import trustme
 import yaml
 from kubernetes.client import ApiException, CoreV1Api, CustomObjectsApi
 
@@ -23,10 +18,8 @@ from tests.chart.rendering import (
     CHART,
     FULLNAME,
     NAMESPACE,
-    RELEASE,
     VALUE_SETS,
     Object,
-    helm,
     is_hook,
     one,
     render,
@@ -34,15 +27,13 @@ from tests.chart.rendering import (
 )
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.ports import reserved_port
+from tests.e2e.api import Api, eventually
+from tests.e2e.process import running_webhook
+from tests.e2e.release import SERVED_BY, Release, installed, point_at, run_helm, served
 
 CRDS = Path(__file__).parents[1] / "chart" / "crds.yaml"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 CHECK_INJECTION = CHART / "files" / "check_injection.py"
-# The API server is shared: a release is called only for pods in namespaces that carry its own namespace as this label.
-SERVED_BY = "served-by"
-PATIENCE = 30
-"""Seconds to wait for what has to happen; far more than it takes."""
-
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 SERVICE = {"serving.kserve.io/inferenceservice": "iris"}
 URI = {"storage.kserve.io/uri": "s3://models/iris"}
@@ -55,81 +46,6 @@ ASKING: Object = {
 }
 
 
-class Api:
-    """The API as it is on the wire, by kinds."""
-
-    def __init__(self, http: httpx.Client) -> None:
-        self.http = http
-        self._resources: dict[str, list[dict[str, Any]]] = {}
-
-    def apply(self, manifest: Object, **parameters: str) -> httpx.Response:
-        """Server-side apply; a field that the API does not know is refused."""
-        return self.http.patch(
-            self.path(manifest),
-            params={"fieldManager": "test", "fieldValidation": "Strict", "force": "true", **parameters},
-            headers={"Content-Type": "application/apply-patch+yaml"},
-            content=json.dumps(manifest),
-        )
-
-    def path(self, manifest: Object) -> str:
-        group, metadata = manifest["apiVersion"], manifest["metadata"]
-        root = f"/apis/{group}" if "/" in group else f"/api/{group}"
-        if root not in self._resources:
-            self._resources[root] = self.http.get(root).json()["resources"]
-        resource = next(
-            each for each in self._resources[root] if each["kind"] == manifest["kind"] and "/" not in each["name"]
-        )
-        within = f"/namespaces/{metadata['namespace']}" if resource["namespaced"] else ""
-        return f"{root}{within}/{resource['name']}/{metadata['name']}"
-
-    def get(self, manifest: Object) -> Object:
-        """The stored object of a rendered one."""
-        return dict(self.http.get(self.path(manifest)).raise_for_status().json())
-
-    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """A namespace that may be there already: the chart's values name some."""
-        metadata = {"name": name, "labels": dict(labels or {})}
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        self.apply(manifest).raise_for_status()
-        return name
-
-    def asked(self, namespace: str, pod: Object) -> bool:
-        """Whether the webhook, which is down, is called for this pod: then it is refused, and else made."""
-        answer = self.http.post(f"/api/v1/namespaces/{namespace}/pods", params={"dryRun": "All"}, json=pod)
-        if answer.status_code == httpx.codes.CREATED:
-            return False
-        assert 'failed calling webhook "pods.storage.kserve.io"' in answer.json()["message"]
-        return True
-
-    def injected(self, namespace: str, pod: Object) -> bool:
-        """Whether this pod would be made with an init container."""
-        answer = self.http.post(f"/api/v1/namespaces/{namespace}/pods", params={"dryRun": "All"}, json=pod)
-        return answer.is_success and "initContainers" in answer.json()["spec"]
-
-
-@dataclass(frozen=True)
-class Release:
-    """An installed release, and what it was rendered from."""
-
-    namespace: str
-    objects: list[Object]
-
-    @property
-    def served(self) -> dict[str, str]:
-        """The label of namespaces that this release serves."""
-        return {SERVED_BY: self.namespace}
-
-    @property
-    def configuration(self) -> Object:
-        return one("MutatingWebhookConfiguration", self.objects)
-
-
-@pytest.fixture(scope="module")
-def api(control_plane: ControlPlane) -> Iterator[Api]:
-    with control_plane.http() as http:
-        yield Api(http)
-
-
 @pytest.fixture(scope="module")
 def places(api: Api) -> None:
     """What the value sets suppose to be in the cluster: namespaces, and the kinds of others."""
@@ -138,27 +54,16 @@ def places(api: Api) -> None:
     for crd in yaml.safe_load_all(CRDS.read_text()):
         api.apply(crd).raise_for_status()
     for crd in yaml.safe_load_all(CRDS.read_text()):
-        _eventually(partial(_is_served, api, crd))
-
-
-@contextmanager
-def installed(plane: ControlPlane, namespace: str, *options: str) -> Iterator[Release]:
-    """A release of the chart, installed by helm and removed again."""
-    _helm(plane, namespace, "install", "--create-namespace", *options)
-    try:
-        text = _helm(plane, namespace, "get manifest")
-        yield Release(namespace, list(yaml.safe_load_all(text)))
-    finally:
-        _helm(plane, namespace, "uninstall")
+        eventually(partial(_is_served, api, crd))
 
 
 @pytest.fixture(scope="module")
 def down(control_plane: ControlPlane, api: Api) -> Iterator[Release]:
     """A release whose webhook is down."""
     with reserved_port() as port, installed(control_plane, "chart-down") as release:
-        _point_at(api, release, f"https://127.0.0.1:{port}/mutate-pods")
-        served = _served(control_plane, api, release)
-        _eventually(lambda: api.asked(served, ASKING))
+        point_at(api, release, f"https://127.0.0.1:{port}")
+        namespace = served(api, release)
+        eventually(lambda: api.asked(namespace, ASKING))
         yield release
 
 
@@ -190,14 +95,14 @@ def test_the_api_server_accepts_every_object(api, places, path):
     ],
 )
 def test_the_webhook_is_called_for_pods_that_ask(control_plane, api, down, metadata, init_containers, called):
-    namespace = _served(control_plane, api, down)
+    namespace = served(api, down)
     assert api.asked(namespace, _pod(metadata, init_containers)) is called
 
 
 def test_namespaces_that_are_not_served_do_not_wait_for_the_webhook(control_plane, api, down):
-    opted_out = _furnished(control_plane, api, "chart-opted-out", {**down.served, **OPTED_OUT})
-    _furnished(control_plane, api, down.namespace, down.served)
-    _furnished(control_plane, api, "kube-system", down.served)
+    opted_out = api.furnished("chart-opted-out", {**down.served, **OPTED_OUT})
+    api.furnished(down.namespace, down.served)
+    api.furnished("kube-system", down.served)
     assert not api.asked(opted_out, ASKING)
     assert not api.asked(down.namespace, ASKING)
     assert not api.asked("kube-system", ASKING)
@@ -206,11 +111,11 @@ def test_namespaces_that_are_not_served_do_not_wait_for_the_webhook(control_plan
 def test_named_namespaces_alone_are_served(control_plane, api):
     teams = ["chart-team-a", "chart-team-b"]
     for team in teams:
-        _furnished(control_plane, api, team, {SERVED_BY: "chart-named"})
+        api.furnished(team, {SERVED_BY: "chart-named"})
     named = values(namespaces=teams[:1])
     with reserved_port() as port, installed(control_plane, "chart-named", *named) as release:
-        _point_at(api, release, f"https://127.0.0.1:{port}/mutate-pods")
-        _eventually(lambda: api.asked(teams[0], ASKING))
+        point_at(api, release, f"https://127.0.0.1:{port}")
+        eventually(lambda: api.asked(teams[0], ASKING))
         assert not api.asked(teams[1], ASKING)
 
 
@@ -257,7 +162,7 @@ def test_an_upgrade_with_new_settings_restarts_nothing_and_keeps_the_certificate
         secret, deployment, settings = (one(kind, release.objects) for kind in ("Secret", "Deployment", "ConfigMap"))
         before = [api.get(each) for each in (secret, deployment, release.configuration)]
         image = "registry.example.com/initializer:2"
-        _helm(control_plane, release.namespace, "upgrade", *values(storageInitializer__image=image))
+        run_helm(control_plane, release.namespace, "upgrade", *values(storageInitializer__image=image))
         after = [api.get(each) for each in (secret, deployment, release.configuration)]
         assert after[0]["data"] == before[0]["data"]
         assert [each["metadata"].get("generation") for each in after] == [
@@ -273,21 +178,24 @@ def test_a_certificate_near_its_end_is_renewed_and_the_old_ca_trusted_until_pods
         annotations = {"storage-webhook/expires": "2020-01-01"}
         near_its_end = {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
         api.apply(near_its_end).raise_for_status()
-        _helm(control_plane, release.namespace, "upgrade")
+        run_helm(control_plane, release.namespace, "upgrade")
         new = api.get(secret)["data"]
         assert new["tls.crt"] != old["tls.crt"]
         assert _bundle(api, release) == base64.b64decode(new["ca.crt"]) + base64.b64decode(old["ca.crt"])
-        _helm(control_plane, release.namespace, "upgrade")
+        run_helm(control_plane, release.namespace, "upgrade")
         assert _bundle(api, release) == base64.b64decode(new["ca.crt"])
 
 
-def test_a_test_run_says_that_a_pod_was_injected(control_plane, api, tmp_path):
-    namespace = _furnished(control_plane, api, "chart-tested", {SERVED_BY: "chart-test"})
+def test_a_test_run_says_that_a_pod_was_injected(control_plane, api, authority, tmp_path):
+    namespace = api.furnished("chart-tested", {SERVED_BY: "chart-test"})
     asked = values(test__namespace=namespace)
-    with installed(control_plane, "chart-test", *asked) as release, _webhook(tmp_path) as (url, authority):
+    with (
+        installed(control_plane, "chart-test", *asked) as release,
+        running_webhook(tmp_path, ["serve"], authority) as webhook,
+    ):
         account = _test_account(control_plane, api, release)
-        _point_at(api, release, url, authority)
-        _eventually(lambda: api.injected(namespace, ASKING))
+        point_at(api, release, webhook.url, authority.pem)
+        eventually(lambda: api.injected(namespace, ASKING))
         assert _check(account, namespace) == (0, f"A pod with a model in namespace {namespace} was injected.\n")
         code, said = _check(account, namespace, mode="observe")
         assert code == 1
@@ -295,39 +203,14 @@ def test_a_test_run_says_that_a_pod_was_injected(control_plane, api, tmp_path):
 
 
 def test_a_test_run_fails_where_a_pod_is_refused_or_not_injected(control_plane, api, down):
-    served, elsewhere = _served(control_plane, api, down), _furnished(control_plane, api, "chart-elsewhere")
-    code, said = _check(control_plane.kubeconfig, served)
+    namespace, elsewhere = served(api, down), api.furnished("chart-elsewhere")
+    code, said = _check(control_plane.kubeconfig, namespace)
     assert code == 1
-    assert f"refused a pod with a model in namespace {served}" in said
+    assert f"refused a pod with a model in namespace {namespace}" in said
     assert _check(control_plane.kubeconfig, elsewhere) == (
         1,
         f"A pod with a model in namespace {elsewhere} was not injected; mode: enforce\n",
     )
-
-
-@contextmanager
-def _webhook(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """The real webhook as a process: its URL, and the CA that it is trusted by."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    files = directory / "tls.crt", directory / "tls.key"
-    certificate.cert_chain_pems[0].write_to_path(files[0])
-    certificate.private_key_pem.write_to_path(files[1])
-    command = [sys.executable, "-m", "webhook", "serve", "--host=127.0.0.1", "--port=0", "--log-format=json"]
-    command += [f"--tls-cert-file={files[0]}", f"--tls-key-file={files[1]}"]
-    with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield f"{_address(process)}/mutate-pods", authority.cert_pem.bytes()
-        finally:
-            process.terminate()
-
-
-def _address(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    for line in process.stdout:
-        if "address" in (said := json.loads(line)):
-            return str(said["address"])
-    raise AssertionError("the webhook ended before it served")
 
 
 def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int, str]:
@@ -345,7 +228,7 @@ def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int
 
 def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
     """Who runs the test, with the rights that the chart gives."""
-    text = _helm(plane, release.namespace, "get hooks")
+    text = run_helm(plane, release.namespace, "get hooks")
     hooks = [each for each in yaml.safe_load_all(text) if each["kind"] != "Pod"]
     assert all(map(is_hook, hooks))
     for each in hooks:
@@ -354,54 +237,14 @@ def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
     return plane.service_account(release.namespace, account)
 
 
-def _helm(plane: ControlPlane, namespace: str, command: str, *options: str) -> str:
-    where = ("--namespace", namespace, "--kubeconfig", str(plane.kubeconfig))
-    if command in ("install", "upgrade"):
-        label = {"key": SERVED_BY, "operator": "In", "values": [namespace]}
-        options = (str(CHART), *values(webhook__namespaceSelector=[label]), *options)
-    run = helm(*command.split(), RELEASE, *where, *options)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-def _point_at(api: Api, release: Release, url: str, authority: bytes = b"") -> None:
-    """Only this differs from an installation with a network: the API server finds the webhook by URL."""
-    config = {"url": url, **({"caBundle": base64.b64encode(authority).decode()} if authority else {})}
-    patch = [{"op": "replace", "path": "/webhooks/0/clientConfig", "value": config}]
-    headers = {"Content-Type": "application/json-patch+json"}
-    api.http.patch(api.path(release.configuration), headers=headers, content=json.dumps(patch)).raise_for_status()
-
-
 def _bundle(api: Api, release: Release) -> bytes:
     (webhook,) = api.get(release.configuration)["webhooks"]
     return base64.b64decode(webhook["clientConfig"]["caBundle"])
 
 
-def _furnished(plane: ControlPlane, api: Api, name: str, labels: Mapping[str, str] | None = None) -> str:
-    """A namespace that pods can be made in, with these labels from now on."""
-    api.namespace(name, labels)
-    if api.http.get(f"/api/v1/namespaces/{name}/serviceaccounts/default").is_error:
-        plane.furnish_namespace(name)
-    return name
-
-
-def _served(plane: ControlPlane, api: Api, release: Release) -> str:
-    """A namespace that the release serves."""
-    return _furnished(plane, api, f"{release.namespace}-served", release.served)
-
-
 def _is_served(api: Api, crd: Object) -> bool:
     conditions = api.get(crd).get("status", {}).get("conditions", [])
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    """The API server sees new configurations, labels and kinds a moment later."""
-    for _ in range(PATIENCE * 10):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"not so after {PATIENCE} seconds")
 
 
 def _pod(metadata: Object, init_containers: Sequence[str]) -> Object:

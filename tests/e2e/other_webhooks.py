@@ -1,0 +1,107 @@
+"""Webhooks of others, which are called for the same pods as ours: real HTTPS servers, registered for one namespace."""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+
+from tests.e2e.api import Api, Object, eventually
+from tests.mutation import a_pod
+from tests.serving import HOST, Authority
+from webhook import certs
+
+Change = Callable[[Object], None]
+"""Changes a pod in place."""
+
+
+@contextmanager
+def other_webhook(
+    api: Api, authority: Authority, directory: Path, *, name: str, namespace: str, change: Change
+) -> Iterator[list[Object]]:
+    """A webhook that is called for the pods of a namespace, in the order of its configuration's name.
+
+    Gives the list of the AdmissionReviews that it was asked, oldest first.
+    """
+    asked: list[Object] = []
+    with _served(authority, directory, change, asked) as url:
+        configuration = _configuration(name, namespace, url, authority)
+        api.apply(configuration).raise_for_status()
+        try:
+            eventually(lambda: bool(api.create_pod(namespace, a_pod(), dryRun="All")) and bool(asked))
+            asked.clear()
+            yield asked
+        finally:
+            api.delete(configuration)
+
+
+def _configuration(name: str, namespace: str, url: str, authority: Authority) -> Object:
+    webhook = {
+        "name": "pods.example.com",
+        "clientConfig": {"url": url, "caBundle": base64.b64encode(authority.pem).decode()},
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "IfNeeded",
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name},
+        "webhooks": [webhook],
+    }
+
+
+@contextmanager
+def _served(authority: Authority, directory: Path, change: Change, asked: list[Object]) -> Iterator[str]:
+    context = certs.server_context(None)
+    context.load_cert_chain(*authority.issue(directory))
+    server = ThreadingHTTPServer((HOST, 0), _handler(change, asked))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"https://{HOST}:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(change: Change, asked: list[Object]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append(review)
+            body = json.dumps(_answer(review, change)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            """Say nothing of requests."""
+
+    return Handler
+
+
+def _answer(review: Object, change: Change) -> Object:
+    request = review["request"]
+    changed = json.loads(json.dumps(request["object"]))
+    change(changed)
+    patch = jsonpatch.make_patch(request["object"], changed).to_string()
+    response = {
+        "uid": request["uid"],
+        "allowed": True,
+        "patchType": "JSONPatch",
+        "patch": base64.b64encode(patch.encode()).decode(),
+    }
+    return {"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response}
