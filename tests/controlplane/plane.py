@@ -1,11 +1,13 @@
 """A kube-apiserver and its etcd, as child processes on loopback, for as long as a `with` block lasts."""
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import httpx
+import yaml
 from kubernetes.client import (
     ApiClient,
     AuthenticationV1TokenRequest,
@@ -55,6 +57,15 @@ class ControlPlane:
         admin = self._authority.client(f"{ADMIN}-http", ADMIN, ADMIN_GROUPS)
         verify = servers.connection(self._authority, admin)
         with httpx.Client(base_url=self.url, verify=verify, trust_env=False) as client:
+            yield client
+
+    @contextmanager
+    def http_as(self, kubeconfig: Path, user_agent: str) -> Iterator[httpx.Client]:
+        """The same as the service account of a kubeconfig; the API server takes field managers from the User-Agent."""
+        (user,) = yaml.safe_load(kubeconfig.read_text())["users"]
+        headers = {"Authorization": f"Bearer {user['user']['token']}", "User-Agent": user_agent}
+        verify = ssl.create_default_context(cafile=str(self.ca_file))
+        with httpx.Client(base_url=self.url, verify=verify, trust_env=False, headers=headers) as client:
             yield client
 
     def client(self, kubeconfig: Path | None = None) -> ApiClient:

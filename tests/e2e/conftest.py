@@ -7,7 +7,10 @@ import pytest
 
 from tests.controlplane import binaries, plane
 from tests.controlplane.plane import ControlPlane
+from tests.e2e import installed
 from tests.e2e.api import Api
+from tests.e2e.installed import Installation
+from tests.serving import Authority
 
 HERE = Path(__file__).parent
 
@@ -37,3 +40,12 @@ def control_plane(programs: None) -> Iterator[ControlPlane]:
 def api(control_plane: ControlPlane) -> Iterator[Api]:
     with control_plane.http() as http:
         yield Api(control_plane, http)
+
+
+@pytest.fixture(scope="session")
+def installation(api: Api, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One installation for all tests that leave it as they found it. OCI models are on."""
+    directory = tmp_path_factory.mktemp("webhook")
+    values = {"storageInitializer__enableOciModelSupport": True}
+    with installed.installation(api, "storage-webhook-e2e", authority, directory, **values) as made:
+        yield made

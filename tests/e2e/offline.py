@@ -1,0 +1,66 @@
+"""What `storage-webhook mutate` prints of the pods that the webhook sees, and how to compare pods."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.controlplane import binaries
+from tests.controlplane.plane import ControlPlane
+from tests.e2e.api import Object
+
+FACTS = "serviceaccounts,secrets"
+_TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
+
+
+def kubectl(plane: ControlPlane, *arguments: str | Path, stdin: str = "") -> str:
+    """What the real kubectl prints. Fails with what it says when it fails."""
+    run = run_kubectl(plane, *arguments, stdin=stdin)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def run_kubectl(plane: ControlPlane, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [binaries.kubectl(), f"--kubeconfig={plane.kubeconfig}", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def mutated_offline(
+    pods: Sequence[Object], settings: Object, facts: str, namespace: str, directory: Path
+) -> list[Object]:
+    """The pods as the command line mutates them: `settings` is a ConfigMap, `facts` manifests as kubectl prints them."""
+    files = {"settings.yaml": yaml.safe_dump(settings), "facts.yaml": facts, "pods.yaml": yaml.safe_dump_all(pods)}
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    options = ["--settings=file:settings.yaml", "--facts=facts.yaml", f"--namespace={namespace}", "--output=yaml"]
+    command = [sys.executable, "-m", "webhook", "mutate", "--file=pods.yaml", *options]
+    run = subprocess.run(command, cwd=directory, env=_environment(), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return list(yaml.safe_load_all(run.stdout))
+
+
+def _environment() -> dict[str, str]:
+    return {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def essence(pod: Object) -> Any:
+    """What a pod says, without its name and what differs from one creation to the next.
+
+    Volumes and mounts are sorted: the API server adds its own before a webhook is called, and after a pod is read
+    from a file.
+    """
+    metadata = {key: pod["metadata"].get(key) or {} for key in ("labels", "annotations", "ownerReferences")}
+    spec = json.loads(_TOKEN_VOLUME.sub("kube-api-access", json.dumps(pod["spec"])))
+    spec["volumes"] = _by("name", spec.get("volumes"))
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        container["volumeMounts"] = _by("mountPath", container.get("volumeMounts"))
+    return {"metadata": metadata, "spec": spec}
+
+
+def _by(key: str, items: list[Object] | None) -> list[Object]:
+    return sorted(items or [], key=lambda item: item[key])
