@@ -48,6 +48,8 @@ class Round:
     """How many pods thought little of what stood under the final name, and removed it."""
     identities: list[int] = field(default_factory=list)
     """The inodes seen under the final name."""
+    leftovers: int = 0
+    """What is left beside the model of interrupted downloads."""
     wrong: list[str] = field(default_factory=list)
     """What was seen under the final name and was not the complete model."""
 
@@ -62,15 +64,20 @@ class Arena:
         self.logs = root / f"round-{number}"
         self.logs.mkdir()
         self.alive: set[int] = set()
+        self.start = -1
         self.killed: set[str] = set()
 
     def play(self) -> Round:
-        for _ in range(PODS):
-            self.alive.add(self.start())
+        start, self.start = os.pipe()
+        self.alive = {self.fork(start) for _ in range(PODS)}
+        os.close(start)
+        os.close(self.start)  # and they are off
         deadline, kills = time.monotonic() + ROUND_LIMIT, self.rng.randint(3, 25)
-        next_kill = time.monotonic() + self.rng.uniform(0, 0.02)
+        next_kill = next_look = time.monotonic() + self.rng.uniform(0, 0.02)
         while self.alive and time.monotonic() < deadline:
-            self.look()
+            if time.monotonic() >= next_look:
+                self.look()
+                next_look = time.monotonic() + 0.02
             self.reap()
             if kills and len(self.alive) > 5 and time.monotonic() >= next_kill:
                 self.kill()
@@ -79,15 +86,17 @@ class Arena:
         self.close()
         return self.result
 
-    def start(self) -> int:
+    def fork(self, start: int) -> int:
         pod = os.fork()
         if not pod:
-            self.become_a_pod()
+            self.become_a_pod(start)
         return pod
 
-    def become_a_pod(self) -> None:
+    def become_a_pod(self, start: int) -> None:
         status = 99
         try:
+            os.close(self.start)
+            os.read(start, 1)  # until everybody is there
             log = os.open(self.logs / f"pod-{os.getpid()}", os.O_WRONLY | os.O_CREAT)
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -153,7 +162,9 @@ class Arena:
             os.waitpid(pod, 0)
         self.look()
         self.result.killed = len(self.killed)
-        self.result.recorded = json.loads(self.cache.record.read_text())["pod"]
+        self.result.leftovers = len(self.cache.leftovers())
+        with suppress(FileNotFoundError):
+            self.result.recorded = json.loads(self.cache.record.read_text())["pod"]
         self.result.recorded_was_killed = self.result.recorded in self.killed
 
 

@@ -23,6 +23,7 @@ def test_one_download_completes_and_nothing_partial_is_seen(tmp_path: Path, roun
         assert result["removed"] == 0, result
         expected = [] if result["recorded_was_killed"] else [result["recorded"]]
         assert result["completed_by"] == expected, result
+        assert result["recorded_was_killed"] or not result["leftovers"], result
     assert sum(result["downloads"] for result in results) > rounds, "no download was ever interrupted"
 
 
