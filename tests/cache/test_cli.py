@@ -189,7 +189,7 @@ def test_amount(count: int, text: str):
     assert amount(count) == text
 
 
-@pytest.mark.parametrize(("duration", "text"), [(0.4, "0s"), (59, "59s"), (3600, "1h"), (13 * DAY, "1w"), (-5, "0s")])
+@pytest.mark.parametrize(("duration", "text"), [(0.4, "0s"), (59, "59s"), (3600, "1h"), (13 * DAY, "13d"), (-5, "0s")])
 def test_age(duration: float, text: str):
     assert age(duration) == text
 

@@ -113,10 +113,15 @@ def test_secrets_in_the_uri_are_in_no_file_and_no_message(claim: Claim):
     assert "https://***@host/model?***" in pod.message
 
 
+def written_pid(claim: Claim) -> int:
+    """The process id that a downloader has written into the file `pid`."""
+    until(lambda: any(path.stat().st_size for path in claim.root.rglob("pid")), "the download")
+    return int(next(claim.root.rglob("pid")).read_text())
+
+
 def test_sigterm_ends_the_download_and_cleans_up(claim: Claim):
     pod = claim.start(shell('sleep 1000 & printf x > "$1/part"; echo $! > "$1/pid"; wait'))
-    until(lambda: [*claim.root.rglob("pid")], "the download")
-    sleeper = int(next(claim.root.rglob("pid")).read_text())
+    sleeper = written_pid(claim)
     assert pod.kill(signal.SIGTERM) == 143
     assert claim.names() == set()
     assert "stopped by a signal" in pod.message
@@ -135,8 +140,7 @@ def test_sigterm_at_any_moment_leaves_nothing(claim: Claim):
 
 def test_downloader_dies_with_the_wrapper_and_the_next_pod_cleans_up(claim: Claim):
     pod = claim.start(shell('echo $$ > "$1/pid"; exec sleep 1000'))
-    until(lambda: [*claim.root.rglob("pid")], "the download")
-    downloader = int(next(claim.root.rglob("pid")).read_text())
+    downloader = written_pid(claim)
     pod.kill()
     until(lambda: not running(downloader), "the downloader's end")
     assert not claim.model.exists()

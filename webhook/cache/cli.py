@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -94,6 +94,10 @@ Pods = Annotated[
         help="Keep what these pods mount: the output of `kubectl get pods -o json`; - is standard input.",
     ),
 ]
+Namespace = Annotated[
+    str | None,
+    typer.Option("-n", "--namespace", envvar=_env("NAMESPACE"), help="Keep what pods of this namespace mount."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", envvar=_env("DRY_RUN"), help="Say what would go; remove nothing.")]
 
 
@@ -114,6 +118,7 @@ def prune(
     unused_for: UnusedFor = None,
     max_size: MaxSize = None,
     grace: Grace = "1d",  # type: ignore[assignment]
+    namespace: Namespace = None,
     pods: Pods = None,
     dry_run: DryRun = False,
     output: OutputOption = Output.table,
@@ -121,11 +126,11 @@ def prune(
     """Remove the rest of interrupted downloads, damaged models, and models by age and by size.
 
     Never what is being written, was asked for within the grace time, or is mounted by the pods given.
-    Exit code 1: something could not be removed; 2: the input cannot be read.
+    Exit code 1: something could not be removed; 2: the directory, the pods or the cluster cannot be read.
     """
     from webhook.cache.store import Rules, plan
 
-    rules = Rules(unused_for, max_size, grace, _mounted(pods))
+    rules = Rules(unused_for, max_size, grace, _listed(pods) | _in_cluster(namespace))
     entries, now = _scan(directory), time.time()
     removals = plan(entries, rules, now)
     failures: list[str] = []
@@ -147,8 +152,7 @@ def _scan(directory: Path) -> list[Entry]:
         with _progress(f"Looking at {directory}", None) as tick:
             return scan(directory, tick)
     except OSError as error:
-        _say(f"cannot read the cache: {error}", "red")
-        raise typer.Exit(UNUSABLE) from None
+        _unusable(f"cannot read the cache: {error}")
 
 
 def _carry_out(directory: Path, removals: list[Removal], rules: Rules, failures: list[str]) -> list[Removal]:
@@ -169,7 +173,8 @@ def _carry_out(directory: Path, removals: list[Removal], rules: Rules, failures:
     return done
 
 
-def _mounted(pods: str | None) -> frozenset[str]:
+def _listed(pods: str | None) -> frozenset[str]:
+    """What the pods in a file mount."""
     from webhook.cache.store import mounted_keys
 
     if pods is None:
@@ -177,8 +182,22 @@ def _mounted(pods: str | None) -> frozenset[str]:
     try:
         return mounted_keys(json.loads(sys.stdin.read() if pods == "-" else Path(pods).read_text("utf-8")))
     except (OSError, ValueError) as error:
-        _say(f"--pods {pods}: {error}", "red")
-        raise typer.Exit(UNUSABLE) from None
+        _unusable(f"--pods {pods}: {error}")
+
+
+def _in_cluster(namespace: str | None) -> frozenset[str]:
+    """What the pods of a namespace mount."""
+    if namespace is None:
+        return frozenset()
+    from webhook.cache.pods import pods_of
+    from webhook.cache.store import mounted_keys
+    from webhook.errors import ClusterConfigError, LookupFailed
+    from webhook.kube import api_client
+
+    try:
+        return mounted_keys(pods_of(api_client(), namespace))
+    except (ClusterConfigError, LookupFailed) as error:
+        _unusable(str(error))
 
 
 @contextmanager
@@ -257,11 +276,16 @@ def amount(count: int) -> str:
 
 
 def age(duration: float) -> str:
-    """Seconds for people: the largest unit that fits. Clocks that disagree give 0s."""
+    """Seconds for people: the largest unit that fits, up to days. Clocks that disagree give 0s."""
     duration = max(duration, 0)
-    unit = next((unit for unit in "wdhms" if duration >= UNITS[unit]), "s")
+    unit = next((unit for unit in "dhms" if duration >= UNITS[unit]), "s")
     return f"{int(duration // UNITS[unit])}{unit}"
 
 
 def _say(text: str, colour: str | None = None) -> None:
     typer.secho(text, fg=colour, err=True)
+
+
+def _unusable(text: str) -> NoReturn:
+    _say(text, "red")
+    raise typer.Exit(UNUSABLE)

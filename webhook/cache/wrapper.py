@@ -203,7 +203,7 @@ def unfit(mounts: str, path: Path) -> str:
 
 def demand(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise Failed(f"this claim cannot hold a shared cache: {otherwise}")
+        raise Failed(f"this claim cannot hold a shared cache: {otherwise}. Use another claim, or no cache")
 
 
 def moved(source: Path, target: Path) -> bool:
@@ -323,9 +323,10 @@ def run(command: list[str], lock: int, limit: float) -> None:
             status = end(process)
     if status and FULL_WORDS.search(tail):
         raise OSError(errno.ENOSPC, "No space left")
+    if status == -signal.SIGKILL:
+        raise Failed(f"the downloader was killed; out of memory?\n{tail}")
     if status:
-        how = "was killed; out of memory?" if status == -signal.SIGKILL else f"failed with exit status {status}"
-        raise Failed(f"the downloader {how}:\n{tail}")
+        raise Failed(f"the downloader failed with exit status {status}:\n{tail}")
 
 
 def flush(path: str | Path) -> None:
@@ -342,6 +343,7 @@ def flush(path: str | Path) -> None:
 
 def settle(model: Path) -> None:
     """Make the model durable. Raises Failed for a link that servers could not follow."""
+    say("downloaded; flushing it to the claim")
     for entry in walk(model):
         if entry.is_symlink():
             target = os.readlink(entry.path)
@@ -421,8 +423,11 @@ def explained(error: OSError, root: Path) -> str:
             "Enlarge the claim, or make room with `storage-webhook cache prune`"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        who = f"user {os.getuid()}, groups {sorted({os.getgid(), *os.getgroups()})}"
-        return f"the cache claim refuses {who}: {error}. Pods that share a cache need the same fsGroup"
+        groups = sorted({os.getgid(), *os.getgroups()})
+        return (
+            f"the cache claim refuses user {os.getuid()}, groups {groups}: {error}. "
+            "Pods that share a cache need the same fsGroup"
+        )
     return f"the cache claim failed: {error}"
 
 

@@ -1,0 +1,79 @@
+"""docs/shared-cache.md says what is true: its commands run, its messages exist."""
+
+import os
+import re
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from typer.testing import CliRunner
+
+from tests.cache.pods import Claim, contents, shell
+from webhook import annotations
+from webhook.cache.command import WRAPPER
+from webhook.cache.key import PATTERN, key
+from webhook.cli import app
+
+TEXT = (Path(__file__).parents[2] / "docs" / "shared-cache.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
+MANIFESTS: list[Any] = [each for kind, block in BLOCKS if kind == "yaml" for each in yaml.safe_load_all(block)]
+
+
+def test_commands_run_as_they_stand(claim: Claim):
+    assert claim.run(shell('printf x > "$1/weights"')).process.returncode == 0
+    lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("storage-webhook ")]
+    commands += [container["args"] for container in _cron_job()["containers"]]
+    assert len(commands) == 3
+    for command in commands:
+        words = [word.replace("/cache/models", str(claim.cache.directory)) for word in command]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+    assert contents(claim.model) == {"weights": b"x"}
+
+
+def test_list_looks_as_shown(claim: Claim):
+    assert claim.run(shell('printf x > "$1/weights"')).process.returncode == 0
+    then = time.time() - 31 * 86400
+    os.utime(claim.cache.record, (then, then))
+    result = CliRunner().invoke(app, ["cache", "list", str(claim.cache.directory)])
+    shown = next(block for _, block in BLOCKS if block.startswith("KEY"))
+    assert result.stdout.splitlines()[0].split() == shown.splitlines()[0].split()
+    row = next(line for line in shown.splitlines() if "s3://models/iris" in line)
+    assert row.split()[0] == claim.model.name
+    assert row.split()[-3:] == result.stdout.splitlines()[1].split()[-3:]
+
+
+def _cron_job() -> Any:
+    job = next(each for each in MANIFESTS if each["kind"] == "CronJob")
+    return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def test_cron_job_prunes_the_claim_and_directory_of_the_deployment():
+    deployment = next(each for each in MANIFESTS if each["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    assert template["metadata"]["annotations"][str(annotations.CACHE)] == "pvc://model-cache/models"
+    claim = next(each for each in MANIFESTS if each["kind"] == "PersistentVolumeClaim")["metadata"]["name"]
+    job = _cron_job()
+    assert job["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim == "model-cache"
+    assert job["containers"][0]["volumeMounts"][0]["mountPath"] + "/models" in job["containers"][0]["args"]
+    assert job["securityContext"]["fsGroup"] == template["spec"]["securityContext"]["fsGroup"]
+
+
+def test_messages_are_those_of_the_wrapper():
+    table = TEXT.partition("## When it does not work")[2]
+    messages = [
+        each.rstrip("… ") for each in re.findall(r"^\| `([^`]+)`(?! \(from the kubelet\))", table, re.MULTILINE)
+    ]
+    assert len(messages) > 5
+    source = re.sub(r"\{[^}]*\}", "", WRAPPER)
+    for message in messages:
+        for part in message.split(" … "):
+            assert part in source, part
+
+
+def test_keys_shown_are_keys():
+    assert set(re.findall(r"\b[0-9a-f]{32}\b", TEXT)) == {key("hf://org/model:v1"), key("s3://models/iris")}
+    assert PATTERN.fullmatch(key("s3://models/iris"))

@@ -1,0 +1,120 @@
+"""The shared cache against a real API server: what it stores of the wrapper, and what prune asks it."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.utils import create_from_dict
+from typer.testing import CliRunner, Result
+
+from tests.cache.pods import Claim, shell
+from tests.controlplane.plane import ControlPlane
+from webhook.cache.cli import app
+from webhook.cache.command import STOCK_COMMAND, CachedModel, Limits, wrapped
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "shared-cache.md"
+SERVICE_ACCOUNT = "model-cache-prune"
+
+
+@pytest.fixture
+def claim(tmp_path: Path) -> Iterator[Claim]:
+    """A claim with one model that nobody has asked for in a hundred days."""
+    root = tmp_path / "claim"
+    root.mkdir()
+    claim = Claim(root)
+    assert claim.run(shell('printf x > "$1/weights"')).process.returncode == 0
+    then = time.time() - 100 * 86400
+    os.utime(claim.cache.record, (then, then))
+    yield claim
+    claim.end()
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> str:
+    """A namespace with what the how-to creates."""
+    name = control_plane.namespace(f"cache-{uuid.uuid4().hex[:8]}")
+    with control_plane.client() as client:
+        for manifest in manifests():
+            create_from_dict(client, manifest, namespace=name)
+    return name
+
+
+def manifests() -> list[dict[str, Any]]:
+    """What the how-to has the reader apply."""
+    blocks = HOW_TO.read_text().split("```yaml\n")[1:]
+    return [manifest for block in blocks for manifest in yaml.safe_load_all(block.partition("```")[0])]
+
+
+def a_pod(name: str, claim: Claim, phase: str = "Running") -> dict[str, Any]:
+    """A pod as the webhook would leave it."""
+    model = CachedModel(claim.uri, "/mnt/cache", claim.directory, claim.model.name)
+    command, args = wrapped(STOCK_COMMAND, [claim.uri, "/mnt/models"], "/mnt/models", model, Limits())
+    mount = {"name": "cache", "mountPath": "/mnt/models", "subPath": model.sub_path, "readOnly": True}
+    return {
+        "metadata": {"name": name, "labels": {"phase": phase}},
+        "spec": {
+            "initContainers": [
+                {
+                    "name": "storage-initializer",
+                    "image": "kserve/storage-initializer",
+                    "command": command,
+                    "args": args,
+                    "volumeMounts": [{"name": "cache", "mountPath": "/mnt/cache"}],
+                }
+            ],
+            "containers": [{"name": "server", "image": "server", "volumeMounts": [mount]}],
+            "volumes": [{"name": "cache", "persistentVolumeClaim": {"claimName": "model-cache"}}],
+        },
+    }
+
+
+def create(client: ApiClient, namespace: str, pod: dict[str, Any]) -> Any:
+    core = CoreV1Api(client)
+    created = core.create_namespaced_pod(namespace, pod)
+    phase = {"status": {"phase": pod["metadata"]["labels"]["phase"]}}
+    core.patch_namespaced_pod_status(pod["metadata"]["name"], namespace, phase)
+    return created
+
+
+def prune(claim: Claim, namespace: str, kubeconfig: Path) -> Result:
+    words = ["prune", str(claim.cache.directory), "--unused-for", "30d", "--namespace", namespace]
+    return CliRunner().invoke(app, words, env={"KUBECONFIG": str(kubeconfig)})
+
+
+def test_the_wrapper_is_stored_as_it_is(control_plane: ControlPlane, namespace: str, claim: Claim) -> None:
+    pod = a_pod("llama", claim)
+    with control_plane.client() as client:
+        stored = create(client, namespace, pod)
+    container = pod["spec"]["initContainers"][0]
+    assert stored.spec.init_containers[0].command == container["command"]
+    assert stored.spec.init_containers[0].args == container["args"]
+
+
+def test_prune_keeps_what_pods_of_the_namespace_mount(
+    control_plane: ControlPlane, namespace: str, claim: Claim
+) -> None:
+    pruner = control_plane.service_account(namespace, SERVICE_ACCOUNT)
+    with control_plane.client() as client:
+        create(client, namespace, a_pod("done", claim, "Succeeded"))
+        create(client, namespace, a_pod("llama", claim))
+        assert prune(claim, namespace, pruner).exit_code == 0
+        assert claim.model.exists()
+        CoreV1Api(client).delete_namespaced_pod("llama", namespace, grace_period_seconds=0)
+    result = prune(claim, namespace, pruner)
+    assert result.exit_code == 0, result.output
+    assert not claim.model.exists()
+
+
+def test_prune_without_the_right_to_list_pods_removes_nothing(
+    control_plane: ControlPlane, namespace: str, claim: Claim
+) -> None:
+    result = prune(claim, namespace, control_plane.service_account(namespace, "default"))
+    assert result.exit_code == 2
+    assert f"does not list the pods of {namespace}: 403" in result.stderr
+    assert claim.model.exists()
