@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane check bench docs image lock clean
+.PHONY: help run test test-all test-fast controlplane record check bench docs image lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -24,6 +24,9 @@ test-all: $(VENV)/.dev controlplane
 
 test-fast: $(VENV)/.dev ## all tests that need no API server and are not long
 	@$(BIN)/pytest -m "not e2e and not slow"
+
+record: $(VENV)/.dev controlplane ## record what the API server asks about the golden cases (CASES="name …": only these)
+	@$(BIN)/python -m tests.fixtures.record $(CASES)
 
 controlplane: $(VENV)/.dev ## obtain the real kube-apiserver, etcd and helm for the tests (once)
 	@$(BIN)/python -m tests.controlplane.obtain >/dev/null

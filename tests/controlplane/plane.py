@@ -65,7 +65,7 @@ class ControlPlane:
         (user,) = yaml.safe_load(kubeconfig.read_text())["users"]
         headers = {"Authorization": f"Bearer {user['user']['token']}", "User-Agent": user_agent}
         verify = ssl.create_default_context(cafile=str(self.ca_file))
-        with httpx.Client(base_url=self.url, verify=verify, trust_env=False, headers=headers) as client:
+        with httpx.Client(base_url=self.url, verify=verify, trust_env=False, headers=headers, timeout=30) as client:
             yield client
 
     def client(self, kubeconfig: Path | None = None) -> ApiClient:

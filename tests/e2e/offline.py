@@ -33,7 +33,7 @@ def run_kubectl(plane: ControlPlane, *arguments: str | Path, stdin: str = "") ->
 def mutated_offline(
     pods: Sequence[Object], settings: Object, facts: str, namespace: str, directory: Path
 ) -> list[Object]:
-    """The pods as the command line mutates them: `settings` is a ConfigMap, `facts` manifests as kubectl prints them."""
+    """The pods as the command line mutates them: `settings` is a ConfigMap, `facts` are manifests."""
     files = {"settings.yaml": yaml.safe_dump(settings), "facts.yaml": facts, "pods.yaml": yaml.safe_dump_all(pods)}
     for name, text in files.items():
         (directory / name).write_text(text)

@@ -63,7 +63,7 @@ def _configuration(name: str, namespace: str, url: str, authority: Authority) ->
 def _served(authority: Authority, directory: Path, change: Change, asked: list[Object]) -> Iterator[str]:
     context = certs.server_context(None)
     context.load_cert_chain(*authority.issue(directory))
-    server = ThreadingHTTPServer((HOST, 0), _handler(change, asked))
+    server = _Server((HOST, 0), _handler(change, asked))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -75,8 +75,15 @@ def _served(authority: Authority, directory: Path, change: Change, asked: list[O
         server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # a connection that is kept need not end first
+
+
 def _handler(change: Change, asked: list[Object]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # the API server keeps its connections
+        timeout = 5
+
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append(review)

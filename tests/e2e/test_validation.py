@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.controlplane.plane import ControlPlane
-from tests.fixtures.compose import submitted
+from tests.fixtures.record import submitted
 from tests.golden import Case, cases
 from tests.mutation import answer, kserve_pod, mutated, plain_pod, several
 
