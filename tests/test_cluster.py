@@ -16,7 +16,7 @@ import pytest
 from kubernetes.client import ApiClient, Configuration
 
 from tests.cluster_objects import secret
-from tests.test_facts_file import PLANTED, leaks
+from tests.planted import PLANTED, leaks
 from webhook.cluster import ClusterReader
 from webhook.errors import LookupFailed
 from webhook.facts import Secret
@@ -118,6 +118,15 @@ def test_an_answer_that_is_none_is_said_in_words(answer: tuple[int, str], words:
     assert all(word in str(raised.value) for word in words), str(raised.value)
     assert not leaks("".join(traceback.format_exception(raised.value)))
     assert raised.value.__context__ is None, "the cause may hold the text of the answer"
+
+
+def test_storage_containers_that_may_not_be_read_are_not_used_and_that_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with answering((403, "no"), (403, "no")) as (port, _):
+        read = reader(port)
+        assert [read(Key(STORAGE_CONTAINERS), 1) for _ in range(2)] == [(), ()]
+    assert caplog.text.count("list clusterstoragecontainers.serving.kserve.io") == 1
 
 
 def test_a_connection_that_the_server_closed_is_opened_again() -> None:

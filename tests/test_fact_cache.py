@@ -279,6 +279,22 @@ def test_what_waited_too_long_for_a_thread_is_not_read_any_more() -> None:
     assert cluster.asked.total() == 1
 
 
+def test_what_was_read_together_is_not_forgotten_together() -> None:
+    cluster = Cluster()
+    cache = cluster.cache(Limits())
+    pods = [kserve_pod("s3://b/m", serviceAccountName=f"robot-{number}") for number in range(100)]
+    cluster.objects = [service_account(name=f"robot-{number}") for number in range(100)]
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(asked(cache, pod) for pod in pods))
+
+    asyncio.run(all_at_once())
+    cluster.asked.clear()
+    cluster.now += Limits().found
+    asyncio.run(all_at_once())
+    assert 10 < len(cluster.asked) < 90
+
+
 def test_memory_is_bounded() -> None:
     cluster = Cluster()
     cache = cluster.cache(Limits(entries=3))

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import pickle
 from typing import Any
 
 import pytest
 
 from tests.cluster_objects import (
-    S3,
     admitted,
-    claim,
-    facts_of,
     initializer,
     secret,
     service_account,
-    storage_container,
     variables,
 )
-from tests.mutation import JsonObject, answer, kserve_pod, plain_pod
-from webhook.facts import PLAIN_KEYS, Facts
+from tests.mutation import plain_pod
 from webhook.manifests import load
 
 TOKEN = {"HF_TOKEN": ("hub", "HF_TOKEN")}
@@ -71,95 +64,6 @@ def test_objects_of_any_shape_are_read(junk: Any) -> None:
 def test_binary_values_are_read() -> None:
     odd = {**secret("s", {}), "data": {"S3_ENDPOINT": "//79", "awsSecretAccessKey": "*no base64*", "HF_TOKEN": 7}}
     assert "S3_ENDPOINT" not in variables(initializer(plain_pod("s3://b/m"), service_account("s"), odd))
-
-
-# --- What is secret ------------------------------------------------------------------------------------------------
-
-PLANTED = "PLANTED-7f3a91"
-"""Stands in every value that is secret."""
-
-SECRET_DATA = {
-    "s3": ["awsAccessKeyID", "awsSecretAccessKey"],
-    "gcs": ["gcloud-application-credentials.json"],
-    "azure": ["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_ACCESS_TOKEN", "AZURE_ACCOUNT_NAME"],
-    "azure-key": ["AZURE_STORAGE_ACCESS_KEY"],
-    "https": ["headers"],
-    "hdfs": ["HDFS_NAMENODE", "KERBEROS_KEYTAB", "TLS_KEY"],
-    "hub": ["HF_TOKEN"],
-    "scope": ["MODELSCOPE_API_TOKEN"],
-    "other": ["password", ".dockerconfigjson"],
-}
-
-
-def planted_secret(name: str, keys: list[str]) -> JsonObject:
-    """A Secret whose values, and whose other annotations, hold what must not get out."""
-    data = dict.fromkeys(keys, f'{{"type": "{PLANTED}", "Authorization": "{PLANTED}"}}')
-    if name == "https":
-        data["https-host"] = "models.example.com"
-    applied = {"kubectl.kubernetes.io/last-applied-configuration": PLANTED, S3 + "region": "eu-west-1"}
-    return secret(name, data, applied)
-
-
-def planted_cluster() -> list[JsonObject]:
-    """A service account with one Secret of each kind, and a storage-config Secret."""
-    entry = f'{{"type": "s3", "bucket": "b", "access_key_id": "{PLANTED}", "secret_access_key": "{PLANTED}"}}'
-    return [
-        service_account(*SECRET_DATA, annotations={"token": PLANTED}),
-        *(planted_secret(name, keys) for name, keys in SECRET_DATA.items()),
-        secret("storage-config", {"default": entry, "mine": PLANTED, "bad": f"{{{PLANTED}"}),
-        claim("models", "ReadWriteOnce"),
-        storage_container("a", "s3://"),
-    ]
-
-
-INTERNAL = "internal.serving.kserve.io/"
-SPEC = {INTERNAL + "storage-spec": "true"}
-PLACEHOLDER = "<scheme-placeholder>://m"
-
-ASKING: dict[str, JsonObject] = {
-    "service account": plain_pod("s3://b/m"),
-    "named": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "s3"}),
-    "of no known kind": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "other"}),
-    **{
-        f"storage spec {key}": kserve_pod(PLACEHOLDER, annotations=SPEC | {INTERNAL + "storage-spec-key": key})
-        for key in ("default", "mine", "bad", "missing")
-    },
-}
-
-
-def leaks(value: bytes | str) -> bool:
-    """Whether a planted value, plain or in base64 at any offset, is in there."""
-    text = value if isinstance(value, bytes) else value.encode()
-    forms = {PLANTED.encode()}
-    for offset in range(3):
-        # What is certain whatever stands before and after.
-        encoded = base64.b64encode(b"\0" * offset + PLANTED.encode())
-        forms.add(encoded[4 if offset else 0 :].rstrip(b"=")[:-2])
-    return any(form in text for form in forms)
-
-
-def test_leaks_are_seen() -> None:
-    assert leaks(f"x{PLANTED}y")
-    assert all(leaks(base64.b64encode(b"x" * offset + PLANTED.encode() + b"yz")) for offset in range(7))
-    assert not leaks("nothing of the kind")
-
-
-@pytest.mark.parametrize("pod", ASKING.values(), ids=ASKING)
-def test_no_secret_value_leaves_the_webhook(pod: JsonObject) -> None:
-    assert not leaks(repr(answer(pod, facts=facts_of(pod, planted_cluster()))))
-
-
-@pytest.mark.parametrize("pod", ASKING.values(), ids=ASKING)
-def test_no_secret_value_is_in_the_facts(pod: JsonObject) -> None:
-    facts = facts_of(pod, planted_cluster())
-    assert facts != Facts()
-    assert not leaks(repr(facts))
-    assert not leaks(pickle.dumps(facts))
-
-
-def test_what_stands_in_the_pod_in_plain_text_is_no_credential() -> None:
-    secret_keys = {key for keys in SECRET_DATA.values() for key in keys}
-    assert not PLAIN_KEYS & secret_keys
 
 
 def test_the_commands_manifests_are_read_as_text() -> None:

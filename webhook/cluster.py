@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from webhook.objects import Key
 from webhook.uri import is_object_name
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _ATTEMPTS = 2
 
@@ -35,6 +38,7 @@ class ClusterReader:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        self._told: set[str] = set()
 
     def __call__(self, key: Key[T], seconds: float) -> T | None:
         """The fact, or what its kind makes of there being none. Raises LookupFailed, saying what to do."""
@@ -44,12 +48,20 @@ class ClusterReader:
         status, body = self._get(key, seconds)
         if status == 404:
             return key.kind.absent
+        if status == 403 and key.kind.forbidden is not None:
+            self._tell_once(key)
+            return key.kind.forbidden
         if status != 200:
             raise LookupFailed(_refusal(key, status))
         fact = _reduced(key, body)
         if fact is None:
             raise LookupFailed(f"the storage webhook could not make sense of the API server's answer about {key}")
         return fact[0]
+
+    def _tell_once(self, key: Key[Any]) -> None:
+        if key.kind.name not in self._told:
+            self._told.add(key.kind.name)
+            _log.warning("%ss are not used: RBAC does not allow to %s", key.kind.name, key.kind.rule)
 
     def _get(self, key: Key[Any], seconds: float) -> tuple[int, bytes]:
         failure = ""

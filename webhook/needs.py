@@ -14,6 +14,9 @@ from webhook.shared_cache import cache_claim
 
 T = TypeVar("T")
 
+MAX_SECRETS = 64
+"""Of a service account's Secrets, so many are looked at: each is a read of the API."""
+
 
 def always(found: object) -> bool:
     """Whatever was found is enough."""
@@ -68,7 +71,7 @@ def _secrets(
     request: ModelRequest, settings: Settings, account: ServiceAccount | None, read: Read
 ) -> Mapping[str, Secret | None]:
     chosen = named_secret(request, settings)
-    names: Iterable[str] = (account.secrets if account else ()) if chosen is None else (chosen,)
+    names: Iterable[str] = (account.secrets[:MAX_SECRETS] if account else ()) if chosen is None else (chosen,)
     return {name: read(Key(SECRET, request.namespace, name)) for name in names}
 
 

@@ -31,6 +31,8 @@ class Kind(Generic[T]):
     reduce: Callable[[Mapping[str, Any]], T]
     absent: T | None = None
     """What it means that the API has none."""
+    forbidden: T | None = None
+    """What is made of it that RBAC does not allow to read it; None: that somebody must be told."""
     unknown: T | None = None
     """What is made of it that the API did not answer; None: that the pod must wait."""
 
@@ -180,4 +182,6 @@ STORAGE_CONTAINERS: Kind[tuple[StorageContainer, ...]] = Kind(
     "list clusterstoragecontainers.serving.kserve.io",
     storage_containers,
     absent=(),
+    # Only a ClusterRole can allow it: whoever serves a few namespaces does without.
+    forbidden=(),
 )

@@ -9,6 +9,7 @@ import pytest
 from tests.cluster_objects import S3, admitted, denial, initializer, secret, service_account, variables, warnings
 from tests.mutation import JsonObject, plain_pod, volumes
 from webhook.facts import Secret
+from webhook.needs import MAX_SECRETS
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.kinds import KINDS, kind_of
 
@@ -332,6 +333,14 @@ def test_pods_that_only_use_claims_get_no_credentials(uri: str, how: str) -> Non
 def test_with_credentials_switched_off_nothing_is_added() -> None:
     pod = plain_pod("s3://b/m")
     assert admitted(pod, *CLUSTER, settings={"credentials": {"enabled": False}}) == admitted(pod)
+
+
+def test_a_service_account_cannot_have_any_number_of_secrets_read() -> None:
+    names = [f"s{number}" for number in range(MAX_SECRETS + 1)]
+    held = [service_account(*names), *(secret(name, {}) for name in names[:-1])]
+    (warning,) = warnings(plain_pod("s3://b/m"), *held)
+    assert f"lists {MAX_SECRETS + 1} Secrets" in warning
+    assert warnings(plain_pod("s3://b/m", annotations=NAMED), *held, secret("mine", {})) == []
 
 
 def test_every_kind_of_secret_has_a_case() -> None:

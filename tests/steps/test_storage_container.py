@@ -203,7 +203,7 @@ def shaped(**fields: Any) -> JsonObject:
 
 
 WRONG: dict[str, tuple[JsonObject, JsonObject, str]] = {
-    "named and missing": (one(), storage_container("b", "s3://"), "does not exist"),
+    "named and missing": (one(), storage_container("b", "s3://"), "does not exist, or may not be read"),
     "named and disabled": (one(), storage_container("a", "s3://", top={"disabled": True}), "is disabled"),
     "named and a job": (
         one(),

@@ -57,7 +57,7 @@ def _choose(request: ModelRequest, containers: tuple[StorageContainer, ...]) -> 
 def _named(name: str, uri: str, containers: tuple[StorageContainer, ...]) -> StorageContainer:
     found = next((container for container in containers if container.name == name), None)
     if found is None:
-        problem = "does not exist"
+        problem = "does not exist, or may not be read"
     elif found.disabled:
         problem = "is disabled"
     elif found.workload_type != INIT_CONTAINER:

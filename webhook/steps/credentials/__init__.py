@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook.errors import Denied, shown
-from webhook.needs import has_storage_spec, named_secret, takes_credentials
+from webhook.needs import MAX_SECRETS, has_storage_spec, named_secret, takes_credentials
 from webhook.pod import JsonObject, PodDraft
 from webhook.steps.credentials import s3
 from webhook.steps.credentials.kinds import kind_of
@@ -25,6 +25,11 @@ def add_credentials(pod: PodDraft, inputs: Inputs) -> None:
     if facts.service_account:
         for variable in s3.variables_of_role(facts.service_account, inputs.settings.credentials.s3):
             pod.set_env(container, variable)
+        if named_secret(request, inputs.settings) is None and len(facts.service_account.secrets) > MAX_SECRETS:
+            pod.warnings.append(
+                f"service account {shown(request.service_account)} lists {len(facts.service_account.secrets)} Secrets, "
+                f"of which the first {MAX_SECRETS} are looked at: remove old ones"
+            )
     _add_secrets(pod, container, inputs)
 
 

@@ -1,0 +1,70 @@
+"""Secrets whose values are recognised wherever they turn up, and pods that make the webhook read them."""
+
+from __future__ import annotations
+
+import base64
+
+from tests.cluster_objects import S3, claim, secret, service_account, storage_container
+from tests.mutation import JsonObject, kserve_pod, plain_pod
+
+PLANTED = "PLANTED-7f3a91"
+"""Stands in every value that is secret."""
+
+SECRET_DATA = {
+    "s3": ["awsAccessKeyID", "awsSecretAccessKey"],
+    "gcs": ["gcloud-application-credentials.json"],
+    "azure": ["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_ACCESS_TOKEN", "AZURE_ACCOUNT_NAME"],
+    "azure-key": ["AZURE_STORAGE_ACCESS_KEY"],
+    "https": ["headers"],
+    "hdfs": ["HDFS_NAMENODE", "KERBEROS_KEYTAB", "TLS_KEY"],
+    "hub": ["HF_TOKEN"],
+    "scope": ["MODELSCOPE_API_TOKEN"],
+    "other": ["password", ".dockerconfigjson"],
+}
+
+
+def planted_secret(name: str, keys: list[str]) -> JsonObject:
+    """A Secret whose values, and whose other annotations, hold what must not get out."""
+    data = dict.fromkeys(keys, f'{{"type": "{PLANTED}", "Authorization": "{PLANTED}"}}')
+    if name == "https":
+        data["https-host"] = "models.example.com"
+    applied = {"kubectl.kubernetes.io/last-applied-configuration": PLANTED, S3 + "region": "eu-west-1"}
+    return secret(name, data, applied)
+
+
+def planted_cluster() -> list[JsonObject]:
+    """A service account with one Secret of each kind, and a storage-config Secret."""
+    entry = f'{{"type": "s3", "bucket": "b", "access_key_id": "{PLANTED}", "secret_access_key": "{PLANTED}"}}'
+    return [
+        service_account(*SECRET_DATA, annotations={"token": PLANTED}),
+        *(planted_secret(name, keys) for name, keys in SECRET_DATA.items()),
+        secret("storage-config", {"default": entry, "mine": PLANTED, "bad": f"{{{PLANTED}"}),
+        claim("models", "ReadWriteOnce"),
+        storage_container("a", "s3://"),
+    ]
+
+
+INTERNAL = "internal.serving.kserve.io/"
+SPEC = {INTERNAL + "storage-spec": "true"}
+PLACEHOLDER = "<scheme-placeholder>://m"
+
+ASKING: dict[str, JsonObject] = {
+    "service account": plain_pod("s3://b/m"),
+    "named": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "s3"}),
+    "of no known kind": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "other"}),
+    **{
+        f"storage spec {key}": kserve_pod(PLACEHOLDER, annotations=SPEC | {INTERNAL + "storage-spec-key": key})
+        for key in ("default", "mine", "bad", "missing")
+    },
+}
+
+
+def leaks(value: bytes | str) -> bool:
+    """Whether a planted value, plain or in base64 at any offset, is in there."""
+    text = value if isinstance(value, bytes) else value.encode()
+    forms = {PLANTED.encode()}
+    for offset in range(3):
+        # What is certain whatever stands before and after.
+        encoded = base64.b64encode(b"\0" * offset + PLANTED.encode())
+        forms.add(encoded[4 if offset else 0 :].rstrip(b"=")[:-2])
+    return any(form in text for form in forms)
