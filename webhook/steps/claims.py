@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook.naming import volume_name
-from webhook.pod import JsonObject, PodDraft, mount
+from webhook.pod import MODEL_PATH, JsonObject, PodDraft, mount
 from webhook.request import ModelRequest, Source
 from webhook.steps.inputs import Inputs
 
@@ -17,9 +17,10 @@ def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
         volume = claim_volume(pod, request, source)
         pod.ensure_volume(volume)
         wanted = claim_mount(volume["name"], source, read_only=request.read_only)
+        # KServe, where its webhook ran first, has mounted the claim at its own path: moved from there.
+        kserves = source.mount_path if request.several else MODEL_PATH
         for target in request.targets:
-            # KServe mounts a single file at the directory, where no server can read it: moved from there.
-            pod.ensure_mount(pod.edit_container(target), wanted, source.mount_path)
+            pod.ensure_mount(pod.edit_container(target), wanted, kserves)
 
 
 def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> JsonObject:

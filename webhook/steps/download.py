@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from webhook.annotations import MOUNT_PATH, PVC_MOUNT
 from webhook.errors import Denied, shown
 from webhook.naming import volume_name
-from webhook.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft, find, mount, volume_source
+from webhook.pod import INIT_CONTAINER_NAME, MODEL_PATH, JsonObject, PodDraft, find, mount, volume_source
 from webhook.request import ModelRequest, Source
 from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitializer
 from webhook.shared_cache import shared_cache
@@ -33,7 +33,9 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     container["volumeMounts"] = [mount(volume, place, read_only=False), *_nested_mounts(pod, request, place)]
     pod.add_container(container)
     for target in request.targets:
-        pod.ensure_mount(pod.edit_container(target), mount(volume, place, read_only=request.read_only))
+        server = pod.edit_container(target)
+        _undo_direct_mounts(pod, server, request)
+        pod.ensure_mount(server, mount(volume, place, read_only=request.read_only))
     for source in request.downloaded:
         if source.claim:
             _mount_claim_to_copy(pod, request, source, source.claim)
@@ -113,6 +115,13 @@ def _location(source: Source) -> str:
     if source.claim is None:
         return source.uri
     return f"{PVC_COPY_PATH}/{source.claim.path}".rstrip("/")
+
+
+def _undo_direct_mounts(pod: PodDraft, server: JsonObject, request: ModelRequest) -> None:
+    """Remove the mounts of claims to copy that KServe, where its webhook ran first, made in place."""
+    for source in request.downloaded:
+        if source.claim:
+            pod.drop_mount(server, mount(PVC_SOURCE_VOLUME, MODEL_PATH, read_only=False, sub_path=source.claim.path))
 
 
 def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source, claim: ClaimPath) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 from webhook.pod import JsonObject, PodDraft
 from webhook.steps.inputs import Inputs
 
+# Kubernetes rejects the other fields on Windows pods.
+_ON_WINDOWS = frozenset({"runAsNonRoot", "windowsOptions"})
+
 
 def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
     """Give each container that was added the settings' securityContext, or one that Pod Security restricted admits."""
@@ -16,6 +19,8 @@ def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
     context = inputs.settings.storage_defaults.security_context
     if context is None:
         context = _restricted(pod)
+    if (pod.spec.get("os") or {}).get("name") == "windows":
+        context = {field: value for field, value in context.items() if field in _ON_WINDOWS}
     for field, name in pod.added:
         container = pod.edit_container(name, field)
         container["securityContext"] = {**context, **(container.get("securityContext") or {})}
@@ -26,18 +31,16 @@ def _restricted(pod: PodDraft) -> JsonObject:
 
     runAsNonRoot on a pod that runs as root would keep an image that runs as root from starting.
     """
-    context: JsonObject = {}
-    if _all_have(pod, _runs_as_non_root):
+    context: JsonObject = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    if _promised(pod, _runs_as_non_root):
         context["runAsNonRoot"] = True
-    if (pod.spec.get("os") or {}).get("name") == "windows":
-        # Kubernetes rejects the Linux-only fields on Windows pods.
-        return context
-    if _all_have(pod, _has_runtime_seccomp):
+    if _seccomp(pod.spec.get("securityContext") or {}) != "Localhost" and _promised(pod, _is_confined):
         context["seccompProfile"] = {"type": "RuntimeDefault"}
-    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, **context}
+    return context
 
 
-def _all_have(pod: PodDraft, promise: Callable[[dict[str, Any]], bool]) -> bool:
+def _promised(pod: PodDraft, promise: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether the pod, or each container that it came with, keeps the promise."""
     if promise(pod.spec.get("securityContext") or {}):
         return True
     added = {name for _, name in pod.added}
@@ -49,6 +52,10 @@ def _runs_as_non_root(context: dict[str, Any]) -> bool:
     return context.get("runAsNonRoot") is True
 
 
-def _has_runtime_seccomp(context: dict[str, Any]) -> bool:
+def _is_confined(context: dict[str, Any]) -> bool:
+    return _seccomp(context) in ("RuntimeDefault", "Localhost")
+
+
+def _seccomp(context: dict[str, Any]) -> Any:
     profile = context.get("seccompProfile")
-    return isinstance(profile, dict) and profile.get("type") == "RuntimeDefault"
+    return profile.get("type") if isinstance(profile, dict) else None

@@ -14,7 +14,8 @@ def point_storage_uri_at_the_model(pod: PodDraft, inputs: Inputs) -> None:
     if request.several:
         return
     for target in request.targets:
-        container = find(pod.spec["containers"], target) or {}
-        variable = find(container.get("env"), STORAGE_URI)
-        if variable is not None and variable.get("value"):
-            pod.set_env(pod.edit_container(target), {**variable, "value": request.mount_path})
+        for index, variable in enumerate((find(pod.spec["containers"], target) or {}).get("env") or ()):
+            if variable["name"] == STORAGE_URI and variable.get("value"):
+                # Of two variables with one name the last counts, so all are set.
+                variables = pod.edit_list(pod.edit_container(target), "env")
+                pod.edit_object(variables, index)["value"] = request.mount_path

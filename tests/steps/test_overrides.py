@@ -1,0 +1,149 @@
+"""The pod's own wishes for its init container."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.mutation import answer, initializer, mutated, plain_pod
+from webhook import annotations as keys
+
+S3 = "s3://bucket/model"
+
+
+def _settings(**overrides: Any) -> dict[str, Any]:
+    return {"storageDefaults": {"overrides": overrides}}
+
+
+def _refusal(settings: Any, annotations: dict[str, str], **spec: Any) -> tuple[int, str]:
+    refused = answer(plain_pod(S3, annotations=annotations, **spec), settings)
+    assert refused["allowed"] is False
+    return refused["status"]["code"], refused["status"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "requests", "limits"),
+    [
+        ({keys.CPU_LIMIT: "4"}, {}, {"cpu": "4"}),
+        ({keys.CPU_REQUEST: "1"}, {"cpu": "1"}, {}),
+        ({keys.CPU_REQUEST: "2", keys.CPU_LIMIT: "2"}, {"cpu": "2"}, {"cpu": "2"}),
+        ({keys.CPU_LIMIT: "50m"}, {"cpu": "50m"}, {"cpu": "50m"}),
+        ({keys.MEMORY_LIMIT: " 8Gi "}, {}, {"memory": "8Gi"}),
+        ({keys.MEMORY_LIMIT: "64Mi"}, {"memory": "64Mi"}, {"memory": "64Mi"}),
+        ({keys.MEMORY_REQUEST: "1024Mi"}, {"memory": "1024Mi"}, {}),
+        ({keys.EPHEMERAL_STORAGE_LIMIT: "20Gi"}, {}, {"ephemeral-storage": "20Gi"}),
+        ({keys.EPHEMERAL_STORAGE_REQUEST: "20Gi"}, {"ephemeral-storage": "20Gi"}, {}),
+    ],
+)
+def test_what_the_pod_asks_for_stands_over_the_settings(
+    annotations: dict[str, str], requests: dict[str, str], limits: dict[str, str]
+) -> None:
+    resources = initializer(mutated(plain_pod(S3, annotations=annotations)))["resources"]
+    assert resources["requests"] == {"cpu": "100m", "memory": "100Mi", **requests}
+    assert resources["limits"] == {"cpu": "1", "memory": "1Gi", **limits}
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "annotations", "allowed"),
+    [
+        ({"cpuLimit": "2"}, {keys.CPU_LIMIT: "2000m"}, True),
+        ({"cpuLimit": "2"}, {keys.CPU_LIMIT: "2001m"}, False),
+        ({"cpuLimit": "500m"}, {keys.CPU_REQUEST: "600m"}, False),
+        ({"memoryLimit": "2Gi"}, {keys.MEMORY_LIMIT: "2048Mi"}, True),
+        ({"memoryLimit": "2Gi"}, {keys.MEMORY_LIMIT: "3G"}, False),
+        ({"ephemeralStorageLimit": "1Gi"}, {keys.EPHEMERAL_STORAGE_LIMIT: "1G"}, True),
+        ({"ephemeralStorageLimit": "1Gi"}, {keys.EPHEMERAL_STORAGE_REQUEST: "2Gi"}, False),
+        ({"memoryLimit": "2Gi"}, {keys.CPU_LIMIT: "64"}, True),
+    ],
+)
+def test_nothing_goes_over_the_ceiling(ceilings: dict[str, str], annotations: dict[str, str], allowed: bool) -> None:
+    if allowed:
+        mutated(plain_pod(S3, annotations=annotations), _settings(**ceilings))
+        return
+    code, message = _refusal(_settings(**ceilings), annotations)
+    assert code == 403
+    ((key, value),), ((setting, ceiling),) = annotations.items(), ceilings.items()
+    assert all(part in message for part in (key, f'"{value}"', f"storageDefaults.overrides.{setting}", ceiling))
+
+
+@pytest.mark.parametrize("value", ["", "much", "-1", "1 Gi", "1e99999", "9" * 200_000, "\x00"])
+@pytest.mark.parametrize("key", [keys.CPU_LIMIT, keys.MEMORY_REQUEST, keys.EPHEMERAL_STORAGE_LIMIT])
+def test_what_is_no_quantity_is_denied_with_its_value(key: str, value: str) -> None:
+    code, message = _refusal({}, {key: value})
+    assert code == 422
+    assert f"annotation {key} " in message
+    assert "quantity" in message
+    assert len(message) < 500
+
+
+def test_a_request_over_the_limit_is_denied_before_kubernetes_does() -> None:
+    code, message = _refusal({}, {keys.CPU_REQUEST: "2"})
+    assert code == 422
+    assert f'{keys.CPU_REQUEST} "2" is more than the limit 1' in message
+    assert keys.CPU_LIMIT in message
+
+
+@pytest.mark.parametrize(
+    ("patterns", "image", "allowed"),
+    [
+        ([], "a:1", False),
+        (["*"], "a:1", True),
+        (["registry.example.com/*"], "registry.example.com/team/initializer:2", True),
+        (["registry.example.com/*"], " registry.example.com/a:2\n", True),
+        (["registry.example.com/*"], "registry.example.org/a:2", False),
+        (["registry.example.com/*"], "registry.example.com.evil.example/a", False),
+        (["a:1", "b:?"], "b:2", True),
+        (["a:1", "b:?"], "b:22", False),
+        (["*@sha256:*"], "a@sha256:" + "0a" * 32, True),
+        (["*@sha256:*"], "a:latest", False),
+        (["A:1"], "a:1", False),
+    ],
+)
+def test_the_settings_say_which_images_a_pod_may_name(patterns: list[str], image: str, allowed: bool) -> None:
+    if allowed:
+        made = initializer(mutated(plain_pod(S3, annotations={keys.IMAGE: image}), _settings(image=patterns)))
+        assert made["image"] == image.strip()
+        return
+    code, message = _refusal(_settings(image=patterns), {keys.IMAGE: image})
+    assert code == 403
+    assert all(part in message for part in (keys.IMAGE, image, "storageDefaults.overrides.image"))
+
+
+@pytest.mark.parametrize("image", ["", " ", "a b", "a\nb", "a\x00", "ä:1", "a" * 2_000])
+def test_what_is_no_image_reference_is_denied(image: str) -> None:
+    code, message = _refusal(_settings(image=["*"]), {keys.IMAGE: image})
+    assert code == 422
+    assert f"annotation {keys.IMAGE} " in message
+
+
+def test_wishes_for_an_init_container_do_not_matter_to_a_claim() -> None:
+    assert "initContainers" not in mutated(plain_pod("pvc://foo", annotations={keys.CPU_LIMIT: "4"}))["spec"]
+
+
+# --- Pods with requests of their own (Kubernetes: pod-level resources) --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resources", "requests"),
+    [
+        ({"requests": {"memory": "64Mi"}}, {"cpu": "100m", "memory": "0"}),
+        ({"requests": {"memory": "64Gi", "cpu": "8"}}, {"cpu": "0", "memory": "0"}),
+        ({"limits": {"memory": "64Mi"}}, {"cpu": "100m", "memory": "100Mi"}),
+        ({"requests": None}, {"cpu": "100m", "memory": "100Mi"}),
+        (None, {"cpu": "100m", "memory": "100Mi"}),
+    ],
+)
+def test_the_pods_own_request_covers_the_init_container(resources: Any, requests: dict[str, str]) -> None:
+    # Kubernetes rejects a pod whose containers together request more than the pod itself.
+    assert initializer(mutated(plain_pod(S3, resources=resources)))["resources"]["requests"] == requests
+
+
+def test_a_request_that_was_asked_for_must_fit_the_pods_own() -> None:
+    resources = {"requests": {"memory": "64Mi"}}
+    code, message = _refusal({}, {keys.MEMORY_REQUEST: "100Mi"}, resources=resources)
+    assert code == 422
+    assert f'{keys.MEMORY_REQUEST} "100Mi"' in message
+    assert "spec.resources" in message
+    pod = mutated(plain_pod(S3, annotations={keys.MEMORY_REQUEST: "32Mi"}, resources=resources))
+    assert initializer(pod)["resources"]["requests"]["memory"] == "32Mi"

@@ -1,0 +1,41 @@
+"""Where the storage initializer stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutation import a_container, answer, mutated, names, plain_pod
+
+
+def _pod(order: str) -> dict[str, object]:
+    """`a b+ c`: init containers of these names, those with a plus native sidecars."""
+    inits = [
+        a_container(name.rstrip("+"), **({"restartPolicy": "Always"} if name.endswith("+") else {}))
+        for name in order.split()
+    ]
+    return plain_pod("s3://bucket/model", initContainers=inits)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "storage-initializer"),
+        ("a", "a storage-initializer"),
+        ("proxy+", "proxy storage-initializer"),
+        ("a proxy+ b", "a proxy b storage-initializer"),
+        ("storage-initializer", "storage-initializer"),
+        ("storage-initializer a", "storage-initializer a"),
+        ("storage-initializer proxy+", "proxy storage-initializer"),
+        ("storage-initializer a proxy+ b", "a proxy storage-initializer b"),
+        ("storage-initializer proxy+ a other+ b", "proxy a other storage-initializer b"),
+        ("proxy+ storage-initializer a", "proxy storage-initializer a"),
+    ],
+)
+def test_it_stands_behind_the_last_native_sidecar(before: str, after: str) -> None:
+    assert names(mutated(_pod(before))["spec"]["initContainers"]) == after.split()
+
+
+def test_one_that_is_there_and_well_placed_needs_no_patch() -> None:
+    answered = answer(_pod("proxy+ storage-initializer"))
+    assert "patch" not in answered
+    assert answered["auditAnnotations"]["reason"] == "already-injected"
