@@ -205,6 +205,10 @@ def test_a_pod_that_keeps_processes_apart_is_told_what_works(spec, words):
     assert "oci+native://" in message
 
 
+def test_windows_has_no_modelcars():
+    assert "use oci+fetch://" in denied(plain_pod(f"oci://{IMAGE}", os={"name": "windows"}), ON)
+
+
 @pytest.mark.parametrize("spec", [{"hostPID": False}, {"shareProcessNamespace": True}, {"shareProcessNamespace": None}])
 def test_a_pod_that_need_not_change_its_mind_is_admitted(spec):
     assert mutated(kserve_pod(f"oci://{IMAGE}", **spec), ON)["spec"]["shareProcessNamespace"] is True

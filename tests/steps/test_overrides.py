@@ -119,31 +119,3 @@ def test_what_is_no_image_reference_is_denied(image: str) -> None:
 
 def test_wishes_for_an_init_container_do_not_matter_to_a_claim() -> None:
     assert "initContainers" not in mutated(plain_pod("pvc://foo", annotations={keys.CPU_LIMIT: "4"}))["spec"]
-
-
-# --- Pods with requests of their own (Kubernetes: pod-level resources) --------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("resources", "requests"),
-    [
-        ({"requests": {"memory": "64Mi"}}, {"cpu": "100m", "memory": "0"}),
-        ({"requests": {"memory": "64Gi", "cpu": "8"}}, {"cpu": "0", "memory": "0"}),
-        ({"limits": {"memory": "64Mi"}}, {"cpu": "100m", "memory": "100Mi"}),
-        ({"requests": None}, {"cpu": "100m", "memory": "100Mi"}),
-        (None, {"cpu": "100m", "memory": "100Mi"}),
-    ],
-)
-def test_the_pods_own_request_covers_the_init_container(resources: Any, requests: dict[str, str]) -> None:
-    # Kubernetes rejects a pod whose containers together request more than the pod itself.
-    assert initializer(mutated(plain_pod(S3, resources=resources)))["resources"]["requests"] == requests
-
-
-def test_a_request_that_was_asked_for_must_fit_the_pods_own() -> None:
-    resources = {"requests": {"memory": "64Mi"}}
-    code, message = _refusal({}, {keys.MEMORY_REQUEST: "100Mi"}, resources=resources)
-    assert code == 422
-    assert f'{keys.MEMORY_REQUEST} "100Mi"' in message
-    assert "spec.resources" in message
-    pod = mutated(plain_pod(S3, annotations={keys.MEMORY_REQUEST: "32Mi"}, resources=resources))
-    assert initializer(pod)["resources"]["requests"]["memory"] == "32Mi"

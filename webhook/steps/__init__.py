@@ -23,6 +23,7 @@ from webhook.steps.oci_modelcar import add_modelcars
 from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
 from webhook.steps.placement import place_after_native_sidecars
+from webhook.steps.pod_resources import fit_pod_resources
 from webhook.steps.security_context import secure_injected_containers
 from webhook.steps.storage_container import apply_storage_container
 from webhook.steps.storage_spec import add_storage_config
@@ -44,6 +45,7 @@ STEPS: tuple[Step, ...] = (
     mount_ca_bundle,
     apply_overrides,
     wrap_downloader,
+    fit_pod_resources,
     speed_up_hugging_face,
     enable_confidential,
     secure_injected_containers,

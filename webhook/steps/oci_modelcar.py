@@ -97,6 +97,8 @@ def _directory(source: Source, request: ModelRequest) -> str:
 
 
 def _share_processes(pod: PodDraft) -> None:
+    if (pod.spec.get("os") or {}).get("name") == "windows":
+        raise Denied("a modelcar's model is reached through /proc, which Windows has not: use oci+fetch://")
     for field, meant in (("hostPID", True), ("shareProcessNamespace", False)):
         if pod.spec.get(field) is meant:
             raise Denied(

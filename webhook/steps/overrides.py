@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from webhook import annotations as keys
 from webhook import quantity
@@ -61,7 +60,6 @@ def apply_overrides(pod: PodDraft, inputs: Inputs) -> None:
     for resource in _RESOURCES:
         if resource.request in annotations or resource.limit in annotations:
             _apply(pod, resource, annotations, allowed)
-        _fit_the_pods_own(pod, resource, asked=resource.request in annotations)
 
 
 def _allowed_image(image: str, allowed: Overrides) -> str:
@@ -120,30 +118,3 @@ def _fit_request(pod: PodDraft, resources: JsonObject, resource: _Resource, *, a
             f"lower it, or raise the limit with annotation {resource.limit}"
         )
     pod.edit_object(resources, "requests")[resource.name] = limit
-
-
-def _fit_the_pods_own(pod: PodDraft, resource: _Resource, *, asked: bool) -> None:
-    """Where the pod requests for all its containers (Kubernetes: pod-level resources), its request covers this one.
-
-    Kubernetes rejects a pod whose containers request more than the pod; a request of "0" is not defaulted to the limit.
-    """
-    whole = ((pod.spec.get("resources") or {}).get("requests") or {}).get(resource.name)
-    container = pod.edit_init_container()
-    if whole is None or container is None:
-        return
-    requests = pod.edit_object(pod.edit_object(container, "resources"), "requests")
-    if not asked:
-        requests[resource.name] = "0"
-    elif _is_more(requests[resource.name], whole):
-        raise Denied(
-            f"annotation {resource.request} {shown(requests[resource.name])} is more than the {shown(whole)} "
-            "that spec.resources of the pod requests for all its containers: lower it, or raise that"
-        )
-
-
-def _is_more(amount: str, whole: Any) -> bool:
-    try:
-        return quantity.parse(amount) > quantity.parse(whole)
-    except (TypeError, ValueError):
-        # What the pod requests is for the API server to judge.
-        return False
