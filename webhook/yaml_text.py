@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -16,19 +17,50 @@ MAX_DEPTH = 100
 MAX_VALUES = 1_000_000
 
 
+# What kubectl takes for a number or a switch, which is more than YAML 1.1 and less: `1e3` is a number, `12:30` is not.
+_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)$")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_SWITCH = re.compile(r"[yYnN]$")
+_LARGEST = 2**64
+
+
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Reads what kubectl reads: a date stays text, since JSON has no dates."""
+    """Reads what kubectl reads, as JSON has it: dates stay text, keys are text."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("bool", "null", "merge")]
         for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        """An object; a key that is no text becomes its text in JSON."""
+        pairs = super().construct_mapping(node, deep).items()
+        return {key if isinstance(key, str) else orjson.dumps(key).decode(): value for key, value in pairs}
+
+    def construct_integer(self, node: Any) -> int | float:
+        """A number; one that JSON's readers cannot hold as an integer is a float, as for kubectl."""
+        value: int = self.construct_yaml_int(node)
+        return value if -_LARGEST // 2 <= value < _LARGEST else float(value)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_integer)
+for _name in ("binary", "timestamp", "set", "omap", "pairs"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _Loader.construct_undefined)
+
 
 class _Dumper(_SafeDumper):  # type: ignore[misc]
+    """Writes texts that anybody could take for something else in quotes."""
+
     def ignore_aliases(self, data: Any) -> bool:
         """Anchors and aliases would be correct, and unreadable."""
         return True
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", _SWITCH, list("yYnN"))
 
 
 def load(text: str) -> list[Any]:
@@ -37,9 +69,11 @@ def load(text: str) -> list[Any]:
     JSON is tried first: it is the common form, and it may hold tabs, which YAML forbids.
     """
     try:
-        return [value for value in [orjson.loads(text)] if value is not None]
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return _load_yaml(text)
+    _check_depth(value)
+    return [] if value is None else [value]
 
 
 def dump(documents: list[Any]) -> str:
@@ -57,6 +91,14 @@ def _load_yaml(text: str) -> list[Any]:
         raise ValueError(f"neither JSON nor YAML: {' '.join(str(error).split())}") from None
     except Exception as error:  # PyYAML lets through whatever its makers of values stumble over, as in `!!bool x`
         raise ValueError(f"neither JSON nor YAML: {error}") from None
+
+
+def _check_depth(value: Any, left: int = MAX_DEPTH) -> None:
+    if left == 0:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for inner in inside:
+        _check_depth(inner, left - 1)
 
 
 def _place(mark: Any) -> str:

@@ -1,0 +1,114 @@
+"""YAML as kubectl reads it, and written so that everybody reads it alike."""
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webhook.yaml_text import dump, load
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None)
+@given(JSON.filter(lambda value: value is not None))
+def test_what_is_written_is_read_again(value):
+    (again,) = load(dump([value]))
+    assert again == value
+
+
+@settings(deadline=None)
+@given(JSON)
+def test_any_reader_of_yaml_1_1_reads_the_same(value):
+    (again,) = yaml.safe_load_all(dump([value]))
+    assert again == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2024-01-01", "2024-01-01"),
+        ("2024-01-01T10:00:00Z", "2024-01-01T10:00:00Z"),
+        ("12:30:45", "12:30:45"),
+        ("8080:80", "8080:80"),
+        ("1e3", 1000.0),
+        ("12e03", 12000.0),
+        (".5", 0.5),
+        ("0644", 420),
+        ("0o644", 420),
+        ("0x1F", 31),
+        ("1_000", 1000),
+        ("yes", True),
+        ("off", False),
+        ("~", None),
+        ("=", "="),
+        (".nan", ".nan"),
+        ("1.2.3", "1.2.3"),
+        ("99999999999999999999", 1e20),
+        ("{7: a, true: b, null: c, 1.5: d}", {"7": "a", "true": "b", "null": "c", "1.5": "d"}),
+    ],
+)
+def test_a_plain_value_is_what_kubectl_takes_it_for(text, value):
+    (found,) = load(f"a: {text}")
+    assert found == {"a": value}
+    assert type(found["a"]) is type(value)
+
+
+TAKEN_FOR_SOMETHING_ELSE = (
+    "1e3 12e03 1.2e-5 0o17 0x1F 012 1_000 y N yes off null ~ 2024-01-01 12:30 .5 +1 .inf = << 1. - ? # {} [a] *a &a"
+)
+
+
+@pytest.mark.parametrize("text", TAKEN_FOR_SOMETHING_ELSE.split())
+def test_a_quoted_text_stays_a_text_for_kubectl(text):
+    (found,) = load(f"a: '{text}'")
+    assert found == {"a": text}
+    assert dump([found]) == f"a: '{text}'\n"
+
+
+def test_texts_of_several_lines_survive():
+    text = {"script": "#!/bin/sh\n\n  echo  'a'\t\n\n", "tail": "no end\n\n\n"}
+    assert load(dump([text])) == [text]
+
+
+def test_json_may_hold_what_yaml_does_not():
+    assert load('{\t"a": "\\/\\ud83d\\ude00"}') == [{"a": "/😀"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!binary aGk=",
+        "a: !!timestamp 2024-01-01",
+        "a: !!set {b}",
+        "a: !!python/object:os.system {}",
+        "a: [",
+        "a: \x00",
+    ],
+)
+def test_what_is_not_json_is_refused(text):
+    with pytest.raises(ValueError, match="neither JSON nor YAML"):
+        load(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 200 + "]" * 200, '{"a":' * 200 + "1" + "}" * 200, "- " * 200 + "a"])
+def test_what_is_nested_too_deep_is_refused(text):
+    with pytest.raises(ValueError, match="nested deeper than 100 levels"):
+        load(text)
+
+
+def test_numbers_without_an_end_are_refused_in_words():
+    with pytest.raises(ValueError, match="neither JSON nor YAML"):
+        load("a: " + "9" * 10_000)
+
+
+def test_a_number_of_json_that_is_large_is_a_float():
+    assert load('{"a": 99999999999999999999}') == [{"a": 1e20}]
