@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from webhook import facts_file
     from webhook.audit import Finding
     from webhook.settings.model import Settings
-    from webhook.settings.parse import Problem
 
 DENIED = 1
 UNUSABLE = 2
@@ -106,19 +106,17 @@ def mutate(
     """
     from webhook import offline
 
-    try:
-        documents = offline.load(_read_text(file))
-        mutator = offline.Mutator(_load_settings(settings), namespace, _load_facts(facts))
-    except ValueError as error:
-        _fail(f"{_named(file)}: {error}", UNUSABLE)
+    mutator = offline.Mutator(_load_settings(settings), namespace, _load_facts(facts))
+    documents = _load(file)
     change = mutator.roll_out if deployments else mutator.mutate
     mutated = [change(document) for document in documents]
-    for warning in mutator.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
-    for denial in mutator.denials:
-        typer.secho(f"denied: {denial}", fg="red", err=True)
+    _say("warning: ", mutator.warnings, "yellow")
     if mutator.denials:
+        _say("denied: ", mutator.denials, "red")
         raise typer.Exit(DENIED)
+    if all(new is old for new, old in zip(mutated, documents, strict=True)):
+        sought = "no Deployment" if deployments else "no pod and no pod template"
+        _say("nothing is changed: ", mutator.skips or [f"{sought} is in {_named(file)}."])
     _print(output, documents, mutated)
 
 
@@ -133,14 +131,13 @@ def check_settings(
     """
     from webhook.settings.check import check
 
+    text = _read_text(file)
     try:
-        result = check(_read_text(file))
+        result = check(text)
     except ValueError as error:
         _fail(f"{_named(file)}: {error}", UNUSABLE)
-    for warning in result.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
-    for problem in result.problems:
-        typer.secho(f"error: {problem}", fg="red", err=True)
+    _say(*(("error: ", result.warnings, "red") if strict else ("warning: ", result.warnings, "yellow")))
+    _say("error: ", result.problems, "red")
     if result.problems or (strict and result.warnings):
         raise typer.Exit(1)
     typer.echo(result.effective, nl=False)
@@ -192,14 +189,25 @@ def _print_findings(findings: list[Finding], output: opt.TableOutput) -> None:
 
 
 def _read_text(file: str) -> str:
-    """Raises ValueError, saying why, when the file cannot be read."""
+    if file == "-" and sys.stdin.isatty():
+        typer.echo("Reading standard input; end it with Ctrl-D, or name a file with -f.", err=True)
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return data.decode()
     except OSError as error:
-        raise ValueError(error.strerror or str(error)) from None
+        _fail(f"{_named(file)}: {error.strerror or error}", UNUSABLE)
     except UnicodeDecodeError:
-        raise ValueError("not UTF-8 text") from None
+        _fail(f"{_named(file)}: not UTF-8 text", UNUSABLE)
+
+
+def _load(file: str) -> list[Any]:
+    from webhook import manifests
+
+    text = _read_text(file)
+    try:
+        return manifests.load(text)
+    except ValueError as error:
+        _fail(f"{_named(file)}: {error}", UNUSABLE)
 
 
 def _load_settings(source: str) -> Settings:
@@ -209,7 +217,7 @@ def _load_settings(source: str) -> Settings:
         return Settings()
     kind, _, path = source.partition(":")
     if kind != "file" or not path:
-        raise typer.BadParameter(f"--settings {source}: offline only embedded and file:PATH work")
+        raise typer.BadParameter(f"--settings '{source}': this command takes embedded or file:PATH")
     from webhook.settings.file import load_file
     from webhook.settings.parse import SettingsError
 
@@ -217,25 +225,21 @@ def _load_settings(source: str) -> Settings:
         settings, warnings = load_file(Path(path))
     except SettingsError as error:
         _fail("\n".join(f"{path}: {problem}" for problem in error.problems), UNUSABLE)
-    _warn_about(path, warnings)
+    _say(f"warning: {path}: ", warnings, "yellow")
     return settings
 
 
 def _load_facts(file: Path | None) -> facts_file.FactsFile | None:
     if file is None:
         return None
-    from webhook import manifests
     from webhook.facts_file import FactsFile as Source
 
-    try:
-        return Source(manifests.load(_read_text(str(file))))
-    except ValueError as error:
-        _fail(f"{file}: {error}", UNUSABLE)
+    return Source(_load(str(file)))
 
 
-def _warn_about(path: str, warnings: list[Problem]) -> None:
-    for warning in warnings:
-        typer.secho(f"warning: {path}: {warning}", fg="yellow", err=True)
+def _say(what: str, lines: Iterable[object], colour: str | None = None) -> None:
+    for line in lines:
+        typer.secho(f"{what}{line}", fg=colour, err=True)
 
 
 def _print(output: opt.Output, documents: list[Any], mutated: list[Any]) -> None:
@@ -246,7 +250,8 @@ def _print(output: opt.Output, documents: list[Any], mutated: list[Any]) -> None
     elif output is opt.Output.json:
         typer.echo(offline.as_json(mutated))
     elif output is opt.Output.patch:
-        typer.echo("\n".join(offline.as_patches(documents, mutated)))
+        for patch in offline.as_patches(documents, mutated):
+            typer.echo(patch)
     else:
         for line, colour in offline.as_diff(documents, mutated):
             typer.secho(line, fg=colour)

@@ -41,7 +41,9 @@ class Mutator:
 
     def roll_out(self, document: Any) -> Any:
         """Like `mutate`, with its Deployments as the Deployment webhook would admit them, and their pods as they are."""
-        return manifests.edit_deployments(document, lambda each, place: self._note(each, place, self._rolled(each, place)))
+        return manifests.edit_deployments(
+            document, lambda each, place: self._note(each, place, self._rolled(each, place))
+        )
 
     def _mutated(self, pod: Any, place: Place) -> Outcome:
         asked = ask(pod, place.namespace or self._namespace, self._settings)

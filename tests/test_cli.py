@@ -1,0 +1,394 @@
+"""The command line, as an impatient user meets it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import click
+import jsonpatch
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from tests.golden import cases
+from tests.serving import pod, review
+from webhook.cli import app
+
+DEPLOYMENT = """\
+# A comment
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: iris
+  annotations: {built: "2024-01-01", commit: '12e03', ok: "yes"}
+spec:
+  template:
+    metadata:
+      annotations: {storage.kserve.io/uri: s3://models/iris}
+    spec:
+      containers:
+        - name: server
+          image: registry.example.com/server:1
+          env: [{name: PORT, value: "8080"}]
+"""
+CONFIG_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data:
+  storageInitializer: |
+    {"image": "registry.example.com/initializer:2"}
+  storageDefaults: |
+    mode: %s
+"""
+
+
+def run(*arguments, stdin="", env=None):
+    return CliRunner().invoke(app, list(arguments), input=stdin, env=env or {})
+
+
+def written(tmp_path, text, name="input.yaml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+# --- mutate: what comes out
+
+
+def test_a_plain_deployment_gets_its_model():
+    result = run("mutate", stdin=DEPLOYMENT)
+    assert (result.exit_code, result.stderr) == (0, "")
+    mutated = yaml.safe_load(result.stdout)
+    spec = mutated["spec"]["template"]["spec"]
+    assert spec["initContainers"][0]["args"] == ["s3://models/iris", "/mnt/models"]
+    assert spec["containers"][0]["volumeMounts"] == [
+        {"name": "kserve-provision-location", "mountPath": "/mnt/models", "readOnly": True}
+    ]
+
+
+def test_a_kserve_pod_gets_its_single_file():
+    asking = pod()
+    asking["metadata"]["labels"] = {"serving.kserve.io/inferenceservice": "iris"}
+    asking["metadata"]["annotations"] = {
+        "internal.serving.kserve.io/storage-initializer-sourceuri": "pvc://models/iris/model.joblib"
+    }
+    asking["spec"]["containers"][0]["name"] = "kserve-container"
+    result = run("mutate", "-o", "json", stdin=json.dumps(asking))
+    (mount,) = json.loads(result.stdout)["spec"]["containers"][0]["volumeMounts"]
+    assert mount == {
+        "name": "kserve-pvc-source",
+        "mountPath": "/mnt/models/model.joblib",
+        "subPath": "iris/model.joblib",
+        "readOnly": True,
+    }
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if "pod" in case.expected], ids=lambda case: case.name)
+def test_the_command_line_answers_like_the_server(case, tmp_path):
+    options = ["-n", case.namespace]
+    for name, option in (("settings.yaml", "--settings=file:{}"), ("facts.yaml", "--facts={}")):
+        if (case.path / name).exists():
+            options.append(option.format(case.path / name))
+    result = run("mutate", *options, "-o", "json", stdin=json.dumps(case.pod))
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == case.outcome()["pod"]
+
+
+def test_quoted_texts_and_dates_survive():
+    annotations = yaml.safe_load(run("mutate", stdin=DEPLOYMENT).stdout)["metadata"]["annotations"]
+    assert annotations == {"built": "2024-01-01", "commit": "12e03", "ok": "yes"}
+    assert "commit: '12e03'" in run("mutate", stdin=DEPLOYMENT).stdout
+
+
+def test_several_documents_come_out_as_several():
+    service = "kind: Service\nmetadata: {name: iris}\n"
+    result = run("mutate", stdin=f"---\n{service}---\n{DEPLOYMENT}---\n# nothing\n---\n3\n")
+    first, second, third = yaml.safe_load_all(result.stdout)
+    assert first == yaml.safe_load(service)
+    assert second["spec"]["template"]["spec"]["initContainers"]
+    assert third == 3
+
+
+def test_several_documents_are_a_list_in_json():
+    listed = json.loads(run("mutate", "-o", "json", stdin=f"{DEPLOYMENT}---\n{DEPLOYMENT}").stdout)
+    assert (listed["kind"], len(listed["items"])) == ("List", 2)
+
+
+def test_a_review_comes_out_as_a_review():
+    result = run("mutate", "-o", "json", stdin=json.dumps(review(pod(uri="s3://b/m"))))
+    assert json.loads(result.stdout)["request"]["object"]["spec"]["initContainers"]
+
+
+def test_the_patch_is_that_of_each_document():
+    result = run("mutate", "-o", "patch", stdin=f"{DEPLOYMENT}---\nkind: Service\n")
+    first, second = map(json.loads, result.stdout.splitlines())
+    mutated = yaml.safe_load(run("mutate", stdin=DEPLOYMENT).stdout)
+    assert jsonpatch.apply_patch(yaml.safe_load(DEPLOYMENT), first) == mutated
+    assert second == []
+
+
+def test_the_diff_shows_what_changed():
+    lines = run("mutate", "-o", "diff", stdin=DEPLOYMENT).stdout.splitlines()
+    assert lines[:2] == ["--- Deployment iris", "+++ Deployment iris, mutated"]
+    assert "+        - s3://models/iris" in lines
+    assert not any(line.startswith("-") for line in lines[2:])
+    assert not any("built" in line for line in lines)
+
+
+def test_the_diff_of_nothing_is_nothing():
+    assert run("mutate", "-o", "diff", stdin="kind: Service\n").stdout == ""
+
+
+@pytest.mark.parametrize("output", ["yaml", "json", "patch", "diff"])
+def test_no_documents_are_no_documents(output):
+    result = run("mutate", "-o", output, stdin="# nothing\n")
+    assert result.exit_code == 0
+
+
+def test_the_namespace_counts_where_the_manifest_names_none(tmp_path):
+    settings = written(tmp_path, 'storageDefaults: {"allowReadWrite": ["research"]}', "settings.yaml")
+    writing = json.loads(json.dumps(pod(uri="pvc://c/m", readonly="false")))
+    options = ["mutate", "--settings", f"file:{settings}", "-n", "research"]
+    assert run(*options, stdin=json.dumps(writing)).exit_code == 1
+    del writing["metadata"]["namespace"]
+    assert run(*options, stdin=json.dumps(writing)).exit_code == 0
+
+
+def test_settings_from_a_file(tmp_path):
+    settings = written(tmp_path, CONFIG_MAP % "enforce", "settings.yaml")
+    result = run("mutate", "--settings", f"file:{settings}", stdin=DEPLOYMENT)
+    assert "image: registry.example.com/initializer:2" in result.stdout
+
+
+def test_observe_mode_changes_nothing_and_says_what_it_saw(tmp_path):
+    settings = written(tmp_path, CONFIG_MAP % "observe", "settings.yaml")
+    denied = DEPLOYMENT.replace("s3://models/iris", "pvc://")
+    result = run("mutate", "-o", "patch", "--settings", f"file:{settings}", stdin=denied)
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+    assert "warning: Deployment iris: would be denied: annotation storage.kserve.io/uri" in result.stderr
+
+
+# --- mutate: what is said
+
+
+def test_a_denial_says_which_document_and_why_and_prints_nothing():
+    wrong = DEPLOYMENT.replace("s3://models/iris", "pvc://Claim/x").replace("name: iris", "name: wrong")
+    result = run("mutate", stdin=f"{DEPLOYMENT}---\n{wrong}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith('denied: Deployment wrong: annotation storage.kserve.io/uri "pvc://Claim/x"')
+
+
+def test_a_warning_is_said_and_the_rest_done():
+    result = run("mutate", stdin=DEPLOYMENT.replace("uri: s3://models/iris", "uri: s3://m, storage.kserve.io/urii: x"))
+    assert result.exit_code == 0
+    assert "warning: Deployment iris: annotation" in result.stderr
+    assert "did you mean storage.kserve.io/uri" in result.stderr
+
+
+def test_when_nothing_is_changed_it_says_why():
+    result = run("mutate", stdin=DEPLOYMENT.replace("storage.kserve.io/uri", "note"))
+    assert result.stderr == "nothing is changed: Deployment iris: The pod does not say where a model is.\n"
+    assert yaml.safe_load(result.stdout)["kind"] == "Deployment"
+    result = run("mutate", stdin="kind: Service\n")
+    assert result.stderr == "nothing is changed: no pod and no pod template is in standard input.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "neither JSON nor YAML"),
+        ("[" * 1000, "nested deeper"),
+        ("a: !!python/object:x {}", "neither JSON nor YAML"),
+        ("\x00", "neither JSON nor YAML"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, text, words):
+    path = written(tmp_path, text)
+    result = run("mutate", "-f", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{path}: ")
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        for option in (["mutate", "-f"], ["check-settings", "-f"], ["mutate", "--facts"]):
+            result = run(*option, str(path), stdin=DEPLOYMENT)
+            assert result.exit_code == 2
+            assert str(path) in result.stderr
+            assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "image.png"
+    path.write_bytes(b"\x89PNG\xff")
+    assert run("mutate", "-f", str(path)).stderr == f"{path}: not UTF-8 text\n"
+
+
+def test_wrong_settings_are_named_by_file_key_and_reason(tmp_path):
+    settings = written(tmp_path, 'storageDefaults: {"readonly2": true}', "settings.yaml")
+    result = run("mutate", "--settings", f"file:{settings}", stdin=DEPLOYMENT)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{settings}: storageDefaults.readonly2: unknown key; did you mean readOnly?")
+
+
+@pytest.mark.parametrize("source", ["configmap:kserve/x", "nonsense", "file:", ""])
+def test_settings_that_need_a_cluster_are_refused(source):
+    result = run("mutate", "--settings", source, stdin=DEPLOYMENT)
+    assert result.exit_code == 2
+    assert "embedded" in result.stderr
+    assert "file:PATH" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["mutate", "-o", "xml"], ["mutate", "--nope"], ["serve", "--port", "99999"], ["x"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+
+
+# --- check-settings
+
+
+def test_good_settings_are_shown_whole(tmp_path):
+    result = run("check-settings", "-f", written(tmp_path, CONFIG_MAP % "enforce"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    effective = yaml.safe_load(result.stdout)
+    assert effective["storageInitializer"]["image"] == "registry.example.com/initializer:2"
+    assert effective["storageInitializer"]["cpuLimit"] == "1"
+    assert run("check-settings", stdin=result.stdout).stdout == result.stdout
+
+
+def test_every_bad_key_is_named(tmp_path):
+    bad = "storageDefaults: {mode: sometimes, readonli: true}\nstorageInitializer: {cpuLimit: lots}"
+    result = run("check-settings", stdin=bad)
+    assert (result.exit_code, result.stdout) == (1, "")
+    for key in ("storageDefaults.mode", "storageDefaults.readonli", "storageInitializer.cpuLimit"):
+        assert f"error: {key}: " in result.stderr
+
+
+def test_keys_of_kserve_that_are_not_known_are_warnings_or_errors_when_strict():
+    unknown = "storageInitializer: {enableFlying: true}"
+    result = run("check-settings", stdin=unknown)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: storageInitializer.enableFlying: ")
+    result = run("check-settings", "--strict", stdin=unknown)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: storageInitializer.enableFlying: ")
+
+
+@pytest.mark.parametrize("text", ["", "kind: Secret", "- a", "a: ["])
+def test_what_is_no_configmap_is_refused(text):
+    result = run("check-settings", stdin=text)
+    assert result.exit_code in (1, 2)
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# --- serve: what cannot begin
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--tls-cert-file", "--dev"]),
+        (["--tls-cert-file", "a"], ["--tls-key-file"]),
+        (["--tls-cert-file", "absent.crt", "--tls-key-file", "absent.key"], ["absent.crt", "no such file"]),
+        (["--dev", "--client-ca-file", "absent.ca"], ["absent.ca", "no such file"]),
+        (["--dev", "--settings", "nonsense"], ["nonsense", "embedded", "file:PATH", "configmap:NAMESPACE/NAME"]),
+        (["--dev", "--settings", "configmap:kserve"], ["configmap:NAMESPACE/NAME"]),
+        (["--dev", "--settings", "file:absent.yaml"], ["absent.yaml", "No such file"]),
+        (["--dev", "--host", "no.such.host.invalid"], ["no.such.host.invalid"]),
+        (["--dev", "--host", "203.0.113.7"], ["203.0.113.7", "address"]),
+    ],
+)
+def test_a_server_that_cannot_start_says_what_to_change(arguments, words):
+    finished = storage_webhook("serve", *arguments)
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr + finished.stdout
+    for word in words:
+        assert word in finished.stderr
+
+
+def test_a_server_does_not_start_with_wrong_settings(tmp_path):
+    settings = written(tmp_path, "storageInitializer: {cpuLimit: lots}\nstorageDefaults: {readonli: true}")
+    finished = storage_webhook("serve", "--dev", "--port", "0", "--settings", f"file:{settings}")
+    assert finished.returncode == 2
+    assert "storageInitializer.cpuLimit: " in finished.stderr
+    assert "storageDefaults.readonli: " in finished.stderr
+
+
+# --- The command itself
+
+
+def storage_webhook(*arguments, stdin="", **env):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_WEBHOOK_")}
+    return subprocess.run(
+        [sys.executable, "-m", "webhook", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**clean, **env},
+    )
+
+
+def test_python_m_webhook_is_the_command_and_reads_the_environment(tmp_path):
+    path = written(tmp_path, DEPLOYMENT)
+    finished = storage_webhook("mutate", STORAGE_WEBHOOK_FILE=path, STORAGE_WEBHOOK_OUTPUT="patch")
+    assert finished.returncode == 0
+    assert json.loads(finished.stdout)
+
+
+HEAVY = ("kubernetes", "fastapi", "starlette", "uvicorn", "uvloop", "cryptography", "prometheus_client", "structlog")
+
+
+def test_mutate_loads_nothing_heavy(tmp_path):
+    code = (
+        "import sys; from webhook.__main__ import main\n"
+        "try: main()\n"
+        f"except SystemExit: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    settings = written(tmp_path, CONFIG_MAP % "enforce")
+    finished = subprocess.run(
+        [sys.executable, "-c", code, "mutate", "--settings", f"file:{settings}"],
+        input=DEPLOYMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "initContainers" in finished.stdout
+    assert finished.stderr == "[]\n"
+
+
+def _options(command, path=()):
+    if isinstance(command, click.Group) or hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _options(inner, (*path, name))
+    for parameter in command.params:
+        if parameter.name not in ("help", "version") and parameter.param_type_name == "option":
+            yield pytest.param(parameter, path, id=" ".join((*path, parameter.name)))
+
+
+@pytest.mark.parametrize(("parameter", "path"), list(_options(typer.main.get_command(app))))
+def test_every_option_is_also_an_environment_variable(parameter, path):
+    (*_, long) = parameter.opts
+    name = long.removeprefix("--").upper().replace("-", "_")
+    prefix = "CACHE_" if path[0] == "cache" else ""
+    assert parameter.envvar == f"STORAGE_WEBHOOK_{prefix}{name}"
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["mutate"], ["check-settings"]], ids=" ".join)
+def test_help_is_there(command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
