@@ -18,8 +18,8 @@ import httpx
 import trustme
 import uvloop
 
-from webhook import certs
 from webhook.app import create_app
+from webhook.certs import serving as certs
 from webhook.context import Webhook
 from webhook.facts import NoCluster
 from webhook.server import Listener, Server, serve

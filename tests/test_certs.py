@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import serialization
 from structlog.testing import CapturingLogger
 
 from tests.serving import HOST, serving
-from webhook import certs
 from webhook import server as server_module
-from webhook.certs import CertificateError, CertificateFiles
+from webhook.certs import serving as certs
+from webhook.certs.serving import CertificateError, CertificateFiles
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)

@@ -40,7 +40,7 @@ class Mutator:
         return manifests.edit_pods(document, lambda pod, place: self._note(pod, place, self._mutated(pod, place)))
 
     def roll_out(self, document: Any) -> Any:
-        """Like `mutate`, with its Deployments as the Deployment webhook would admit them, and their pods as they are."""
+        """The document, with its Deployments as the Deployment webhook would admit them; their pods as they are."""
         return manifests.edit_deployments(
             document, lambda each, place: self._note(each, place, self._rolled(each, place))
         )

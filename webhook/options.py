@@ -174,7 +174,10 @@ Strict = Annotated[bool, typer.Option("--strict", envvar=env("STRICT"), help="Wa
 AuditNamespace = Annotated[
     str | None, typer.Option("-n", "--namespace", envvar=env("NAMESPACE"), help="Only pods of this namespace.")
 ]
-AllNamespaces = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Pods of all namespaces (the default).")]
+AllNamespaces = Annotated[
+    bool,
+    typer.Option("-A", "--all-namespaces", envvar=env("ALL_NAMESPACES"), help="Pods of all namespaces (the default)."),
+]
 AuditSettings = Annotated[
     str,
     typer.Option(envvar=env("SETTINGS"), metavar="SOURCE", help="The webhook's settings: embedded or file:PATH."),
@@ -182,7 +185,7 @@ AuditSettings = Annotated[
 AuditConfiguration = Annotated[
     str,
     typer.Option(
-        envvar=env("WEBHOOK_CONFIGURATION"), help="The MutatingWebhookConfiguration, to tell why a pod slipped through."
+        envvar=env("CONFIGURATION"), help="The MutatingWebhookConfiguration, to tell why a pod slipped through."
     ),
 ]
 AuditOutput = Annotated[TableOutput, typer.Option("-o", "--output", envvar=env("OUTPUT"))]

@@ -9,10 +9,10 @@ from pathlib import Path
 import prometheus_client
 import uvloop
 
-from webhook import certs
 from webhook.app import create_app
-from webhook.certs import CertificateError, CertificateFiles
+from webhook.certs import serving as certs
 from webhook.certs.rotation import Pair, SelfManaged
+from webhook.certs.serving import CertificateError, CertificateFiles
 from webhook.context import Webhook
 from webhook.errors import ClusterConfigError
 from webhook.metrics import Metrics

@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from webhook.certs import CertificateError, CertificateFiles
+from webhook.certs.serving import CertificateError, CertificateFiles
 from webhook.context import Webhook
 from webhook.endpoint import CLIENT_VERIFIED
 

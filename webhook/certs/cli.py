@@ -25,7 +25,7 @@ Address = Annotated[
     str,
     typer.Option(envvar="STORAGE_WEBHOOK_ADDRESS", metavar="HOST:PORT", help="Where the webhook listens."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of lines.")]
+Json = Annotated[bool, typer.Option("--json", envvar="STORAGE_WEBHOOK_JSON", help="JSON instead of lines.")]
 
 
 @app.callback()

@@ -1,0 +1,164 @@
+"""Certificates: made for development here, brought as files, reloaded when the files change."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import ssl
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+
+class CertificateError(Exception):
+    """A certificate or key cannot be served; the message names the file and the reason."""
+
+
+def self_signed(names: Iterable[str], days: int = 30) -> tuple[bytes, bytes]:
+    """A self-signed serving certificate for host names and IP addresses, and its key, as PEM.
+
+    ECDSA P-256: a handshake with it costs the server half of one with RSA.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "storage-initializer-webhook (development)")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def server_context(client_ca_file: Path | None = None) -> ssl.SSLContext:
+    """A TLS context for the server: TLS 1.2 or newer, certificate still to be loaded.
+
+    With a client CA, a client that shows a certificate must show one of that CA; who shows none gets past TLS
+    only so that kubelet's probes do, and the mutating routes turn it away.
+    Raises CertificateError when the CA file cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if client_ca_file is not None:
+        try:
+            context.load_verify_locations(client_ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise CertificateError(f"client CA file {client_ca_file}: {_reason(error)}") from None
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Like `load_pem`, from files, each read once: what is checked is what is served."""
+    try:
+        pair = certificate.read_bytes(), key.read_bytes()
+    except OSError as error:
+        raise CertificateError(f"{error.filename}: {_reason(error)}") from None
+    load_pem(context, *pair, origin=f"certificate {certificate} with key {key}")
+
+
+def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: str = "the certificate") -> None:
+    """Serve this certificate (PEM, its chain behind it) on new connections of a context, also while it is in use.
+
+    The pair is tried on a throw-away context first. Raises CertificateError, which names the `origin`, and changes
+    nothing when it cannot be read, the key is not the certificate's or is encrypted, or it is not valid now.
+    """
+    try:
+        _check(x509.load_pem_x509_certificate(certificate), key)
+        with _as_file(certificate + b"\n" + key) as path:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+            context.load_cert_chain(path)
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"{origin}: {_reason(error)}") from None
+
+
+@contextlib.contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """A path that holds the content, for OpenSSL, which reads nothing else; in memory where the system can."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
+
+
+def _check(certificate: x509.Certificate, key: bytes) -> None:
+    """Raises ValueError for what OpenSSL would take and no client would, or would ask a passphrase for."""
+    now = datetime.datetime.now(datetime.UTC)
+    if now >= certificate.not_valid_after_utc:
+        raise ValueError(f"it expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    if now < certificate.not_valid_before_utc:
+        raise ValueError(f"it is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on")
+    if b"ENCRYPTED" in key:
+        raise ValueError("the key is encrypted: only a key without a passphrase can be served")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, ssl.SSLError):
+        mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        return "the key does not belong to the certificate" if mismatch else "not in PEM, or damaged"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+class CertificateFiles:
+    """A certificate and key on disk, served and reloaded when they change."""
+
+    def __init__(self, context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+        self._context = context
+        self._files = certificate, key
+        self._loaded = self._fingerprint()
+        load_files(context, certificate, key)
+
+    def reload(self) -> bool:
+        """Load the files if they are others than before. True when they were loaded.
+
+        Raises CertificateError when they cannot be served; what was served before stays.
+        """
+        found = self._fingerprint()
+        if found == self._loaded:
+            return False
+        load_files(self._context, *self._files)
+        self._loaded = found
+        return True
+
+    def _fingerprint(self) -> tuple[object, ...]:
+        # Secret volumes swap the symlink `..data`, so the real path and not the file's own time tells a change.
+        return tuple(_identity(path) for path in self._files)
+
+
+def _identity(path: Path) -> tuple[object, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return os.path.realpath(path), status.st_ino, status.st_size, status.st_mtime_ns
