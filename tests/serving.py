@@ -9,7 +9,8 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,11 @@ def response_of(answer: httpx.Response) -> dict[str, Any]:
         assert response["patchType"] == "JSONPatch"
         response["patch"] = json.loads(base64.b64decode(response["patch"]))
     return response
+
+
+def eventually(what: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import CapturingLogger
 
-from tests.serving import HOST, serving
+from tests.serving import HOST, eventually, serving
 from webhook import server as server_module
 from webhook.certs import serving as certs
 from webhook.certs.serving import CertificateError, CertificateFiles
@@ -176,13 +176,6 @@ def events(monkeypatch):
     logger = CapturingLogger()
     monkeypatch.setattr(server_module, "log", logger)
     return logger.calls
-
-
-def eventually(what, seconds=10):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @pytest.mark.usefixtures("attentive")

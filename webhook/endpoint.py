@@ -108,7 +108,7 @@ class AdmissionEndpoint:
         event: dict[str, Any] = {
             "uid": request.uid,
             "namespace": request.namespace,
-            "pod": request.owner,
+            "owner": request.owner,
             "outcome": outcome.kind,
             "milliseconds": round(seconds * 1000, 3),
         }

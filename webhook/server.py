@@ -122,12 +122,21 @@ class Connection(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's server with an end that loses no request."""
 
-    def __init__(self, app: FastAPI, webhook: Webhook, listener: Listener, listening: socket.socket) -> None:
+    def __init__(self, app: FastAPI, webhook: Webhook, listener: Listener, started: Callable[[Server], None]) -> None:
         super().__init__(_configure(app, listener))
-        self.address: tuple[str, int] = listening.getsockname()[:2]
+        self.address = (listener.host, listener.port)
         """Host and port that are listened on."""
         self._webhook = webhook
         self._drain_seconds = listener.drain_seconds
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections, and say so."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            self.address = listening.getsockname()[:2]
+        log.info("serving", address=self.url, settings=self._webhook.settings.name)
+        self._on_start(self)
 
     @property
     def url(self) -> str:
@@ -173,12 +182,9 @@ async def serve(
     await webhook.settings.start()
     try:
         with _listen(listener.host, listener.port) as listening:
-            server = Server(app, webhook, listener, listening)
             async with _following(listener.certificate):
                 _freeze()
-                log.info("serving", address=server.url, settings=webhook.settings.name)
-                started(server)
-                await server.serve([listening])
+                await Server(app, webhook, listener, started).serve([listening])
     finally:
         await webhook.settings.stop()
     log.info("stopped")

@@ -14,7 +14,7 @@ import jsonpatch
 from tests.e2e.api import Api, Object, eventually
 from tests.mutation import a_pod
 from tests.serving import HOST, Authority
-from webhook import certs
+from webhook.certs import serving as certs
 
 Change = Callable[[Object], None]
 """Changes a pod in place."""

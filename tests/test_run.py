@@ -1,0 +1,201 @@
+"""The server as a process of its own: from the options to exit code 0."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.serving import HOST, eventually, pod, response_of, review
+
+
+class Process:
+    """`storage-webhook serve` and the lines of its log."""
+
+    def __init__(self, *options, **env):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_WEBHOOK_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "webhook", "serve", "--log-format", "json", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**clean, "STORAGE_WEBHOOK_PORT": "0", **env},
+        )
+        self.url = self.next("serving")["address"]
+        self.port = int(self.url.rpartition(":")[2])
+
+    def next(self, event):
+        """The next line of the log about this event."""
+        for line in self._process.stdout:
+            if json.loads(line)["event"] == event:
+                return json.loads(line)
+        raise AssertionError(f"no {event} in the log; standard error: {self._process.stderr.read()}")
+
+    def terminate(self):
+        self._process.send_signal(signal.SIGTERM)
+        self.next("stopping")
+
+    def wait(self):
+        """The exit code, and what was written to standard error."""
+        _, errors = self._process.communicate(timeout=20)
+        return self._process.returncode, errors
+
+    def kill(self):
+        self._process.kill()
+        self._process.communicate()
+
+    def client(self):
+        return httpx.Client(base_url=self.url, verify=False)
+
+    def connect(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(socket.create_connection((HOST, self.port), timeout=20))
+
+
+@contextlib.contextmanager
+def started(*options, **env):
+    process = Process(*options, **env)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def test_sigterm_ends_it_when_all_is_answered_whatever_connections_are_idle():
+    body = json.dumps(review(pod(uri="s3://b/m"))).encode()
+    head = b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with started("--dev") as process, process.connect() as silent, process.connect() as in_flight:
+        in_flight.sendall(head % len(body) + body[:-1])
+        with process.client() as client:
+            assert client.get("/healthz").status_code == 200
+            process.terminate()
+            in_flight.sendall(body[-1:])
+            answer = b""
+            while chunk := in_flight.recv(65536):
+                answer += chunk
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b'"patch"' in answer
+        assert process.wait() == (0, "")
+        silent.close()
+
+
+@pytest.fixture(scope="module")
+def metrics_port():
+    with socket.create_server((HOST, 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def process(metrics_port):
+    """One server for development, with metrics."""
+    with started("--metrics-port", str(metrics_port), STORAGE_WEBHOOK_DEV="1") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def client(process):
+    with process.client() as client:
+        yield client
+
+
+def ask(client, of, **request):
+    return response_of(client.post("/mutate-pods", json=review(of, **request)))
+
+
+def test_one_line_an_admission(process, client):
+    asking = pod(uri="s3://b/m")
+    asking["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "iris-7c9d8b6f5"}]
+    ask(client, asking)
+    line = process.next("admission")
+    assert line.pop("milliseconds") > 0
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "admission",
+        "level": "info",
+        "uid": "8a7e-1",
+        "namespace": "models",
+        "owner": "ReplicaSet/iris-7c9d8b6f5",
+        "outcome": "injected",
+        "sources": ["s3"],
+    }
+    ask(client, pod(uri="pvc://"), dryRun=True)
+    line = process.next("admission")
+    assert (line["outcome"], line["dry_run"]) == ("denied", True)
+    assert "names no claim" in line["message"]
+
+
+def test_development_listens_on_loopback_only_with_documentation(process, client):
+    assert process.url.startswith("https://127.0.0.1:")
+    assert client.get("/docs").status_code == 200
+
+
+def test_metrics_have_a_port_of_their_own(client, metrics_port):
+    def count(sources):
+        metrics = httpx.get(f"http://{HOST}:{metrics_port}/metrics").text
+        label = f'storage_webhook_admissions_total{{outcome="injected",reason="",sources="{sources}"}} '
+        return sum(float(line.removeprefix(label)) for line in metrics.splitlines() if line.startswith(label))
+
+    assert client.get("/metrics").status_code == 404
+    before = count("hf")
+    ask(client, pod(uri="hf://a/b"))
+    assert count("hf") == before + 1
+    # Authors choose combinations, which are without number: they are one label.
+    for schemes in (("s3", "gs"), ("gs", "s3"), ("hf", "s3", "pvc")):
+        uris = [{"uri": f"{scheme}://a/b", "mountPath": f"/mnt/{scheme}"} for scheme in schemes]
+        assert ask(client, pod(uris=json.dumps(uris)))["allowed"]
+    assert count("several") == 3
+
+
+def test_an_explicit_option_wins_over_development(authority, tmp_path):
+    certificate, key = authority.issue(tmp_path)
+    options = ["--dev", "--host", "0.0.0.0", "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    with started(*options) as process:
+        assert process.url.startswith("https://0.0.0.0:")
+        answer = httpx.get(f"https://{HOST}:{process.port}/healthz", verify=authority.client_context())
+        assert answer.status_code == 200
+
+
+def test_settings_in_a_file_are_followed(tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("storageInitializer: {image: one}")
+    with started("--dev", "--settings", f"file:{settings}") as process, process.client() as client:
+        assert b"one" in _patch(client)
+        settings.write_text("storageInitializer: {image: two}")
+        eventually(lambda: b"two" in _patch(client))
+        settings.write_text("storageInitializer: {cpuLimit: lots}")
+        eventually(lambda: "refused" in client.get("/readyz").text)
+        assert b"two" in _patch(client)
+
+
+def _patch(client):
+    return json.dumps(ask(client, pod(uri="s3://b/m"))["patch"]).encode()
+
+
+def test_ctrl_c_is_as_good():
+    with started("--dev") as process:
+        process._process.send_signal(signal.SIGINT)
+        assert process.wait() == (0, "")
+
+
+@pytest.mark.parametrize("options", [["--metrics-port", "{}"], ["--port", "{}"]])
+def test_a_port_in_use_is_named(options):
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        finished = subprocess.run(
+            [sys.executable, "-m", "webhook", "serve", "--dev", *(option.format(port) for option in options)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "STORAGE_WEBHOOK_PORT": "0"},
+        )
+    assert finished.returncode == 2
+    assert f"port {port}" in finished.stderr
+    assert "Address already in use" in finished.stderr
