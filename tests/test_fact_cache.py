@@ -301,3 +301,29 @@ def test_memory_is_bounded() -> None:
     for name in ("robot-1", "robot-2", "robot-3", "robot-4", "robot-1"):
         asyncio.run(asked(cache, plain_pod("s3://b/m", serviceAccountName=name)))
     assert cluster.asked['ServiceAccount "robot-1" in namespace "models"'] == 2
+
+
+def test_what_was_found_is_believed_longer_while_nobody_answers() -> None:
+    cluster = Cluster(*HELD)
+    cache = cluster.cache()
+
+    async def through_an_outage() -> list[Facts | None]:
+        before = await asked(cache)
+        cluster.failing = {"ServiceAccount", "Secret", "ClusterStorageContainers"}
+        found = []
+        for minutes in (1, 5, 9):
+            cluster.now = 1000.0 + minutes * 60
+            found.append(await asked(cache))
+        assert found == [before] * 3
+        cluster.now = 1000.0 + 11 * 60
+        with pytest.raises(LookupFailed):
+            await asked(cache)
+        cluster.failing = set()
+        cluster.objects = [service_account()]
+        return [await asked(cache), before]
+
+    after, before = asyncio.run(through_an_outage())
+    assert before is not None
+    assert before.secrets
+    assert after is not None
+    assert not after.secrets

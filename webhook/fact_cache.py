@@ -34,6 +34,8 @@ class Limits:
     """What was found is believed so long, give or take `jitter`."""
     not_found: float = 5
     """What was not found is kept so long, for those who wait for it; more than `budget`."""
+    stale: float = 600
+    """What was found is believed so long, when the API server does not answer: it may be gone for a while."""
     jitter: float = 0.2
     """A share: replicas and objects that were read together are not read together again."""
     budget: float = 3
@@ -58,6 +60,8 @@ class _Entry:
     value: Any
     asked: float
     expires: float
+    found: float
+    """When the cluster last said so."""
 
 
 class FactCache:
@@ -158,9 +162,13 @@ class FactCache:
         try:
             value = await asyncio.get_running_loop().run_in_executor(self._pool, self._read, key, asked)
         except LookupFailed:
-            if key.kind.unknown is None:
+            known = self._entries.get(key)
+            if known is not None and known.value is not None and asked - known.found < self._limits.stale:
+                self._keep(key, known.value, asked, self._limits.not_found, found=known.found)
+            elif key.kind.unknown is not None:
+                self._keep(key, key.kind.unknown, asked, self._limits.not_found)
+            else:
                 raise
-            self._keep(key, key.kind.unknown, asked, self._limits.not_found)
         else:
             self._keep(key, value, asked, self._limits.not_found if value is None else self._limits.found)
 
@@ -172,12 +180,12 @@ class FactCache:
         self._metrics.read(key.kind.name)
         return self._ask(key, self._limits.answer)
 
-    def _keep(self, key: Key[Any], value: Any, asked: float, seconds: float) -> None:
+    def _keep(self, key: Key[Any], value: Any, asked: float, seconds: float, found: float | None = None) -> None:
         jitter = random.uniform(1 - self._limits.jitter, 1 + self._limits.jitter)  # noqa: S311 - no secret
         now = self._clock()
         if len(self._entries) >= self._limits.entries and key not in self._entries:
             self._make_room(now)
-        self._entries[key] = _Entry(value, asked, now + seconds * jitter)
+        self._entries[key] = _Entry(value, asked, now + seconds * jitter, asked if found is None else found)
 
     def _make_room(self, now: float) -> None:
         self._entries = {key: entry for key, entry in self._entries.items() if entry.expires > now}

@@ -49,7 +49,7 @@ class Size:
 
 
 FULL = Size(200_000, 350, ("--certificate-days", "0.0012", "--ca-days", "0.0035", "--settle-seconds", "20"))
-SHORT = Size(9_000, 150, ("--certificate-days", "0.0005", "--ca-days", "0.0009", "--settle-seconds", "7"))
+SHORT = Size(15_000, 150, ("--certificate-days", "0.0005", "--ca-days", "0.0006", "--settle-seconds", "15"))
 
 
 @dataclass
