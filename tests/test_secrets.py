@@ -6,11 +6,27 @@ import base64
 import pickle
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from tests.cluster_objects import facts_of
-from tests.mutation import JsonObject, answer
+from tests import strategies
+from tests.cluster_objects import NAMESPACE, facts_of, service_account
+from tests.mutation import JsonObject, answer, decide, patched, response
 from tests.planted import ASKING, PLANTED, SECRET_DATA, leaks, planted_cluster
+from webhook.admission import ask
 from webhook.facts import PLAIN_KEYS, Facts
+from webhook.facts_file import FactsFile
+from webhook.request import ModelRequest
+from webhook.settings.parse import parse
+
+HOW = {
+    "named": {"serving.kserve.io/storageSecretName": "azure"},
+    "spec": {"internal.serving.kserve.io/storage-spec": "true"},
+    "spec with key": {
+        "internal.serving.kserve.io/storage-spec": "true",
+        "internal.serving.kserve.io/storage-spec-key": "mine",
+    },
+}
 
 
 def test_leaks_are_seen() -> None:
@@ -35,3 +51,21 @@ def test_no_secret_value_is_in_the_facts(pod: JsonObject) -> None:
 def test_what_stands_in_the_pod_in_plain_text_is_no_credential() -> None:
     secret_keys = {key for keys in SECRET_DATA.values() for key in keys}
     assert not PLAIN_KEYS & secret_keys
+
+
+@given(strategies.pods(), strategies.settings, st.sets(st.sampled_from([*SECRET_DATA])), st.sampled_from([None, *HOW]))
+def test_no_generated_pod_gets_a_secret_value_out(
+    pod: JsonObject, settings: JsonObject, listed: set[str], how: str | None
+) -> None:
+    pod["metadata"]["annotations"].update(HOW[how] if how else {})
+    chosen, _ = parse(settings)
+    wanted = ask(pod, NAMESPACE, chosen)
+    assume(isinstance(wanted, ModelRequest))
+    assert isinstance(wanted, ModelRequest)
+    facts = FactsFile([service_account(*sorted(listed)), *planted_cluster()[1:]]).facts(wanted, chosen)
+    answered = response(pod, decide(pod, settings, facts=facts))
+    assert not leaks(repr(answered))
+    assert answered == response(pod, decide(pod, settings, facts=facts))
+    if answered["allowed"]:
+        injected = patched(pod, answered)
+        assert patched(injected, response(injected, decide(injected, settings, facts=facts))) == injected
