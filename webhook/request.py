@@ -141,10 +141,16 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
         return Skip("no-uri")
     check_shape(pod)
     if find(pod["spec"].get("initContainers"), INIT_CONTAINER_NAME):
-        return ModelRequest(namespace, annotations, already_injected=True, warnings=unknown_annotations(annotations))
+        return _read_reinvoked(namespace, settings, annotations)
     if not asks:
         return Skip("no-uri")
     return _read_request(pod, namespace, settings, annotations, labels)
+
+
+def _read_reinvoked(namespace: str, settings: Settings, annotations: Mapping[str, str]) -> ModelRequest:
+    warnings = list(unknown_annotations(annotations))
+    read_only = _read_read_only(annotations, namespace, settings, warnings)
+    return ModelRequest(namespace, annotations, read_only=read_only, already_injected=True, warnings=tuple(warnings))
 
 
 def _read_request(

@@ -100,10 +100,47 @@ def test_all_three_ways_in_one_pod():
     }
 
 
-def test_an_initializer_that_kserve_added_is_left_alone():
+def _after_kserve(**annotations):
+    """What KServe's webhook makes of a pod."""
+    pod = kserve_pod(f"oci://{IMAGE}", annotations=annotations, imagePullSecrets=SECRETS)
+    place = {"name": "mnt-models", "mountPath": "/mnt/models"}
+    login = {"name": "kserve-oci-fetch-docker-config", "mountPath": "/mnt/oci-fetch-auth", "readOnly": True}
+    initializer = {"name": "storage-initializer", "args": [f"oci://{IMAGE}", "/mnt/models"]}
+    pod["spec"]["containers"][0]["volumeMounts"] = [dict(place)]
+    pod["spec"]["initContainers"] = [{**initializer, "volumeMounts": [login, place]}]
+    secret = {"secret": {**CONFIG["secret"], "defaultMode": 0o400}}
+    pod["spec"]["volumes"] = [
+        {"name": "kserve-oci-fetch-docker-config", **secret},
+        {"name": "mnt-models", "emptyDir": {}},
+    ]
+    return pod
+
+
+@pytest.mark.parametrize("annotations", [{}, {"storage.kserve.io/readonly": "false"}])
+def test_after_kserves_webhook_the_model_arrives_the_same(annotations):
+    theirs = mutated(_after_kserve(**annotations), ON)
+    ours = mutated(kserve_pod(f"oci://{IMAGE}", annotations=annotations, imagePullSecrets=SECRETS), ON)
+    assert volumes(theirs) == volumes(ours)
+    for name in ("kserve-container", "storage-initializer"):
+        assert mounts(container(theirs, name)) == mounts(container(ours, name))
+
+
+def test_an_initializer_that_is_there_is_otherwise_left_alone():
     pod = kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS)
     pod["spec"]["initContainers"] = [{"name": "storage-initializer", "args": [f"oci://{IMAGE}", "/mnt/models"]}]
     assert "patch" not in answer(pod, ON)
+
+
+@pytest.mark.parametrize("args", [None, [], ["oci://car:1"], ["oci://car:1", ["/mnt/models"]], [None, 1], "oci://"])
+def test_strange_arguments_are_left_alone(args):
+    initializer = {"name": "storage-initializer", "args": args, "volumeMounts": [{"name": "a", "mountPath": {}}]}
+    assert "patch" not in answer(kserve_pod(f"oci://{IMAGE}", initContainers=[initializer]), ON)
+
+
+def test_read_write_stays_forbidden_after_kserves_webhook():
+    settings = {**ON, "storageDefaults": {"allowReadWrite": False}}
+    pod = _after_kserve(**{"storage.kserve.io/readonly": "false"})
+    assert "is not allowed in namespace" in denied(pod, settings)
 
 
 def test_a_volume_of_that_name_for_another_secret_is_named():

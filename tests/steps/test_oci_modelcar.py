@@ -132,23 +132,41 @@ def test_a_job_waits_with_its_download_for_the_modelcar():
 # --- What was there before -----------------------------------------------------------------------------------------
 
 
-def _after_kserve():
-    """What KServe's webhook makes of a pod, with the API server's defaults: ours must find nothing to add."""
-    pod = kserve_pod(f"oci://{IMAGE}")
-    server = pod["spec"]["containers"][0]
-    server["env"] = [{"name": "MODEL_INIT_MODE", "value": "async"}]
-    server["volumeMounts"] = [{"name": "kserve-provision-location", "mountPath": "/mnt"}]
-    pod["spec"]["containers"].append(
-        {"name": "modelcar", "image": IMAGE, "args": ["sh"], "imagePullPolicy": "IfNotPresent"}
-    )
-    pod["spec"]["initContainers"] = [{"name": "modelcar-init", "image": IMAGE, "imagePullPolicy": "IfNotPresent"}]
+def _after_kserve(**annotations):
+    """What KServe's webhook makes of a pod, with the API server's defaults."""
+    pod = kserve_pod(f"oci://{IMAGE}", annotations=annotations)
+    server, link = pod["spec"]["containers"][0], {"name": "kserve-provision-location", "mountPath": "/mnt"}
+    server |= {"env": [{"name": "MODEL_INIT_MODE", "value": "async"}], "volumeMounts": [link]}
+    car = {
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "resources": {"requests": {"cpu": "10m", "memory": "15Mi"}, "limits": {"cpu": "10m", "memory": "15Mi"}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    command = ["sh", "-c", "ln -sf /proc/$$$$/root/models /mnt/models && sleep infinity"]
+    token = {"name": "kube-api-access-7xq2v", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+    pod["spec"]["containers"].append({"name": "modelcar", **car, "args": command, "volumeMounts": [link, token]})
+    pod["spec"]["initContainers"] = [{"name": "modelcar-init", **car, "args": ["sh", "-c", "[ -d /models ]"]}]
     pod["spec"]["volumes"] = [{"name": "kserve-provision-location", "emptyDir": {}}]
     pod["spec"]["shareProcessNamespace"] = True
     return pod
 
 
-def test_a_modelcar_that_kserve_added_is_left_alone():
-    assert "patch" not in answer(_after_kserve(), ON)
+@pytest.mark.parametrize(
+    "annotations",
+    [{}, {"storage.kserve.io/readonly": "false"}, {"storage.kserve.io/mount-path": "/opt/models/iris"}],
+)
+def test_after_kserves_webhook_the_pod_is_the_same_as_before_it(annotations):
+    theirs, ours = (
+        mutated(_after_kserve(**annotations), ON),
+        mutated(kserve_pod(f"oci://{IMAGE}", annotations=annotations), ON),
+    )
+    for name in ("modelcar", "modelcar-init", "kserve-container"):
+        left, right = dict(container(theirs, name)), dict(container(ours, name))
+        left.pop("imagePullPolicy", None)
+        left["volumeMounts"] = [each for each in left.get("volumeMounts", []) if "kube-api" not in each["name"]]
+        assert left == {"volumeMounts": [], **right}
+    assert volumes(theirs) == volumes(ours)
 
 
 def test_the_models_init_mode_is_set_in_place():

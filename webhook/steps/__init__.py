@@ -18,7 +18,7 @@ from webhook.steps.download import add_storage_initializer
 from webhook.steps.hugging_face import speed_up_hugging_face
 from webhook.steps.inputs import Inputs
 from webhook.steps.istio import run_as_istio_proxy
-from webhook.steps.oci_fetch import give_registry_access
+from webhook.steps.oci_fetch import give_registry_access, mend_fetched
 from webhook.steps.oci_modelcar import add_modelcars
 from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
@@ -54,7 +54,7 @@ STEPS: tuple[Step, ...] = (
     place_after_native_sidecars,
 )
 
-# For a pod whose storage initializer is there already: others may have changed the pod since it was injected.
-REINVOCATION_STEPS: tuple[Step, ...] = (run_as_istio_proxy, place_after_native_sidecars)
+# For a pod whose storage initializer is there already: KServe may have made it, others may have changed the pod since.
+REINVOCATION_STEPS: tuple[Step, ...] = (mend_fetched, run_as_istio_proxy, place_after_native_sidecars)
 
 __all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step"]

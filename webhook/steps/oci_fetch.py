@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from webhook.errors import shown
 from webhook.pod import JsonObject, PodDraft, mount
 from webhook.steps.inputs import Inputs
@@ -28,6 +30,41 @@ def give_registry_access(pod: PodDraft, inputs: Inputs) -> None:
         )
     if inputs.settings.storage_initializer.oci_insecure_registry:
         pod.add_env(container, [{"name": "KSERVE_OCI_INSECURE_REGISTRY", "value": "true"}])
+
+
+def mend_fetched(pod: PodDraft, inputs: Inputs) -> None:
+    """Bring what KServe's webhook made of `oci+fetch://`, where it ran first, to what it would be here.
+
+    KServe mounts the model read-write whatever the pod says, and the pull secret so that only root can read it.
+    """
+    container = pod.init_container() or {}
+    fetched = _fetched_paths(container.get("args"))
+    if inputs.request.read_only:
+        for place in container.get("volumeMounts") or ():
+            if place.get("mountPath") in fetched:
+                _make_read_only(pod, place)
+    _make_readable(pod)
+
+
+def _fetched_paths(args: Any) -> list[Any]:
+    """Where an initializer with these arguments, pairs of URI and path, puts images."""
+    pairs = zip(args[::2], args[1::2], strict=False) if isinstance(args, list) else ()
+    return [path for uri, path in pairs if isinstance(uri, str) and uri.startswith("oci://")]
+
+
+def _make_read_only(pod: PodDraft, place: JsonObject) -> None:
+    for server in pod.spec.get("containers") or ():
+        for index, there in enumerate(server.get("volumeMounts") or ()):
+            if (there["name"], there.get("mountPath")) == (place["name"], place["mountPath"]):
+                mounts = pod.edit_list(pod.edit_container(server["name"]), "volumeMounts")
+                pod.edit_object(mounts, index)["readOnly"] = True
+
+
+def _make_readable(pod: PodDraft) -> None:
+    for index, volume in enumerate(pod.spec.get("volumes") or ()):
+        if volume["name"] == DOCKER_CONFIG_VOLUME and isinstance(volume.get("secret"), dict):
+            volumes = pod.edit_list(pod.edit_spec(), "volumes")
+            pod.edit_object(pod.edit_object(volumes, index), "secret")["defaultMode"] = _READABLE
 
 
 def _pull_secrets(spec: JsonObject) -> list[str]:

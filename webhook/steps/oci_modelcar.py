@@ -18,6 +18,9 @@ from webhook.steps.inputs import Inputs
 MAX_MODELCARS = 10
 """Each costs two containers (KServe has the same limit)."""
 
+_KSERVES_DIRECTORY = str(PurePosixPath(MODEL_PATH).parent)
+"""Where KServe's webhook, which knows no other place, mounts the volume of a single modelcar."""
+
 # The init container pulls the image before any server starts, and its log becomes the pod's termination message.
 _CHECK = (
     '[ -d /models ] && [ -n "$$(ls -A /models)" ] || '
@@ -116,7 +119,7 @@ def _give(pod: PodDraft, target: str, modelcar: _Modelcar, uid: int | None) -> N
     """
     container = pod.edit_container(target)
     _check_link_is_seen(container, modelcar)
-    pod.ensure_mount(container, mount(modelcar.volume, modelcar.directory, read_only=False))
+    pod.ensure_mount(container, mount(modelcar.volume, modelcar.directory, read_only=False), _KSERVES_DIRECTORY)
     # KServe's servers wait for the model then, instead of failing when the link is not there yet.
     pod.set_env(container, {"name": "MODEL_INIT_MODE", "value": "async"})
     if uid is not None:
@@ -144,11 +147,21 @@ def _ensure_sidecar(pod: PodDraft, sidecar: JsonObject, path: str) -> None:
 
 
 def _ensure_container(pod: PodDraft, container: JsonObject, field: str) -> None:
+    """Add the container, or make one of that name and image, which KServe's webhook added, what it would be."""
     for present in ("containers", "initContainers"):
         existing = find(pod.spec.get(present), container["name"])
         if existing is not None and existing.get("image") == container["image"]:
+            pod.added.append((present, container["name"]))
+            _adopt(pod, pod.edit_container(container["name"], present), container)
             return
     pod.add_container(container, field)
+
+
+def _adopt(pod: PodDraft, existing: JsonObject, wanted: JsonObject) -> None:
+    existing["args"] = wanted["args"]
+    existing["securityContext"] = {**(existing.get("securityContext") or {}), **wanted["securityContext"]}
+    for each in wanted.get("volumeMounts", ()):
+        pod.ensure_mount(existing, each, _KSERVES_DIRECTORY)
 
 
 def _sidecar(modelcar: _Modelcar, choice: StorageInitializer, *, read_only: bool) -> JsonObject:
