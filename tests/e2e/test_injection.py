@@ -10,42 +10,10 @@ from tests.e2e.api import admitted
 from tests.e2e.controllers import controller, pod_of
 from tests.e2e.offline import FACTS, essence, kubectl, mutated_offline
 from tests.e2e.other_webhooks import other_webhook
-from tests.mutation import a_container, a_pod, container, initializer, kserve_pod, names, plain_pod, several
+from tests.e2e.pods import PODS, add_credentials, unnamed
+from tests.mutation import a_container, a_pod, container, initializer, kserve_pod, names, plain_pod
 
-SECRET = {
-    "apiVersion": "v1",
-    "kind": "Secret",
-    "metadata": {"name": "s3", "annotations": {"serving.kserve.io/s3-endpoint": "minio.example.com:9000"}},
-    "stringData": {"awsAccessKeyID": "id", "awsSecretAccessKey": "secret"},
-}
-ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "models"}, "secrets": [{"name": "s3"}]}
-IMAGE = "registry.example.com/models/iris:1"
-READ_WRITE = {"storage.kserve.io/readonly": "false"}
-# One pod of each kind of source, and of each place that says something about it.
-PODS = {
-    "s3": plain_pod("s3://models/iris", serviceAccountName="models"),
-    "s3 of a named secret": kserve_pod(
-        "s3://models/iris", annotations={"serving.kserve.io/storageSecretName": "s3"}, serviceAccountName="default"
-    ),
-    "hf": plain_pod("hf://org/model:main", "warm-up", "server", annotations={"storage.kserve.io/containers": "server"}),
-    "https": kserve_pod("https://example.com/model.tar.gz", "kserve-container", "transformer-container"),
-    "claim": plain_pod("pvc://models/iris/v1"),
-    "claim, copied": plain_pod("pvc://models/iris/v1", annotations={"storage.kserve.io/pvc-mount": "copy"}),
-    "claim, read-write": kserve_pod("pvc://models/iris", annotations=READ_WRITE),
-    "single file": plain_pod("pvc://models/iris/model.joblib"),
-    "modelcar": kserve_pod(f"oci://{IMAGE}"),
-    "modelcar of a job": plain_pod(f"oci://{IMAGE}", restartPolicy="Never"),
-    "native image": plain_pod(f"oci+native://{IMAGE}"),
-    "fetched image": plain_pod(f"oci+fetch://{IMAGE}", imagePullSecrets=[{"name": "registry"}]),
-    "several": several(("s3://models/iris", "/mnt/models/base"), ("pvc://models/lora", "/mnt/models/lora")),
-}
 ASKING = PODS["s3"]
-
-
-def unnamed(pod):
-    """The pod as a controller makes it."""
-    metadata = {key: value for key, value in pod["metadata"].items() if key != "name"}
-    return {**pod, "metadata": {**metadata, "generateName": "pod-"}}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +21,7 @@ def place(installation):
     """A namespace with credentials that the webhook serves, and another that it does not."""
     served, elsewhere = installation.namespace(), installation.elsewhere()
     for namespace in (served, elsewhere):
-        for manifest in (SECRET, ACCOUNT):
-            within = {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}}
-            installation.api.apply(within).raise_for_status()
+        add_credentials(installation.api, namespace)
     return served, elsewhere
 
 
