@@ -14,7 +14,8 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ async def _soak(plane: ControlPlane, directory: Path, size: Size, happened: Happ
     await relay.start()
     relayed = proxy.through(plane.kubeconfig, target, relay.port, directory)
     bundle = Bundle()
-    made = _replicas(plane, relayed, directory, size)
+    made = replicas(plane, directory, 2, list(size.lifetimes), kubeconfig=relayed)
     running = await asyncio.to_thread(made.__enter__)
     try:
         with plane.client() as client:
@@ -137,13 +138,6 @@ async def _soak(plane: ControlPlane, directory: Path, size: Size, happened: Happ
     happened.counts["caBundles published"] = bundle.changes
     happened.counts["connections to the API server cut"] = relay.cuts
     return _report(load.tally, happened, seconds, stopped)
-
-
-@contextlib.contextmanager
-def _replicas(plane: ControlPlane, relayed: Path, directory: Path, size: Size) -> Iterator[list[Replica]]:
-    plane.namespace("models")
-    with replicas(plane, directory, 2, list(size.lifetimes), kubeconfig=relayed) as running:
-        yield running
 
 
 def _disturbances(
@@ -196,14 +190,18 @@ async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         await action()
 
 
+def _most(problems: list[str]) -> str:
+    return "".join(f"\n  {count} x {problem}" for problem, count in Counter(problems).most_common(3))
+
+
 def _report(tally: Tally, happened: Happened, seconds: float, stopped: list[int]) -> int:
     quarter = max(len(happened.memory) // 4, 1)
     second, last = happened.memory[quarter : 2 * quarter], happened.memory[-quarter:]
     growth = (sum(last) / len(last)) / (sum(second) / len(second)) - 1 if second else 0.0
     table = Table("What", "Figure", box=None)
     table.add_row("admissions", f"{tally.sent:,} in {seconds:.0f} s")
-    table.add_row("failed", f"{len(tally.failed)} {tally.failed[:3] or ''}")
-    table.add_row("wrong", f"{len(tally.wrong)} of {tally.compared} made again {tally.wrong[:3] or ''}")
+    table.add_row("failed", f"{len(tally.failed)}{_most(tally.failed)}")
+    table.add_row("wrong", f"{len(tally.wrong)} of {tally.compared} made again{_most(tally.wrong)}")
     table.add_row("p50, p99", f"{tally.quantile(0.5):.1f} ms, {tally.quantile(0.99):.1f} ms")
     if happened.memory:
         table.add_row("memory of both, end", f"{happened.memory[-1] / 1e6:.0f} MB")

@@ -21,6 +21,10 @@ from tests.controlplane.plane import ControlPlane
 
 NAMESPACE = "storage-webhook"
 CONFIG_MAP = "settings"
+PODS = "models"
+"""The namespace of the pods."""
+ACCOUNTS = ("flowers",)
+"""Their service accounts, beside `default`."""
 CONFIGURATION = "storage-webhook"
 SERVER_NAME = "localhost"
 READY_SECONDS = 60
@@ -119,6 +123,7 @@ def install(plane: ControlPlane) -> None:
     """The namespace, the ConfigMap and the configuration that carries the caBundle; it calls for nothing."""
     with plane.client() as client:
         plane.namespace(NAMESPACE)
+        plane.namespace(PODS)
         CoreV1Api(client).create_namespaced_config_map(NAMESPACE, config_map(1))
         hook: Any = {
             "name": "pods.storage.kserve.io",
@@ -127,6 +132,9 @@ def install(plane: ControlPlane) -> None:
             "sideEffects": "None",
             "admissionReviewVersions": ["v1"],
         }
+        for name in ACCOUNTS:
+            account: Any = {"metadata": {"name": name}}
+            CoreV1Api(client).create_namespaced_service_account(PODS, account)
         body: Any = {"metadata": {"name": CONFIGURATION}, "webhooks": [hook]}
         AdmissionregistrationV1Api(client).create_mutating_webhook_configuration(body)
 

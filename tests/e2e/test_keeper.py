@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import itertools
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from webhook.certs.rotation import Pair, Policy
 
 DAY = datetime.timedelta(days=1)
 NAME = "hook.certs.svc"
-POLICY = Policy((NAME,), ca_lifetime=30 * DAY, serving_lifetime=9 * DAY, settle=datetime.timedelta(minutes=10))
+POLICY = Policy((NAME,), ca_lifetime=30 * DAY, serving_lifetime=9 * DAY, settle=datetime.timedelta(seconds=10))
 SECRET = "webhook-certificates"
 CONFIGURATION = "keeper-test"
 
@@ -100,8 +101,8 @@ def test_two_replicas_serve_the_same_and_one_leads(client: ApiClient, namespace:
 def test_six_weeks_of_rotation_is_followed_by_both(client: ApiClient, namespace: str) -> None:
     one, two = Replica(client, namespace, "one"), Replica(client, namespace, "two")
     start = now()
-    for hours in range(0, 24 * 45, 8):
-        at = start + datetime.timedelta(hours=hours)
+    looks = itertools.product(range(0, 45), range(0, 20, 5))
+    for at in (start + datetime.timedelta(days=days, seconds=seconds) for days, seconds in looks):
         one.keeper.tick(at)
         # The other replica and the API server must agree although the leader has already taken its step.
         if two.served:
@@ -110,6 +111,24 @@ def test_six_weeks_of_rotation_is_followed_by_both(client: ApiClient, namespace:
     assert len({pair.certificate for pair, _ in one.served}) >= 6
     assert len({ca for _, ca in one.served}) >= 2
     assert one.certificate == two.certificate
+
+
+def test_time_in_which_the_leader_saw_nothing_does_not_count(client: ApiClient, namespace: str) -> None:
+    replica = Replica(client, namespace, "one")
+    start = now()
+    for seconds in (0, 5, 10):
+        replica.keeper.tick(start + datetime.timedelta(seconds=seconds))
+    late = start + datetime.timedelta(days=25)
+    for seconds in (0, 5):
+        replica.keeper.tick(late + datetime.timedelta(seconds=seconds))
+    assert len(split(bundles(client)[0])) == 2, "a new authority is published"
+    before = replica.certificate
+    cut_off = late + datetime.timedelta(hours=1)
+    replica.keeper.tick(cut_off)
+    assert replica.certificate == before
+    for seconds in (5, 10):
+        replica.keeper.tick(cut_off + datetime.timedelta(seconds=seconds))
+    assert replica.certificate != before, "it signs once it was seen published long enough"
 
 
 @pytest.mark.parametrize("harm", ["delete", "garbage", "empty"])

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 # Seconds. A dead leader is replaced after the lease; a tick reads two or three small objects.
 LEASE_SECONDS = 30
 TICK_SECONDS = 5.0
+# When a leader last looked longer ago than this, others may have been cut off as long: what was published rests anew.
+_GAP = datetime.timedelta(seconds=3 * TICK_SECONDS)
 _TIMEOUT = (2, 5)
 """Seconds to connect, and to wait for an answer."""
 
@@ -72,6 +74,7 @@ class CertificateKeeper:
         self._configurations = AdmissionregistrationV1Api(client)
         self._election = _election(client, place)
         self._state: State | None = None
+        self._led: datetime.datetime | None = None
         self._served: Pair | None = None
         self._stopped = threading.Event()
         self._serving = threading.Event()
@@ -122,6 +125,9 @@ class CertificateKeeper:
 
     def _lead(self, secret: V1Secret | None, found: State | None, now: datetime.datetime) -> None:
         state = found or self._restored() or rotation.begin(self._policy, now, self._published_bundle())
+        if self._led is not None and now - self._led > _GAP and state.published is not None:
+            state = replace(state, published=now)
+        self._led = now
         state = rotation.advance(state, self._policy, now)
         if state != found:
             # Stored before it is published: what API servers trust must never exist in one process alone.
