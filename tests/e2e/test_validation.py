@@ -8,12 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import settings as run
 
+from tests import strategies
 from tests.controlplane.plane import ControlPlane
+from tests.e2e.api import Api
 from tests.fixtures.record import submitted
 from tests.golden import Case, cases
-from tests.mutation import answer, kserve_pod, mutated, plain_pod, several
+from tests.mutation import answer, decide, kserve_pod, mutated, patched, plain_pod, response, several
 
+GENERATED = 400
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 IMAGE = "registry.example.com/models/iris:1.0"
 
@@ -28,28 +33,27 @@ def restricted(control_plane: ControlPlane) -> str:
     return control_plane.namespace(f"restricted-{uuid.uuid4().hex[:8]}", RESTRICTED)
 
 
-def _created(control_plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> httpx.Response:
+def _created(api: Api, namespace: str, pod: dict[str, Any], validation: str = "Strict") -> httpx.Response:
     metadata = {key: value for key, value in pod["metadata"].items() if key in ("labels", "annotations")}
     # Accounts, priorities and mounted tokens belong to the cluster that a fixture came from.
     own = ("serviceAccountName", "serviceAccount", "priorityClassName", "priority")
     spec = {key: value for key, value in pod["spec"].items() if key not in own}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "generateName": "pod-"}, "spec": spec}
-    with control_plane.http() as http:
-        return http.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldValidation=Strict", json=body)
+    return api.create_pod(namespace, body, dryRun="All", fieldValidation=validation)
 
 
-def _admitted(control_plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> dict[str, Any]:
+def _admitted(api: Api, namespace: str, pod: dict[str, Any]) -> dict[str, Any]:
     """The pod as it would be stored. Fails when it is refused."""
-    response = _created(control_plane, namespace, pod)
+    response = _created(api, namespace, pod)
     assert response.status_code == 201, response.json()["message"]
     admitted: dict[str, Any] = response.json()
     return admitted
 
 
 @pytest.mark.parametrize("case", [case for case in cases() if "pod" in case.expected], ids=lambda case: case.name)
-def test_every_golden_pod_is_valid(control_plane: ControlPlane, namespace: str, case: Case) -> None:
-    _admitted(control_plane, namespace, submitted(case))
-    _admitted(control_plane, namespace, case.outcome()["pod"])
+def test_every_golden_pod_is_valid(api: Api, namespace: str, case: Case) -> None:
+    _admitted(api, namespace, submitted(case))
+    _admitted(api, namespace, case.outcome()["pod"])
 
 
 SETTINGS = {"storageInitializer": {"enableOciModelSupport": True, "uidModelcar": 1010, "caBundleConfigMapName": "ca"}}
@@ -72,9 +76,9 @@ PODS = {
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
-def test_what_was_made_once_is_not_made_again(control_plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> None:
+def test_what_was_made_once_is_not_made_again(api: Api, namespace: str, pod: dict[str, Any]) -> None:
     """As on re-invocation, with the API server's defaults in what was injected."""
-    defaulted = _admitted(control_plane, namespace, mutated(pod, SETTINGS))
+    defaulted = _admitted(api, namespace, mutated(pod, SETTINGS))
     assert "patch" not in answer(defaulted, SETTINGS)
 
 
@@ -84,7 +88,7 @@ HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}
 @pytest.mark.parametrize("where", ["pod", "containers"])
 @pytest.mark.parametrize("name", PODS)
 def test_a_restricted_namespace_admits_what_it_admitted_before(
-    control_plane: ControlPlane, restricted: str, name: str, where: str
+    api: Api, restricted: str, name: str, where: str
 ) -> None:
     promises = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     pod = {**PODS[name], "spec": {**PODS[name]["spec"]}}
@@ -92,12 +96,34 @@ def test_a_restricted_namespace_admits_what_it_admitted_before(
     pod["spec"]["containers"] = [{**each, "securityContext": context} for each in pod["spec"]["containers"]]
     if where == "pod":
         pod["spec"]["securityContext"] = promises
-    _admitted(control_plane, restricted, pod)
-    _admitted(control_plane, restricted, mutated(pod, SETTINGS))
+    _admitted(api, restricted, pod)
+    _admitted(api, restricted, mutated(pod, SETTINGS))
 
 
-def test_host_processes_are_what_the_api_server_would_refuse_later(control_plane: ControlPlane, namespace: str) -> None:
+def test_host_processes_are_what_the_api_server_would_refuse_later(api: Api, namespace: str) -> None:
     pod = mutated(PODS["modelcar"], SETTINGS)
-    response = _created(control_plane, namespace, {**pod, "spec": {**pod["spec"], "hostPID": True}})
+    response = _created(api, namespace, {**pod, "spec": {**pod["spec"], "hostPID": True}})
     assert response.status_code == 422
     assert "ShareProcessNamespace and HostPID cannot both be enabled" in response.json()["message"]
+
+
+def test_what_the_api_server_would_refuse_is_denied_first(api: Api, namespace: str) -> None:
+    """Generated pods: we deny them, or the API server takes them with what was added, or refused them without."""
+    taken = 0
+
+    @given(strategies.pods(), strategies.settings)
+    @run(max_examples=GENERATED)
+    def check(pod: dict[str, Any], settings: dict[str, Any]) -> None:
+        nonlocal taken
+        outcome = decide(pod, settings)
+        if not outcome.allowed or outcome.pod is None:
+            return
+        made = patched(pod, response(pod, outcome))
+        after = _created(api, namespace, made, validation="Ignore")
+        taken += after.is_success
+        if not after.is_success:
+            before = _created(api, namespace, pod, validation="Ignore")
+            assert not before.is_success, after.json()["message"]
+
+    check()
+    assert taken > GENERATED / 4, "too few of the generated pods were injected and valid"

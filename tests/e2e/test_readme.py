@@ -1,0 +1,71 @@
+"""The README's section on installing, followed to the letter."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART
+from tests.controlplane import binaries
+from tests.e2e.api import admitted, eventually
+from tests.e2e.controllers import controller, pod_of
+from tests.e2e.pods import unnamed
+from tests.e2e.process import running_webhook
+from tests.e2e.release import Release, point_at
+from tests.mutation import plain_pod
+
+ROOT = CHART.parents[1]
+BLOCKS = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+
+
+def section(title: str) -> list[tuple[str, str]]:
+    """The code blocks of a section: their language and text."""
+    text = (ROOT / "README.md").read_text()
+    return BLOCKS.findall(text.split(f"\n## {title}\n")[1].split("\n## ")[0])
+
+
+@pytest.fixture
+def shell(control_plane):
+    """Runs commands as a user types them, in the root of the repository."""
+    programs = [str(program.parent) for program in (binaries.helm(), binaries.kubectl())]
+    path = os.pathsep.join([*programs, os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(control_plane.kubeconfig)}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    yield run
+    run("helm uninstall storage-webhook --namespace storage-webhook --ignore-not-found")
+
+
+def test_installing_and_one_annotated_deployment(api, authority, shell, tmp_path: Path):
+    (install, apply, look), (said,) = (
+        [text for language, text in section("Install") if language == wanted] for wanted in ("sh", "")
+    )
+    assert "STATUS: deployed" in shell(install)
+    objects = yaml.safe_load_all(shell("helm get manifest storage-webhook --namespace storage-webhook"))
+    release = Release("storage-webhook", list(objects))
+    with running_webhook(tmp_path, ["serve"], authority) as webhook:
+        point_at(api, release, webhook.url, authority.pem)
+        eventually(lambda: api.injected("default", unnamed(plain_pod("s3://models/iris"))))
+        shell(apply)
+        _run_pods(api, "default", "iris")
+        assert shell(look).strip() == said.strip()
+
+
+def _run_pods(api, namespace, name):
+    """What the controllers do, which do not run here: a ReplicaSet of the Deployment, and its pod."""
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace}}
+    stored = api.get(deployment)
+    spec = {"selector": stored["spec"]["selector"], "template": stored["spec"]["template"]}
+    replica_set = {**deployment, "kind": "ReplicaSet", "spec": spec}
+    pod = pod_of(admitted(api.apply(replica_set)))
+    with controller(api, "replicaset-controller") as http:
+        admitted(http.post(f"/api/v1/namespaces/{namespace}/pods", json=pod))
