@@ -142,11 +142,25 @@ def test_replacing_by_the_same_manifest_gives_the_same_object() -> None:
     assert again == first
 
 
+CHANGED = settings({**ALL, "progressDeadlineSeconds": 3600, "terminationGracePeriodSeconds": 120})
+
+
 def test_what_we_set_follows_the_settings() -> None:
     first = rolled(deployment(), settings(ALL)).deployment
-    changed = settings({**ALL, "progressDeadlineSeconds": 3600, "terminationGracePeriodSeconds": 120})
-    second = rolled(first, changed, old=first).deployment
+    new_template = copy.deepcopy(first)
+    new_template["spec"]["template"]["metadata"]["labels"] = {"version": "2"}
+    second = rolled(new_template, CHANGED, old=first).deployment
     assert (at(second, DEADLINE), at(second, GRACE)) == (3600, 120)
+
+
+def test_settings_that_change_restart_no_pods() -> None:
+    first = rolled(deployment(), settings(ALL)).deployment
+    second = rolled(first, CHANGED, old=first).deployment
+    assert at(second, DEADLINE) == 3600
+    assert second["spec"]["template"] == first["spec"]["template"]
+    third = copy.deepcopy(second)
+    third["spec"]["template"]["metadata"]["labels"] = {"version": "2"}
+    assert at(rolled(third, CHANGED, old=second).deployment, GRACE) == 120
 
 
 def test_what_the_author_changes_after_us_is_the_authors() -> None:

@@ -187,10 +187,14 @@ class _Edit:
 
     def set_pod_defaults(self) -> None:
         """The settings' defaults for the pods, but never so that an update of something else restarts them."""
-        if not self._template_changes and not self._applied_before.keys() & _POD_FIELDS:
+        pod = self.draft.root["spec"]["template"]["spec"]
+        if not self._template_changes:
+            before = self._applied_before
+            self._applied |= {
+                field: before[field] for field in _POD_FIELDS & before.keys() if pod.get(field) == before[field]
+            }
             return
         rollout = self._settings.storage_defaults.rollout
-        pod = self.draft.root["spec"]["template"]["spec"]
         self._set_pod_default(
             "terminationGracePeriodSeconds", rollout.termination_grace_period_seconds, pod, DEFAULT_GRACE_PERIOD
         )
