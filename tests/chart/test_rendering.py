@@ -30,6 +30,7 @@ pytestmark = pytest.mark.e2e  # helm comes with the control plane
 
 KSERVES_WEBHOOK = "inferenceservice.serving.kserve.io"
 CERT_MANAGER = values(certificates__mode="cert-manager")
+SELF_SIGNED = values(certificates__mode="self-signed")
 EXISTING = values(certificates__mode="existing", certificates__existing__secretName="mine")
 PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
 
@@ -37,6 +38,11 @@ PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
 @pytest.fixture(scope="module")
 def defaults():
     return render()
+
+
+@pytest.fixture(scope="module")
+def self_signed():
+    return render(*SELF_SIGNED)
 
 
 @pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
@@ -73,15 +79,14 @@ def test_nothing_and_no_one_are_settings_too():
 
 def test_new_settings_change_the_configmap_and_nothing_else():
     image = values(storageInitializer__image="registry.example.com/initializer:1")
-    assert _changed(render(*CERT_MANAGER), render(*CERT_MANAGER, *image)) == ["ConfigMap"]
+    assert _changed(render(), render(*image)) == ["ConfigMap"]
 
 
 def test_an_existing_configmap_is_read_and_none_is_made():
     objects = render("--values", CHART / "ci" / "kserve-values.yaml")
     assert of_kind("ConfigMap", objects) == []
     assert "--settings=configmap:kserve/inferenceservice-config" in _arguments(objects)
-    role = one("Role", objects)
-    assert role["metadata"]["namespace"] == "kserve"
+    (role,) = (each for each in of_kind("Role", objects) if each["metadata"]["namespace"] == "kserve")
     assert role["rules"][0]["resourceNames"] == ["inferenceservice-config"]
 
 
@@ -117,7 +122,8 @@ def test_a_typo_is_refused_by_name(setting, typo):
             {"certificates__mode": "existing", "certificates__existing__secretName": "mine"},
             "certificates.existing.caBundle is empty",
         ),
-        ({"certificates__existing__secretName": "mine"}, "certificates.mode is self-signed"),
+        ({"certificates__existing__secretName": "mine"}, "certificates.mode is self-managed"),
+        ({"certificates__selfManaged__days": 800}, "a CA must outlive what it signs"),
         ({"certificates__certManager__issuerRef__name": "ca"}, "set the mode to cert-manager"),
         ({"certificates__existing__caBundle": "-----BEGIN PRIVATE KEY-----"}, "certificates.existing is set"),
         ({"serviceAccount__create": False}, "serviceAccount.name is empty"),
@@ -161,9 +167,9 @@ def test_it_is_called_before_kserve(defaults):
     assert one("MutatingWebhookConfiguration", defaults)["metadata"]["name"] < KSERVES_WEBHOOK
 
 
-def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_configuration(defaults):
-    secret = {key: base64.b64decode(value) for key, value in one("Secret", defaults)["data"].items()}
-    (webhook,) = one("MutatingWebhookConfiguration", defaults)["webhooks"]
+def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_configuration(self_signed):
+    secret = {key: base64.b64decode(value) for key, value in one("Secret", self_signed)["data"].items()}
+    (webhook,) = one("MutatingWebhookConfiguration", self_signed)["webhooks"]
     authority = x509.load_pem_x509_certificate(base64.b64decode(webhook["clientConfig"]["caBundle"]))
     certificate = x509.load_pem_x509_certificate(secret["tls.crt"])
     certificate.verify_directly_issued_by(authority)
@@ -172,8 +178,19 @@ def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_con
     assert set(secret) == {"ca.crt", "tls.crt", "tls.key"}
 
 
-def test_the_self_signed_pair_can_be_served(defaults, tmp_path):
-    data = one("Secret", defaults)["data"]
+def test_every_webhook_trusts_the_same_self_signed_ca():
+    objects = render(*SELF_SIGNED, *values(deployments__enabled=True))
+    webhooks = [
+        webhook
+        for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+        for webhook in one(kind, objects)["webhooks"]
+    ]
+    assert len(webhooks) == 3
+    assert {webhook["clientConfig"]["caBundle"] for webhook in webhooks} == {one("Secret", objects)["data"]["ca.crt"]}
+
+
+def test_the_self_signed_pair_can_be_served(self_signed, tmp_path):
+    data = one("Secret", self_signed)["data"]
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).write_bytes(base64.b64decode(data[name]))
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
@@ -190,8 +207,8 @@ def test_cert_manager_brings_the_ca():
 
 
 def test_secrets_are_read_only_where_credentials_are():
-    assert "secrets" in _readable(render())
-    assert "secrets" not in _readable(render(*values(credentials__enabled=False)))
+    assert "secrets" in _readable(render(*SELF_SIGNED))
+    assert "secrets" not in _readable(render(*SELF_SIGNED, *values(credentials__enabled=False)))
     assert "serviceaccounts" not in _readable(render(*values(credentials__enabled=False)))
 
 
@@ -201,20 +218,39 @@ def test_claims_are_read_only_where_the_settings_say_so():
 
 
 def test_namespaces_take_roles_of_their_own():
-    objects = render(*values(namespaces=["team-a", "team-b"]))
+    objects = render(*SELF_SIGNED, *values(namespaces=["team-a", "team-b"]))
     assert of_kind("ClusterRole", objects) == []
     assert {role["metadata"]["namespace"] for role in of_kind("Role", objects)} == {NAMESPACE, "team-a", "team-b"}
 
 
 def test_storage_containers_can_be_read_with_namespaces_too():
-    objects = render(*values(namespaces=["team-a"], rbac__storageContainers="always"))
+    objects = render(*SELF_SIGNED, *values(namespaces=["team-a"], rbac__storageContainers="always"))
     (rule,) = one("ClusterRole", objects)["rules"]
     assert rule["resources"] == ["clusterstoragecontainers"]
 
 
-def test_nothing_may_be_written(defaults):
-    roles = [each for kind in ("Role", "ClusterRole") for each in of_kind(kind, defaults)]
-    assert {verb for role in roles for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+def test_without_certificates_of_its_own_nothing_may_be_written(self_signed):
+    assert {verb for rule in _rules(self_signed) for verb in rule["verbs"]} == {"get", "list", "watch"}
+
+
+def test_its_certificates_are_all_that_may_be_written_by_default(defaults):
+    written = [rule for rule in _rules(defaults) if {"patch", "update", "delete"} & set(rule["verbs"])]
+    assert {resource for rule in written for resource in rule["resources"]} == {
+        "secrets",
+        "leases",
+        "mutatingwebhookconfigurations",
+        "validatingwebhookconfigurations",
+    }
+    assert all(rule["resourceNames"] for rule in written)
+    created = [rule for rule in _rules(defaults) if "create" in rule["verbs"]]
+    assert {resource for rule in created for resource in rule["resources"]} == {"secrets", "leases"}
+
+
+def test_events_make_requests_have_a_side_effect_and_may_be_created():
+    objects = render(*SELF_SIGNED, *values(events=True))
+    assert [rule["resources"] for rule in _rules(objects) if "create" in rule["verbs"]] == [["events"]]
+    (webhook,) = one("MutatingWebhookConfiguration", objects)["webhooks"]
+    assert webhook["sideEffects"] == "NoneOnDryRun"
 
 
 def test_the_network_policy_lets_the_ports_in_that_are_served():
@@ -246,9 +282,12 @@ def _arguments(objects):
     return container["args"]
 
 
+def _rules(objects):
+    return [rule for kind in ("Role", "ClusterRole") for role in of_kind(kind, objects) for rule in role["rules"]]
+
+
 def _readable(objects):
-    roles = [each for kind in ("Role", "ClusterRole") for each in of_kind(kind, objects)]
-    return {resource for role in roles for rule in role["rules"] for resource in rule["resources"]}
+    return {resource for rule in _rules(objects) for resource in rule["resources"]}
 
 
 def _changed(before, after):

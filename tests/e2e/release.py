@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from tests.chart.rendering import CHART, RELEASE, Object, helm, one, values
+from tests.chart.rendering import CHART, RELEASE, Object, helm, of_kind, one, values
 from tests.controlplane.plane import ControlPlane
 from tests.e2e.api import Api
 
@@ -30,6 +30,17 @@ class Release:
     @property
     def configuration(self) -> Object:
         return one("MutatingWebhookConfiguration", self.objects)
+
+    @property
+    def configurations(self) -> list[Object]:
+        """All that call the webhook: the mutating one, and the validating one for the settings."""
+        return [self.configuration, *of_kind("ValidatingWebhookConfiguration", self.objects)]
+
+    @property
+    def arguments(self) -> list[str]:
+        """What the webhook's container is started with."""
+        (container,) = one("Deployment", self.objects)["spec"]["template"]["spec"]["containers"]
+        return list(container["args"])
 
 
 @contextmanager
@@ -57,17 +68,23 @@ def run_helm(plane: ControlPlane, namespace: str, command: str, *options: str) -
 def point_at(api: Api, release: Release, url: str, authority: bytes | None = None) -> None:
     """Only this differs from an installation with a network: the API server finds the webhook by URL.
 
-    Each webhook of the configuration keeps the path of its Service. `authority`: the CA that is trusted instead of
+    Each webhook of the configurations keeps the path of its Service. `authority`: the CA that is trusted instead of
     the one that was installed.
     """
-    operations = []
-    for index, webhook in enumerate(api.get(release.configuration)["webhooks"]):
-        installed_config = webhook["clientConfig"]
-        bundle = base64.b64encode(authority).decode() if authority else installed_config["caBundle"]
-        path = installed_config["service"]["path"]
-        config = {"url": f"{url}{path}", "caBundle": bundle}
-        operations.append({"op": "replace", "path": f"/webhooks/{index}/clientConfig", "value": config})
-    api.patch(release.configuration, operations)
+    for configuration in release.configurations:
+        webhooks = api.get(configuration)["webhooks"]
+        operations = [
+            {"op": "replace", "path": f"/webhooks/{index}/clientConfig", "value": _by_url(webhook, url, authority)}
+            for index, webhook in enumerate(webhooks)
+        ]
+        api.patch(configuration, operations)
+
+
+def _by_url(webhook: Object, url: str, authority: bytes | None) -> Object:
+    installed_config = webhook["clientConfig"]
+    bundle = base64.b64encode(authority).decode() if authority else installed_config.get("caBundle")
+    path = installed_config["service"]["path"]
+    return {"url": f"{url}{path}", **({"caBundle": bundle} if bundle else {})}
 
 
 def served(api: Api, release: Release) -> str:

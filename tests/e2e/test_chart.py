@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,21 @@ from tests.chart.rendering import (
     render,
     values,
 )
+from tests.controlplane.child import Child
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.ports import reserved_port
 from tests.e2e.api import Api, eventually
-from tests.e2e.process import running_webhook
 from tests.e2e.release import SERVED_BY, Release, installed, point_at, run_helm, served
 
 CRDS = Path(__file__).parents[1] / "chart" / "crds.yaml"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 CHECK_INJECTION = CHART / "files" / "check_injection.py"
+SELF_SIGNED = values(certificates__mode="self-signed")
+RUNNING = values(deployments__enabled=True, events=True, test__namespace="chart-running-served")
+CA_BUNDLE = "/webhooks/0/clientConfig/caBundle"
+PUBLISHED = yaml.safe_load((CHART / "ci" / "existing-certificate-values.yaml").read_text())["certificates"]["existing"][
+    "caBundle"
+]
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 SERVICE = {"serving.kserve.io/inferenceservice": "iris"}
 URI = {"storage.kserve.io/uri": "s3://models/iris"}
@@ -65,6 +72,22 @@ def down(control_plane: ControlPlane, api: Api) -> Iterator[Release]:
         namespace = served(api, release)
         eventually(lambda: api.asked(namespace, ASKING))
         yield release
+
+
+@pytest.fixture(scope="module")
+def running(
+    control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Release, str]]:
+    """A release whose webhook runs and keeps its own certificates, and a namespace that it serves."""
+    directory = tmp_path_factory.mktemp("running")
+    with (
+        installed(control_plane, "chart-running", *RUNNING) as release,
+        _self_managed(control_plane, release, directory) as url,
+    ):
+        point_at(api, release, url)
+        namespace = served(api, release)
+        eventually(lambda: api.injected(namespace, ASKING))
+        yield release, namespace
 
 
 @pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
@@ -128,6 +151,7 @@ def test_the_account_may_read_what_it_uses_and_nothing_else(control_plane, api, 
         chosen = core.list_namespaced_config_map(down.namespace, field_selector=f"metadata.name={settings}")
         assert [each.metadata and each.metadata.name for each in chosen.items] == [settings]
         assert _status(core.read_namespaced_config_map, "other", down.namespace) == 403
+        assert _status(core.delete_namespaced_secret, f"{FULLNAME}-certificates", down.namespace) == 403
         assert _status(core.list_namespaced_config_map, down.namespace) == 403
         assert _status(core.read_namespaced_secret, "absent", "default") == 404
         assert _status(core.list_namespaced_secret, "default") == 403
@@ -158,11 +182,12 @@ def test_the_charts_pods_are_admitted_where_pod_security_is_restricted(api, down
 
 
 def test_an_upgrade_with_new_settings_restarts_nothing_and_keeps_the_certificate(control_plane, api):
-    with installed(control_plane, "chart-upgrade") as release:
+    with installed(control_plane, "chart-upgrade", *SELF_SIGNED) as release:
         secret, deployment, settings = (one(kind, release.objects) for kind in ("Secret", "Deployment", "ConfigMap"))
         before = [api.get(each) for each in (secret, deployment, release.configuration)]
         image = "registry.example.com/initializer:2"
-        run_helm(control_plane, release.namespace, "upgrade", *values(storageInitializer__image=image))
+        changed = values(storageInitializer__image=image)
+        run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED, *changed)
         after = [api.get(each) for each in (secret, deployment, release.configuration)]
         assert after[0]["data"] == before[0]["data"]
         assert [each["metadata"].get("generation") for each in after] == [
@@ -172,34 +197,53 @@ def test_an_upgrade_with_new_settings_restarts_nothing_and_keeps_the_certificate
 
 
 def test_a_certificate_near_its_end_is_renewed_and_the_old_ca_trusted_until_pods_have_it(control_plane, api):
-    with installed(control_plane, "chart-renewal") as release:
+    with installed(control_plane, "chart-renewal", *SELF_SIGNED) as release:
         secret = one("Secret", release.objects)
         old = api.get(secret)["data"]
         annotations = {"storage-webhook/expires": "2020-01-01"}
         near_its_end = {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
         api.apply(near_its_end).raise_for_status()
-        run_helm(control_plane, release.namespace, "upgrade")
+        run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED)
         new = api.get(secret)["data"]
         assert new["tls.crt"] != old["tls.crt"]
         assert _bundle(api, release) == base64.b64decode(new["ca.crt"]) + base64.b64decode(old["ca.crt"])
-        run_helm(control_plane, release.namespace, "upgrade")
+        run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED)
         assert _bundle(api, release) == base64.b64decode(new["ca.crt"])
 
 
-def test_a_test_run_says_that_a_pod_was_injected(control_plane, api, authority, tmp_path):
-    namespace = api.furnished("chart-tested", {SERVED_BY: "chart-test"})
-    asked = values(test__namespace=namespace)
-    with (
-        installed(control_plane, "chart-test", *asked) as release,
-        running_webhook(tmp_path, ["serve"], authority) as webhook,
-    ):
-        account = _test_account(control_plane, api, release)
-        point_at(api, release, webhook.url, authority.pem)
-        eventually(lambda: api.injected(namespace, ASKING))
-        assert _check(account, namespace) == (0, f"A pod with a model in namespace {namespace} was injected.\n")
-        code, said = _check(account, namespace, mode="observe")
-        assert code == 1
-        assert "was injected; mode: observe" in said
+def test_a_test_run_says_that_a_pod_was_injected(control_plane, api, running):
+    release, namespace = running
+    account = _test_account(control_plane, api, release)
+    assert _check(account, namespace) == (0, f"A pod with a model in namespace {namespace} was injected.\n")
+    code, said = _check(account, namespace, mode="observe")
+    assert code == 1
+    assert "was injected; mode: observe" in said
+
+
+def test_broken_settings_are_refused_when_they_are_applied(api, running):
+    release, _ = running
+    settings = one("ConfigMap", release.objects)
+    broken = settings["data"] | {"storageDefaults": '{"readOnyl": true}'}
+    answer = api.apply(settings | {"data": broken}, dryRun="All")
+    assert answer.is_error
+    assert "storageDefaults.readOnyl" in answer.json()["message"]
+    assert api.apply(_configmap("other", release.namespace) | {"data": broken}, dryRun="All").is_success
+
+
+def test_a_deployment_that_writes_its_claim_recreates_its_pods(api, running):
+    _, namespace = running
+    writing = {"storage.kserve.io/uri": "pvc://models/iris", "storage.kserve.io/readonly": "false"}
+    assert _strategy(api, namespace, writing) == "Recreate"
+    assert _strategy(api, namespace, {}) == "RollingUpdate"
+
+
+def test_an_upgrade_leaves_the_ca_that_the_webhook_published(control_plane, api):
+    with installed(control_plane, "chart-published") as release:
+        published = base64.b64encode(PUBLISHED.encode()).decode()
+        api.patch(release.configuration, [{"op": "add", "path": CA_BUNDLE, "value": published}])
+        run_helm(control_plane, release.namespace, "upgrade", *values(webhook__timeoutSeconds=7))
+        assert api.get(release.configuration)["webhooks"][0]["timeoutSeconds"] == 7
+        assert _bundle(api, release).decode() == PUBLISHED
 
 
 def test_a_test_run_fails_where_a_pod_is_refused_or_not_injected(control_plane, api, down):
@@ -211,6 +255,43 @@ def test_a_test_run_fails_where_a_pod_is_refused_or_not_injected(control_plane, 
         1,
         f"A pod with a model in namespace {elsewhere} was not injected; mode: enforce\n",
     )
+
+
+@contextmanager
+def _self_managed(plane: ControlPlane, release: Release, directory: Path) -> Iterator[str]:
+    """The real webhook as a process, with the options and the rights that the chart gives it; its URL.
+
+    Only what a pod's network brings differs: it listens on loopback, and its certificate is for that name.
+    """
+    log = directory / "webhook.log"
+    here = ["--host=127.0.0.1", "--port=0", "--metrics-port=0", "--drain-seconds=0", "--certificate-names=localhost"]
+    kubeconfig = f"KUBECONFIG={plane.service_account(release.namespace, FULLNAME)}"
+    command = ["/usr/bin/env", kubeconfig, sys.executable, "-m", "webhook", *release.arguments, *here]
+    child = Child(command, log, lambda: _address(log) is not None)
+    child.start()
+    try:
+        yield str(_address(log)).replace("127.0.0.1", "localhost")
+    finally:
+        child.stop()
+
+
+def _address(log: Path) -> str | None:
+    """Where a webhook says in its log that it serves."""
+    said = [json.loads(line) for line in log.read_text().splitlines() if '"address"' in line]
+    return said[0]["address"] if said else None
+
+
+def _strategy(api: Api, namespace: str, annotations: Mapping[str, str]) -> str:
+    """The strategy that a Deployment would get whose pods carry these annotations."""
+    template = {"metadata": {"labels": {"app": "x"}, "annotations": dict(annotations)}, "spec": ASKING["spec"]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "server", "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template},
+    }
+    answer = api.apply(deployment, dryRun="All").raise_for_status()
+    return str(answer.json()["spec"]["strategy"]["type"])
 
 
 def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int, str]:
@@ -238,8 +319,8 @@ def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
 
 
 def _bundle(api: Api, release: Release) -> bytes:
-    (webhook,) = api.get(release.configuration)["webhooks"]
-    return base64.b64decode(webhook["clientConfig"]["caBundle"])
+    (bundle,) = {webhook["clientConfig"]["caBundle"] for webhook in api.get(release.configuration)["webhooks"]}
+    return base64.b64decode(bundle)
 
 
 def _is_served(api: Api, crd: Object) -> bool:

@@ -4,13 +4,47 @@
 {{- printf "%s.%s.svc" (include "storage-webhook.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
-{{/* The Secret that the webhook serves from. */}}
+{{/* The Secret that the webhook serves from. Its own has another name: helm removes what it made for another mode. */}}
 {{- define "storage-webhook.certificateSecret" -}}
 {{- if eq .Values.certificates.mode "existing" -}}
 {{- .Values.certificates.existing.secretName -}}
+{{- else if eq .Values.certificates.mode "self-managed" -}}
+{{- printf "%s-certificates" (include "storage-webhook.fullname" .) -}}
 {{- else -}}
 {{- printf "%s-tls" (include "storage-webhook.fullname" .) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* How the webhook gets its certificate, as arguments. */}}
+{{- define "storage-webhook.certificateArguments" -}}
+{{- if eq .Values.certificates.mode "self-managed" -}}
+{{- $host := include "storage-webhook.host" . -}}
+- --certificate-secret={{ .Release.Namespace }}/{{ include "storage-webhook.certificateSecret" . }}
+- --certificate-names={{ $host }},{{ $host }}.cluster.local
+- --webhook-configurations={{ include "storage-webhook.configurationName" . }}
+{{- with .Values.certificates.selfManaged }}
+- --certificate-days={{ .days }}
+- --ca-days={{ .caDays }}
+{{- end }}
+{{- else -}}
+- --tls-cert-file=/etc/storage-webhook/tls/tls.crt
+- --tls-key-file=/etc/storage-webhook/tls/tls.key
+{{- end -}}
+{{- end -}}
+
+{{/* Secrets that the pods mount below /etc/storage-webhook, as JSON: directory to name, and items as key to path. */}}
+{{- define "storage-webhook.mounts" -}}
+{{- $mounts := dict -}}
+{{- if ne .Values.certificates.mode "self-managed" -}}
+{{- $items := dict "tls.crt" "tls.crt" "tls.key" "tls.key" -}}
+{{- $_ := set $mounts "tls" (dict "name" (include "storage-webhook.certificateSecret" .) "items" $items) -}}
+{{- end -}}
+{{- with .Values.clientCA -}}
+{{- if .secretName -}}
+{{- $_ := set $mounts "client-ca" (dict "name" .secretName "items" (dict .key "ca.crt")) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $mounts -}}
 {{- end -}}
 
 {{/* The CA for the webhook configurations, base64; empty where someone else writes it there. */}}

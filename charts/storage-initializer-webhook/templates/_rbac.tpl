@@ -1,4 +1,4 @@
-{{/* What is read in the namespaces of the pods; empty when nothing is. */}}
+{{/* What is read, and the Events that are written, in the namespaces of the pods; empty when nothing is. */}}
 {{- define "storage-webhook.namespacedRules" -}}
 {{- $resources := list -}}
 {{- if .Values.credentials.enabled -}}
@@ -11,17 +11,28 @@
 - apiGroups: [""]
   resources: {{ toJson . }}
   verbs: [get]
+{{ end -}}
+{{- if .Values.events -}}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 {{- end -}}
 {{- end -}}
 
-{{/* What is read of the cluster as a whole; empty when nothing is. */}}
+{{/* What is used of the cluster as a whole; empty when nothing is. */}}
 {{- define "storage-webhook.clusterRules" -}}
-{{- $mode := .Values.rbac.storageContainers -}}
-{{- if or (eq $mode "always") (and (eq $mode "auto") (not .Values.namespaces)) -}}
+{{- $containers := .Values.rbac.storageContainers -}}
+{{- if or (eq $containers "always") (and (eq $containers "auto") (not .Values.namespaces)) -}}
 - apiGroups: [serving.kserve.io]
   resources: [clusterstoragecontainers]
-  verbs: [get, list, watch]
-{{- end }}
+  verbs: [list]
+{{ end -}}
+{{- if eq .Values.certificates.mode "self-managed" -}}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
+  resourceNames: [{{ include "storage-webhook.configurationName" . | quote }}]
+  verbs: [get, patch]
+{{- end -}}
 {{- end -}}
 
 {{/* roleRef and subjects of a binding: (dict "root" $ "kind" "Role" "name" <role>) */}}

@@ -61,6 +61,11 @@ Every sentence names the values and the way out.
 {{- fail "certificates.existing.caBundle is not PEM text: it must hold -----BEGIN CERTIFICATE-----, and is not base64-encoded once more." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.certificates.selfManaged -}}
+{{- if ge (float64 .days) (float64 .caDays) -}}
+{{- fail (printf "certificates.selfManaged.days (%v) is not less than certificates.selfManaged.caDays (%v): a CA must outlive what it signs." .days .caDays) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.certificates.certManager.issuerRef (ne $mode "cert-manager") -}}
 {{- fail (printf "certificates.certManager.issuerRef is set, but certificates.mode is %s: set the mode to cert-manager, or leave issuerRef empty." $mode) -}}
 {{- end -}}

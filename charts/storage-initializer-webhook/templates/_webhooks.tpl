@@ -1,4 +1,16 @@
-{{/* What every webhook of a configuration shares: (dict "root" $ "path" "/…"). */}}
+{{/* The name of both configurations. */}}
+{{- define "storage-webhook.configurationName" -}}
+{{- .Values.webhook.configurationName | default (printf "00-%s" (include "storage-webhook.clusterName" .)) -}}
+{{- end -}}
+
+{{/* Labels and annotations of both configurations. */}}
+{{- define "storage-webhook.configurationMetadata" -}}
+{{- $annotations := merge (dict) .Values.webhook.annotations (include "storage-webhook.caAnnotations" . | fromYaml) -}}
+name: {{ include "storage-webhook.configurationName" . | quote }}
+{{ include "storage-webhook.metadata" (dict "root" . "annotations" $annotations) }}
+{{- end -}}
+
+{{/* What every webhook of a configuration shares: (dict "root" $ "path" "/…" "failurePolicy" …). */}}
 {{- define "storage-webhook.clientConfig" -}}
 clientConfig:
   service:
@@ -10,20 +22,24 @@ clientConfig:
   caBundle: {{ . }}
   {{- end }}
 admissionReviewVersions: [v1]
-sideEffects: None
-failurePolicy: {{ .root.Values.webhook.failurePolicy }}
+# Events are written only for requests that are no dry run.
+sideEffects: {{ ternary "NoneOnDryRun" "None" .root.Values.events }}
+failurePolicy: {{ .failurePolicy | default .root.Values.webhook.failurePolicy }}
 timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 matchPolicy: {{ .root.Values.webhook.matchPolicy }}
 {{- end -}}
 
-{{/* The namespaces that are served. A namespace or pod that opts out does so here, so it works while the webhook is down. */}}
+{{/*
+The namespaces that are served, and the objects: (dict "root" $ "objects" <more matchExpressions>). Who opts out by a label
+does so here, so it works while the webhook is down.
+*/}}
 {{- define "storage-webhook.selectors" -}}
 namespaceSelector:
   matchExpressions:
     - key: kubernetes.io/metadata.name
       operator: NotIn
-      values: {{ include "storage-webhook.excludedNamespaces" . }}
-    {{- with .Values.namespaces }}
+      values: {{ include "storage-webhook.excludedNamespaces" .root }}
+    {{- with .root.Values.namespaces }}
     - key: kubernetes.io/metadata.name
       operator: In
       values: {{ toJson . }}
@@ -31,7 +47,7 @@ namespaceSelector:
     - key: storage.kserve.io/inject
       operator: NotIn
       values: [disabled]
-    {{- with .Values.webhook.namespaceSelector }}
+    {{- with .root.Values.webhook.namespaceSelector }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 objectSelector:
@@ -39,7 +55,7 @@ objectSelector:
     - key: storage.kserve.io/inject
       operator: NotIn
       values: [disabled]
-    {{- with .Values.webhook.objectSelector }}
+    {{- with .objects }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
@@ -47,14 +63,15 @@ objectSelector:
 {{/*
 A pod asks by our annotations; or it is one of KServe's and has a source, or an init container that someone else injected
 (its user id and its place among Istio's containers are still ours to set).
+The argument is where the pod is in the request: `object`, or `object.spec.template`.
 */}}
 {{- define "storage-webhook.podAsks" -}}
-(has(object.metadata.annotations) &&
-  ('storage.kserve.io/uri' in object.metadata.annotations ||
-   'storage.kserve.io/uris' in object.metadata.annotations)) ||
-(has(object.metadata.labels) && 'serving.kserve.io/inferenceservice' in object.metadata.labels &&
-  ((has(object.metadata.annotations) &&
-    'internal.serving.kserve.io/storage-initializer-sourceuri' in object.metadata.annotations) ||
-   (has(object.spec.initContainers) &&
-    object.spec.initContainers.exists(c, c.name == 'storage-initializer'))))
+(has({{ . }}.metadata.annotations) &&
+  ('storage.kserve.io/uri' in {{ . }}.metadata.annotations ||
+   'storage.kserve.io/uris' in {{ . }}.metadata.annotations)) ||
+(has({{ . }}.metadata.labels) && 'serving.kserve.io/inferenceservice' in {{ . }}.metadata.labels &&
+  ((has({{ . }}.metadata.annotations) &&
+    'internal.serving.kserve.io/storage-initializer-sourceuri' in {{ . }}.metadata.annotations) ||
+   (has({{ . }}.spec.initContainers) &&
+    {{ . }}.spec.initContainers.exists(c, c.name == 'storage-initializer'))))
 {{- end -}}
