@@ -327,3 +327,18 @@ def test_what_was_found_is_believed_longer_while_nobody_answers() -> None:
     assert before.secrets
     assert after is not None
     assert not after.secrets
+
+
+def test_what_was_known_is_used_when_an_answer_takes_too_long() -> None:
+    cluster = Cluster(*HELD)
+    cache = cluster.cache(Limits(jitter=0, budget=0.05, answer=1))
+
+    async def while_nothing_comes() -> tuple[Facts, Facts]:
+        before = await asked(cache)
+        cluster.open.clear()
+        cluster.now += 60
+        return before, await asked(cache)
+
+    before, after = asyncio.run(while_nothing_comes())
+    cluster.open.set()
+    assert after == before

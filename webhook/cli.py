@@ -53,6 +53,7 @@ def serve(
     drain_seconds: opt.DrainSeconds = 0,
     max_in_flight: opt.MaxInFlight = 1000,
     events: opt.Events = False,
+    audit_seconds: opt.AuditSeconds = 0,
     traces: opt.Traces = False,
     log_format: opt.LogFormatOption = None,
     log_level: opt.LogLevelOption = opt.LogLevel.info,
@@ -68,7 +69,10 @@ def serve(
     logs.configure((log_format or (opt.LogFormat.console if dev else opt.LogFormat.json)).value, log_level.value)
     # The pod's network is the cluster's to guard.
     address = host or ("127.0.0.1" if dev else "0.0.0.0")  # noqa: S104
-    behaviour = run.Behaviour(metrics_port, drain_seconds, max_in_flight, events, traces, docs=dev)
+    configuration = next(iter(_words(webhook_configurations)), "")
+    behaviour = run.Behaviour(
+        metrics_port, drain_seconds, max_in_flight, events, traces, dev, audit_seconds, configuration
+    )
     try:
         run.run(run.Options(address, port, certificate, client_ca_file, settings, cluster, behaviour))
     except run.CannotStart as error:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import threading
+import time
 
+import structlog
+
+from webhook.audit import Auditor
 from webhook.certs.keeper import CertificateKeeper, Place, Serve
 from webhook.certs.rotation import Policy, SelfManaged
 from webhook.cluster import cluster_facts
 from webhook.context import Webhook
 from webhook.events import RefusalEvents
 from webhook.kube import api_client
+
+log = structlog.get_logger()
 
 # Seconds until there must be a certificate to serve; the first one needs two looks of the keeper.
 _FIRST_CERTIFICATE_SECONDS = 120
@@ -24,6 +31,24 @@ def connect(webhook: Webhook, *, events: bool) -> None:
     if events:
         webhook.events = RefusalEvents(client, _instance())
         webhook.events.start()
+
+
+def start_audit(webhook: Webhook, every: float, configuration: str) -> None:
+    """Audit all pods now and then, in a thread of its own: every so many seconds. Raises ClusterConfigError."""
+    auditor = Auditor(api_client(), configuration)
+    threading.Thread(target=_audit, args=(webhook, auditor, every), name="audit", daemon=True).start()
+
+
+def _audit(webhook: Webhook, auditor: Auditor, every: float) -> None:
+    while True:
+        snapshot = webhook.settings.current
+        if snapshot is not None:
+            try:
+                webhook.slipped = len(auditor.audit(snapshot.settings))
+            except Exception as error:
+                # The next one may work; what is known stays.
+                log.warning("audit failed", reason=str(error))
+        time.sleep(every)
 
 
 def keep_certificates(chosen: SelfManaged, serve: Serve) -> None:

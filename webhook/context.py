@@ -24,6 +24,8 @@ class Webhook:
     """Where refusals are told; None when they are not."""
     client_certificates: bool = False
     """Only clients with a certificate of the trusted CA get to the mutating routes."""
+    slipped: int | None = None
+    """Pods that asked and were not injected, at the last audit; None before the first."""
     max_in_flight: int = 1000
     """Requests that may be in work at once; more are answered with 503."""
     in_flight: int = 0

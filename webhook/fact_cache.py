@@ -117,11 +117,29 @@ class FactCache:
                     await self._ask_for(missing)
                     missing.clear()
         except TimeoutError:
+            if (known := self._known(request, settings)) is not None:
+                return known
             names = ", ".join(map(str, missing))
             raise LookupFailed(
                 f"the API server did not say within {self._limits.budget:g} s what the storage webhook needs to know "
                 f"of {names}: try again"
             ) from None
+
+    def _known(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        """The facts of a request as they last were, if all were known not too long ago."""
+        oldest = self._clock() - self._limits.stale
+        missing: list[Key[Any]] = []
+
+        def read(key: Key[T], suffices: Callable[[T], bool] = always) -> T | None:
+            entry = self._entries.get(key)
+            if entry is None or entry.value is None or entry.found < oldest or not suffices(entry.value):
+                missing.append(key)
+                return None
+            found: T = entry.value
+            return found
+
+        facts = gather(request, settings, read)
+        return None if missing else facts
 
     def _reader(self, arrived: float, missing: list[Key[Any]]) -> Read:
         """Reads from memory, for a request that came at `arrived`, and collects what is not there."""

@@ -92,6 +92,12 @@ MaxInFlight = Annotated[
 Events = Annotated[
     bool, typer.Option("--events", envvar=env("EVENTS"), help="Tell of refusals as Events on the pods' owners.")
 ]
+AuditSeconds = Annotated[
+    float,
+    typer.Option(
+        envvar=env("AUDIT_SECONDS"), min=0, help="Seconds between two audits of all pods, for the metric; 0: none."
+    ),
+]
 Traces = Annotated[
     bool,
     typer.Option("--traces", envvar=env("TRACES"), help="OpenTelemetry traces, by OTEL_… variables (extra otel)."),

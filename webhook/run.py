@@ -38,6 +38,10 @@ class Behaviour:
     events: bool = False
     traces: bool = False
     docs: bool = False
+    audit_seconds: float = 0
+    """Between two audits of all pods; 0: none."""
+    audited_configuration: str = ""
+    """The MutatingWebhookConfiguration that calls us, to tell why a pod slipped through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ def _webhook(options: Options) -> Webhook:
         from webhook import connected
 
         connected.connect(webhook, events=options.behaviour.events)
+        if options.behaviour.audit_seconds:
+            connected.start_audit(webhook, options.behaviour.audit_seconds, options.behaviour.audited_configuration)
     return webhook
 
 

@@ -29,6 +29,8 @@ class StateCollector(Collector):
             yield _gauge("certificate_expiry_timestamp_seconds", "When the served certificate expires.", expires)
         if webhook.events is not None:
             yield _counter("events_dropped", "Events of refusals that could not be written.", webhook.events.dropped)
+        if webhook.slipped is not None:
+            yield _gauge("slipped_pods", "Pods that asked for a model and were admitted without it.", webhook.slipped)
         yield InfoMetricFamily("storage_webhook_build", "What is running.", {"version": _version()})
 
     def _settings(self) -> Iterator[Metric]:

@@ -49,8 +49,8 @@ class Size:
         return self.admissions / self.rate
 
 
-FULL = Size(200_000, 350, ("--certificate-days", "0.0012", "--ca-days", "0.0035", "--settle-seconds", "20"))
-SHORT = Size(15_000, 150, ("--certificate-days", "0.0005", "--ca-days", "0.0006", "--settle-seconds", "15"))
+FULL = Size(200_000, 300, ("--certificate-days", "0.002", "--ca-days", "0.003", "--settle-seconds", "20"))
+SHORT = Size(15_000, 150, ("--certificate-days", "0.002", "--ca-days", "0.0012", "--settle-seconds", "15"))
 
 
 @dataclass
