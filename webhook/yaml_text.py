@@ -57,7 +57,17 @@ class _Dumper(_SafeDumper):  # type: ignore[misc]
         """Anchors and aliases would be correct, and unreadable."""
         return True
 
+    def represent_text(self, text: str) -> Any:
+        """A text of several plain lines, such as a program, line by line; any other as YAML will have it."""
+        style = "|" if "\n" in text and _is_plain(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
+
+def _is_plain(text: str) -> bool:
+    return not text[0].isspace() and all(line.isprintable() and not line.endswith(" ") for line in text.split("\n"))
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", _SWITCH, list("yYnN"))

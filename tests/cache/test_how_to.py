@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,21 @@ from typer.testing import CliRunner
 
 from tests.cache.pods import Claim, contents, shell
 from webhook import annotations
-from webhook.cache.command import WRAPPER
+from webhook.cache.command import STOCK_COMMAND, WRAPPER
 from webhook.cache.key import PATTERN, key
 from webhook.cli import app
 
 TEXT = (Path(__file__).parents[2] / "docs" / "shared-cache.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
-MANIFESTS: list[Any] = [each for kind, block in BLOCKS if kind == "yaml" for each in yaml.safe_load_all(block)]
+MANIFESTS: list[Any] = [
+    each for kind, block in BLOCKS if kind == "yaml" for each in yaml.safe_load_all(block) if "kind" in each
+]
 
 
 def test_commands_run_as_they_stand(claim: Claim):
     assert claim.run(shell('printf x > "$1/weights"')).process.returncode == 0
     lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    commands = [shlex.split(line)[1:] for line in lines if line.startswith("storage-webhook ")]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("storage-webhook cache ")]
     commands += [container["args"] for container in _cron_job()["containers"]]
     assert len(commands) == 3
     for command in commands:
@@ -60,6 +64,37 @@ def test_cron_job_prunes_the_claim_and_directory_of_the_deployment():
     assert job["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim == "model-cache"
     assert job["containers"][0]["volumeMounts"][0]["mountPath"] + "/models" in job["containers"][0]["args"]
     assert job["securityContext"]["fsGroup"] == template["spec"]["securityContext"]["fsGroup"]
+
+
+def test_deployment_downloads_into_what_its_servers_mount(claim: Claim, tmp_path: Path):
+    """The init container as the webhook makes it, run with a directory for the claim and a script for the image's."""
+    deployment = next(each for each in MANIFESTS if each["kind"] == "Deployment")
+    result = CliRunner().invoke(app, ["mutate"], input=yaml.safe_dump(deployment))
+    assert result.exit_code == 0, result.output
+    assert "\nRuns in the init container" in re.sub(r"(?m)^ +", "", result.stdout), (
+        "the wrapper is to be read line by line"
+    )
+    pod = yaml.safe_load(result.stdout)["spec"]["template"]["spec"]
+    (initializer,), (server,) = pod["initContainers"], pod["containers"]
+    (mount,) = server["volumeMounts"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/mnt/models", True)
+
+    entrypoint = tmp_path / "entrypoint"
+    entrypoint.write_text('#!/bin/sh\necho "$1" > "$2/uri"\n')
+    entrypoint.chmod(0o755)
+    root = initializer["volumeMounts"][0]["mountPath"]
+    words = [word.replace(root, str(claim.root)) for word in initializer["command"] + initializer["args"]]
+    words = [str(entrypoint) if word in STOCK_COMMAND else word for word in words]
+    log = f"--termination-log={tmp_path / 'log'}"
+    subprocess.run([sys.executable, *words[1:5], log, *words[5:]], check=True)
+    assert contents(claim.root / mount["subPath"]) == {"uri": b"hf://meta-llama/Llama-3.1-8B-Instruct\n"}
+
+
+def test_settings_are_settings():
+    (block,) = (block for kind, block in BLOCKS if kind == "yaml" and block.startswith("storageDefaults"))
+    result = CliRunner().invoke(app, ["check-settings", "--strict"], input=block)
+    assert result.exit_code == 0, result.output
+    assert "team-a: pvc://model-cache/models" in result.stdout
 
 
 def test_messages_are_those_of_the_wrapper():

@@ -48,7 +48,8 @@ def namespace(control_plane: ControlPlane) -> str:
 def manifests() -> list[dict[str, Any]]:
     """What the how-to has the reader apply."""
     blocks = HOW_TO.read_text().split("```yaml\n")[1:]
-    return [manifest for block in blocks for manifest in yaml.safe_load_all(block.partition("```")[0])]
+    found = (manifest for block in blocks for manifest in yaml.safe_load_all(block.partition("```")[0]))
+    return [manifest for manifest in found if "kind" in manifest]
 
 
 def a_pod(name: str, claim: Claim, phase: str = "Running") -> dict[str, Any]:
