@@ -112,3 +112,34 @@ def test_numbers_without_an_end_are_refused_in_words():
 
 def test_a_number_of_json_that_is_large_is_a_float():
     assert load('{"a": 99999999999999999999}') == [{"a": 1e20}]
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("[" * 100_000, "nested deeper than 100 levels", id="without-an-end"),
+        pytest.param(BOMB, "more than 1,000,000 values", id="aliases-of-aliases"),
+        pytest.param("a: &x {b: &y [*x]}", r"\*x stands within what it names \(line 1", id="within-itself"),
+        pytest.param("\ud800", "surrogates", id="half-a-character"),
+    ],
+)
+def test_what_would_end_the_process_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        load(text)
+
+
+def test_an_alias_stands_for_what_it_names():
+    assert load("a: &x {b: 1}\nc: *x") == [{"a": {"b": 1}, "c": {"b": 1}}]
+
+
+@given(st.text(st.sampled_from("[]{}:,&*!|>-?#'\" \n\tab1<=~%@`"), max_size=60))
+def test_garbage_is_refused_in_words(text):
+    try:
+        load(text)
+    except ValueError as error:
+        assert "neither JSON nor YAML: " in str(error) or "nested deeper" in str(error)

@@ -23,9 +23,16 @@ def test_bad_settings_are_denied_with_every_key_and_its_reason(operation: str) -
     assert "did you mean readOnly" in outcome.message
 
 
-@pytest.mark.parametrize("given", [config_map(), config_map(storageDefaults="mode: observe"), {"kind": "ConfigMap"}])
+@pytest.mark.parametrize("given", [config_map(storageDefaults=""), config_map(storageDefaults="mode: observe")])
 def test_good_settings_are_allowed(given: dict[str, Any]) -> None:
     assert admit_settings("CREATE", given).allowed
+
+
+@pytest.mark.parametrize("given", [config_map(), config_map(ingress="{}"), {"kind": "ConfigMap"}])
+def test_a_configmap_without_settings_would_not_go_live_either(given: dict[str, Any]) -> None:
+    outcome = admit_settings("UPDATE", given)
+    assert not outcome.allowed
+    assert "none of the keys storageInitializer" in outcome.message
 
 
 def test_keys_that_kserve_may_have_added_warn() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from webhook.admission import Outcome
 from webhook.errors import BadReview
-from webhook.settings.parse import SettingsError, parse
+from webhook.settings.parse import SettingsError, parse, require_keys
 
 _CHANGES = ("CREATE", "UPDATE")
 
@@ -22,6 +22,7 @@ def admit_settings(operation: str, config_map: Any) -> Outcome:
     if not isinstance(data, dict):
         raise BadReview("the AdmissionReview's object is not a ConfigMap")
     try:
+        require_keys(data)
         _, warnings = parse(data)
     except SettingsError as error:
         return Outcome("denied", code=422, message=f"these settings cannot be used: {error}")
