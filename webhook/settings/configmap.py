@@ -8,6 +8,7 @@ here failures wait longer and longer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -151,12 +152,12 @@ class ConfigMapSettings(LiveSettings):
         found = api.list_namespaced_config_map(
             self._namespace, field_selector=self._field_selector, _request_timeout=timeout
         )
+        self._recover()
         wrong = None
         if found.items:
             wrong = self._take(found.items[0])
         else:
             self._miss()
-        self._recover()
         return _version(found.metadata), wrong
 
     def _watch(self, api: CoreV1Api, version: str) -> None:
@@ -170,10 +171,11 @@ class ConfigMapSettings(LiveSettings):
             timeout_seconds=self._timing.watch,
             _request_timeout=(self._timing.connect, self._timing.watch + self._timing.silence),
         )
-        for event in events:
-            if not isinstance(event, dict):
-                raise BrokenWatch("a line of the watch is no event")
-            self._apply(event["type"], event["object"])
+        with contextlib.closing(events):
+            for event in events:
+                if not isinstance(event, dict):
+                    raise BrokenWatch("a line of the watch is no event")
+                self._apply(event["type"], event["object"])
 
     def _apply(self, kind: str, config_map: Any) -> None:
         if kind in ("ADDED", "MODIFIED"):
