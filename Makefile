@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane record check bench docs image lock clean
+.PHONY: help run test test-all test-fast controlplane record check bench soak docs image lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,9 +34,13 @@ controlplane: $(VENV)/.dev ## obtain the real kube-apiserver, etcd and helm for 
 bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks
 
+soak: $(VENV)/.dev controlplane ## load while everything around changes and breaks (15 minutes)
+	@$(BIN)/python -m benchmarks.soak
+
 docs: $(VENV)/.dev ## write the documentation that is made from the code
 	@$(BIN)/python -m tools.chart_readme
 	@$(BIN)/python -m tools.reference
+	@$(BIN)/python -m tools.dashboard
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE   ?= storage-initializer-webhook:$(VERSION)

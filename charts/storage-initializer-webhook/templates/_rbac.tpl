@@ -27,6 +27,14 @@
   resources: [clusterstoragecontainers]
   verbs: [list]
 {{ end -}}
+{{- if .Values.audit.everySeconds -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{ end -}}
 {{- if eq .Values.certificates.mode "self-managed" -}}
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
