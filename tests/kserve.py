@@ -15,20 +15,28 @@ JsonObject = dict[str, Any]
 
 
 def kserve_injected(pod: JsonObject, *, copies_claims: bool = False) -> JsonObject:
-    """The pod after KServe's webhook; `copies_claims`: 0.15 with `enableDirectPvcVolumeMount: false`."""
+    """The pod after KServe's webhook; `copies_claims`: 0.15 with `enableDirectPvcVolumeMount: false`.
+
+    Images arrive as their suffix says.
+    """
     pod = copy.deepcopy(pod)
     spec, annotations = pod["spec"], pod["metadata"]["annotations"]
     inits = spec.setdefault("initContainers", [])
     uri = annotations.get(str(keys.SOURCE_URI))
-    if uri is None or any(item["name"] == "storage-initializer" for item in inits):
-        return pod
-    read_only = annotations.get(str(keys.READ_ONLY)) != "false"
     servers = {item["name"]: item for item in spec["containers"]}
     main = servers.get("kserve-container") or servers["worker-container"]
     targets = [main, *([servers["transformer-container"]] if "transformer-container" in servers else [])]
+    if uri is not None and uri.startswith("oci+"):
+        mode, _, image = uri.removeprefix("oci+").partition("://")
+        {"modelcar": _run, "native": _mount_image, "fetch": _fetch}[mode](spec, targets, image)
+        return pod
+    if uri is None or any(item["name"] == "storage-initializer" for item in inits):
+        return pod
+    read_only = annotations.get(str(keys.READ_ONLY)) != "false"
     claim, _, path = uri.removeprefix("pvc://").partition("/")
+    source = {"persistentVolumeClaim": {"claimName": claim}}
     if uri.startswith("pvc://") and not copies_claims:
-        _mount(spec, targets, "kserve-pvc-source", "/mnt/models", read_only, {"claimName": claim}, path)
+        _mount(spec, targets, "kserve-pvc-source", "/mnt/models", read_only, source, path)
     else:
         location = f"/mnt/pvc/{path}" if uri.startswith("pvc://") else uri
         inits.append({"name": "storage-initializer", "image": "kserve/storage-initializer:latest"})
@@ -36,7 +44,7 @@ def kserve_injected(pod: JsonObject, *, copies_claims: bool = False) -> JsonObje
         _mount(spec, targets, "kserve-provision-location", "/mnt/models", read_only)
         _mount(spec, [inits[-1]], "kserve-provision-location", "/mnt/models", read_only=False)
         if uri.startswith("pvc://"):
-            _mount(spec, [*targets, inits[-1]], "kserve-pvc-source", "/mnt/pvc", read_only, {"claimName": claim})
+            _mount(spec, [*targets, inits[-1]], "kserve-pvc-source", "/mnt/pvc", read_only, source)
     for variable in main.get("env", ()):
         if variable["name"] == "STORAGE_URI" and variable.get("value"):
             variable["value"] = "/mnt/models"
@@ -49,7 +57,7 @@ def _mount(
     name: str,
     path: str,
     read_only: bool,
-    claim: JsonObject | None = None,
+    source: JsonObject | None = None,
     sub_path: str = "",
 ) -> None:
     for container in containers:
@@ -60,4 +68,43 @@ def _mount(
         mounts.append({"name": name, "mountPath": path, **({"subPath": sub_path} if sub_path else {}), **flags})
         volumes = spec.setdefault("volumes", [])
         if all(volume["name"] != name for volume in volumes):
-            volumes.append({"name": name, **({"persistentVolumeClaim": claim} if claim else {"emptyDir": {}})})
+            volumes.append({"name": name, **(source or {"emptyDir": {}})})
+
+
+def _run(spec: JsonObject, targets: list[JsonObject], image: str) -> None:
+    for target in targets:
+        variables = target.setdefault("env", [])
+        found = next((variable for variable in variables if variable["name"] == "MODEL_INIT_MODE"), None)
+        if found is None:
+            variables.append(found := {"name": "MODEL_INIT_MODE"})
+        found["value"] = "async"
+    _mount(spec, targets, "kserve-provision-location", "/mnt", read_only=False)
+    if all(item["name"] != "modelcar" for item in spec["containers"]):
+        link = "ln -sf /proc/$$$$/root/models /mnt/models && sleep infinity"
+        spec["containers"].append({"name": "modelcar", "image": image, "args": ["sh", "-c", link]})
+        _mount(spec, spec["containers"][-1:], "kserve-provision-location", "/mnt", read_only=False)
+        spec["initContainers"].append({"name": "modelcar-init", "image": image, "args": ["sh", "-c", "[ -d /models ]"]})
+    spec["shareProcessNamespace"] = True
+
+
+def _mount_image(spec: JsonObject, targets: list[JsonObject], image: str) -> None:
+    source = {"image": {"reference": image, "pullPolicy": "IfNotPresent"}}
+    _mount(spec, targets, "mnt-models", "/mnt/models", read_only=True, source=source, sub_path="models")
+
+
+def _fetch(spec: JsonObject, targets: list[JsonObject], image: str) -> None:
+    """Mounts the model read-write whatever the pod says, and its pull secret for root alone."""
+    inits, arguments = spec["initContainers"], [f"oci://{image}", "/mnt/models"]
+    initializer = next((item for item in inits if item["name"] == "storage-initializer"), None)
+    if initializer is None:
+        initializer = {"name": "storage-initializer", "image": "kserve/storage-initializer:latest", "args": arguments}
+        inits.append(initializer)
+        for secret in spec.get("imagePullSecrets", ())[:1]:
+            items = [{"key": ".dockerconfigjson", "path": "config.json"}]
+            login = {"secret": {"secretName": secret["name"], "defaultMode": 0o400, "items": items}}
+            name, path = "kserve-oci-fetch-docker-config", "/mnt/oci-fetch-auth"
+            _mount(spec, [initializer], name, path, read_only=True, source=login)
+            initializer["env"] = [{"name": "KSERVE_OCI_DOCKER_CONFIG", "value": f"{path}/config.json"}]
+    elif arguments not in [initializer["args"][i : i + 2] for i in range(0, len(initializer["args"]), 2)]:
+        initializer["args"] += arguments
+    _mount(spec, [initializer, *targets], "mnt-models", "/mnt/models", read_only=False)

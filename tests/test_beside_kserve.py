@@ -96,3 +96,38 @@ def test_after_ours_kserves_webhook_changes_nothing(uri: str) -> None:
     for pod in _pods(uri):
         ours = mutated(pod)
         assert _arrival(kserve_injected(ours)) == _arrival(ours)
+
+
+# --- Images -------------------------------------------------------------------------------------------------------
+
+IMAGES = ["oci+modelcar://iris:1", "oci+native://iris:1", "oci+fetch://iris:1"]
+OCI = {"storageInitializer": {"enableOciModelSupport": True}}
+
+
+def _image_pods(uri: str, **annotations: str) -> Iterable[JsonObject]:
+    for pod in _pods(uri, **annotations):
+        pod["spec"]["containers"][0]["env"].append({"name": "MODEL_INIT_MODE", "value": "sync"})
+        for secrets in ([], [{"name": "registry"}]):
+            yield {**pod, "spec": {**pod["spec"], "imagePullSecrets": secrets}}
+
+
+@pytest.mark.parametrize("read_only", ["true", "false"])
+@pytest.mark.parametrize("uri", IMAGES)
+def test_the_order_does_not_matter_to_an_image(uri: str, read_only: str) -> None:
+    for pod in _image_pods(uri, **{keys.READ_ONLY: read_only}):
+        ours_first, kserve_first = _in_both_orders(pod, OCI)
+        assert ours_first == kserve_first
+
+
+@pytest.mark.parametrize("uri", IMAGES)
+def test_after_ours_kserves_webhook_adds_nothing_to_an_image(uri: str) -> None:
+    for pod in _image_pods(uri):
+        ours = mutated(pod, OCI)
+        assert kserve_injected(ours)["spec"] == {"initContainers": [], **ours["spec"]}
+
+
+@pytest.mark.parametrize("uri", IMAGES[:2])
+def test_an_image_arrives_where_only_we_know_in_both_orders(uri: str) -> None:
+    for pod in _image_pods(uri, **{keys.MOUNT_PATH: "/opt/models/iris"}):
+        ours_first, kserve_first = _in_both_orders(pod, OCI)
+        assert ours_first == kserve_first

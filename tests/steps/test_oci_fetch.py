@@ -125,6 +125,12 @@ def test_after_kserves_webhook_the_model_arrives_the_same(annotations):
         assert mounts(container(theirs, name)) == mounts(container(ours, name))
 
 
+def test_of_several_models_none_is_the_one_of_storage_uri():
+    pod = several((f"oci://{IMAGE}", "/mnt/base"), ("pvc://claim", "/mnt/lora"))
+    pod["spec"]["containers"][0]["env"] = [{"name": "STORAGE_URI", "value": "s3://other"}]
+    assert env(container(mutated(pod, ON), "server")) == {"STORAGE_URI": "s3://other"}
+
+
 def test_an_initializer_that_is_there_is_otherwise_left_alone():
     pod = kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS)
     pod["spec"]["initContainers"] = [{"name": "storage-initializer", "args": [f"oci://{IMAGE}", "/mnt/models"]}]

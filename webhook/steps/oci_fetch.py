@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from webhook.annotations import SOURCE_URI
 from webhook.errors import shown
 from webhook.pod import JsonObject, PodDraft, mount
+from webhook.request import ModelRequest
 from webhook.steps.inputs import Inputs
+from webhook.steps.storage_uri import point
 
 DOCKER_CONFIG_VOLUME = "kserve-oci-fetch-docker-config"
 DOCKER_CONFIG_PATH = "/mnt/oci-fetch-auth"
@@ -35,29 +38,36 @@ def give_registry_access(pod: PodDraft, inputs: Inputs) -> None:
 def mend_fetched(pod: PodDraft, inputs: Inputs) -> None:
     """Bring what KServe's webhook made of `oci+fetch://`, where it ran first, to what it would be here.
 
-    KServe mounts the model read-write whatever the pod says, and the pull secret so that only root can read it.
+    KServe mounts the model read-write whatever the pod says, leaves STORAGE_URI as it is, and mounts the pull secret
+    so that only root can read it.
     """
     container = pod.init_container() or {}
     fetched = _fetched_paths(container.get("args"))
-    if inputs.request.read_only:
-        for place in container.get("volumeMounts") or ():
-            if place.get("mountPath") in fetched:
-                _make_read_only(pod, place)
+    places = {place for place in map(_place, container.get("volumeMounts") or ()) if place[1] in fetched}
+    for server in pod.spec.get("containers") or ():
+        mounted = [i for i, there in enumerate(server.get("volumeMounts") or ()) if _place(there) in places]
+        if mounted:
+            _mend_server(pod, server, mounted, inputs.request)
     _make_readable(pod)
 
 
-def _fetched_paths(args: Any) -> list[Any]:
+def _fetched_paths(args: Any) -> set[str]:
     """Where an initializer with these arguments, pairs of URI and path, puts images."""
-    pairs = zip(args[::2], args[1::2], strict=False) if isinstance(args, list) else ()
-    return [path for uri, path in pairs if isinstance(uri, str) and uri.startswith("oci://")]
+    words = [str(word) for word in args] if isinstance(args, list) else []
+    return {path for uri, path in zip(words[::2], words[1::2], strict=False) if uri.startswith("oci://")}
 
 
-def _make_read_only(pod: PodDraft, place: JsonObject) -> None:
-    for server in pod.spec.get("containers") or ():
-        for index, there in enumerate(server.get("volumeMounts") or ()):
-            if (there["name"], there.get("mountPath")) == (place["name"], place["mountPath"]):
-                mounts = pod.edit_list(pod.edit_container(server["name"]), "volumeMounts")
-                pod.edit_object(mounts, index)["readOnly"] = True
+def _place(mounted: JsonObject) -> tuple[str, str]:
+    return mounted["name"], str(mounted.get("mountPath"))
+
+
+def _mend_server(pod: PodDraft, server: JsonObject, mounted: list[int], request: ModelRequest) -> None:
+    if request.read_only:
+        mounts = pod.edit_list(pod.edit_container(server["name"]), "volumeMounts")
+        for index in mounted:
+            pod.edit_object(mounts, index)["readOnly"] = True
+    if SOURCE_URI in request.annotations:
+        point(pod, server["name"], server["volumeMounts"][mounted[0]]["mountPath"])
 
 
 def _make_readable(pod: PodDraft) -> None:

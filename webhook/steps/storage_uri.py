@@ -14,8 +14,13 @@ def point_storage_uri_at_the_model(pod: PodDraft, inputs: Inputs) -> None:
     if request.several:
         return
     for target in request.targets:
-        for index, variable in enumerate((find(pod.spec["containers"], target) or {}).get("env") or ()):
-            if variable["name"] == STORAGE_URI and variable.get("value"):
-                # Of two variables with one name the last counts, so all are set.
-                variables = pod.edit_list(pod.edit_container(target), "env")
-                pod.edit_object(variables, index)["value"] = request.mount_path
+        point(pod, target, request.mount_path)
+
+
+def point(pod: PodDraft, server: str, path: str) -> None:
+    """Set this container's STORAGE_URI, where it has a value, to the path."""
+    for index, variable in enumerate((find(pod.spec["containers"], server) or {}).get("env") or ()):
+        if variable["name"] == STORAGE_URI and variable.get("value"):
+            # Of two variables with one name the last counts, so all are set.
+            variables = pod.edit_list(pod.edit_container(server), "env")
+            pod.edit_object(variables, index)["value"] = path
