@@ -44,8 +44,15 @@ def api(control_plane: ControlPlane) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def installation(api: Api, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for all tests that leave it as they found it. OCI models are on."""
+    """One installation for all tests that leave it as they found it.
+
+    OCI models and Deployments are on. Broken settings are not refused, so that tests can break them.
+    """
     directory = tmp_path_factory.mktemp("webhook")
-    values = {"storageInitializer__enableOciModelSupport": True}
+    values = {
+        "storageInitializer__enableOciModelSupport": True,
+        "deployments__enabled": True,
+        "validateSettings": False,
+    }
     with installed.installation(api, "storage-webhook-e2e", authority, directory, **values) as made:
         yield made

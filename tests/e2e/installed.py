@@ -83,9 +83,8 @@ def installation(
         **chosen,
     }
     with installed(api.plane, namespace, *values(**options)) as release:
-        container = one("Deployment", release.objects)["spec"]["template"]["spec"]["containers"][0]
         kubeconfig = api.plane.service_account(namespace, FULLNAME)
-        with running_webhook(directory, container["args"], authority, kubeconfig) as webhook:
+        with running_webhook(directory, release.arguments, authority, kubeconfig) as webhook:
             point_at(api, release, webhook.url)
             made = Installation(api, release, webhook)
             served = made.namespace()

@@ -3,13 +3,18 @@
 from tests.e2e.api import Api, Object
 from tests.mutation import kserve_pod, plain_pod, several
 
-SECRET = {
+SECRET: Object = {
     "apiVersion": "v1",
     "kind": "Secret",
     "metadata": {"name": "s3", "annotations": {"serving.kserve.io/s3-endpoint": "minio.example.com:9000"}},
     "stringData": {"awsAccessKeyID": "id", "awsSecretAccessKey": "secret"},
 }
-ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "models"}, "secrets": [{"name": "s3"}]}
+ACCOUNT: Object = {
+    "apiVersion": "v1",
+    "kind": "ServiceAccount",
+    "metadata": {"name": "models"},
+    "secrets": [{"name": "s3"}],
+}
 IMAGE = "registry.example.com/models/iris:1"
 READ_WRITE = {"storage.kserve.io/readonly": "false"}
 # One pod of each kind of source, and of each place that says something about it.
