@@ -56,7 +56,7 @@ def test_containers_volumes_and_mount_paths_stay_unique(pod: JsonObject, setting
 
 
 @given(strategies.spoiled_pods(), strategies.settings)
-def test_no_json_value_is_too_strange_to_be_response(pod: Any, settings: JsonObject) -> None:
+def test_no_json_value_is_too_strange_to_be_answered(pod: Any, settings: JsonObject) -> None:
     assert response(pod, decide(pod, settings))["uid"]
 
 

@@ -1,0 +1,93 @@
+"""A pod that is made to cost does not: work grows with its size, and no faster. Counted in calls, not in seconds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.mutation import JsonObject, a_container, decide, plain_pod, several
+from webhook import annotations as keys
+from webhook.settings.parse import parse
+
+S3 = "s3://bucket/model"
+IMAGES = {"storageDefaults": {"overrides": {"image": ["registry.example.com/*", "*a*a*a*a*"]}}}
+
+
+def _calls(pod: JsonObject) -> int:
+    """How many functions are called, generators resumed included, to decide about a pod."""
+    count = 0
+
+    def counted(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event.endswith("call")
+
+    parse(IMAGES)
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        decide(pod, IMAGES)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def _mounts(size: int) -> list[JsonObject]:
+    return [{"name": f"v{index}", "mountPath": f"/v{index}"} for index in range(size)]
+
+
+def _containers(size: int) -> list[JsonObject]:
+    return [a_container(f"c{index}") for index in range(size)]
+
+
+def _sources(size: int, scheme: str) -> JsonObject:
+    return several(*((f"{scheme}://b{index}/m", f"/mnt/{index}/m") for index in range(size)))
+
+
+def _everything(size: int) -> JsonObject:
+    """As many models for as many containers with as many mounts as there may be."""
+    names = [f"c{index}" for index in range(20)]
+    sources = [{"uri": f"pvc://b{index}", "mountPath": f"/mnt/{index}"} for index in range(100)]
+    annotations = {str(keys.URIS): json.dumps(sources), str(keys.CONTAINERS): ",".join(names)}
+    pod = plain_pod("", containers=[a_container(name, volumeMounts=_mounts(size)) for name in names])
+    pod["spec"]["volumes"] = [{"name": f"v{index}", "emptyDir": {}} for index in range(size)]
+    pod["metadata"]["annotations"] = annotations
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("pod", "size"),
+    [
+        (lambda n: plain_pod(S3, containers=[a_container(env=[{"name": f"E{i}"} for i in range(n)])]), 5_000),
+        (lambda n: plain_pod(S3, containers=[a_container(env=n * [{"name": "STORAGE_URI", "value": "x"}])]), 5_000),
+        (lambda n: plain_pod(S3, containers=[a_container(volumeMounts=_mounts(n))]), 120),
+        (lambda n: plain_pod("pvc://foo/m", volumes=[{"name": f"v{i}", "emptyDir": {}} for i in range(n)]), 120),
+        (lambda n: plain_pod(S3, containers=_containers(n)), 120),
+        (lambda n: plain_pod(S3, initContainers=_containers(n), containers=[a_container()]), 120),
+        (lambda n: plain_pod(S3, containers=_containers(n), annotations={keys.CONTAINERS: f"c{n - 1}"}), 120),
+        (lambda n: plain_pod(S3, containers=_containers(n * 100)), 120),
+        (lambda n: plain_pod(S3, annotations={f"{keys.OURS}{i}": "" for i in range(n)}), 5_000),
+        (lambda n: plain_pod(S3, annotations={keys.OURS + n * "x": ""}), 100_000),
+        (lambda n: plain_pod(S3, annotations={keys.IMAGE: n * "a" + "!"}), 50_000),
+        (lambda n: plain_pod(S3, annotations={keys.CONTAINERS: ",".join(map(str, range(n)))}), 50_000),
+        (lambda n: plain_pod(S3, annotations={keys.MOUNT_PATH: n * "/a"}), 50_000),
+        (lambda n: plain_pod("pvc://" + n * "a." + "!"), 50_000),
+        (lambda n: plain_pod(n * " "), 50_000),
+    ],
+)
+def test_work_grows_no_faster_than_the_pod(pod: Callable[[int], JsonObject], size: int) -> None:
+    _calls(pod(size))
+    assert _calls(pod(2 * size)) < 2.1 * _calls(pod(size)) + 1_000
+
+
+@pytest.mark.parametrize("scheme", ["pvc", "s3"])
+def test_there_is_a_limit_to_the_models_of_a_pod(scheme: str) -> None:
+    assert _calls(_sources(10_000, scheme)) < _calls(_sources(100, scheme)) / 10
+
+
+def test_all_limits_at_once_are_bearable() -> None:
+    # A look at each mount of each target for each model, and not many calls a look.
+    assert _calls(_everything(60)) < 6 * 100 * 20 * 60
