@@ -70,17 +70,18 @@ class Case:
         path = self.path / name
         return yaml.safe_load(path.read_bytes()) if path.exists() else None
 
-    def decide(self) -> Outcome:
-        """What the webhook decides, without the server."""
-        asked = review.parse(self.body).request
-        wanted = admission.ask(asked.object, asked.namespace, self.settings)
+    def decide(self, pod: Any) -> Outcome:
+        """What the webhook decides about a pod, with the case's settings and facts and without the server."""
+        settings = self.settings
+        wanted = admission.ask(pod, self.namespace, settings)
         if isinstance(wanted, Outcome):
             return wanted
-        return admission.settle(asked.object, wanted, self.settings, self.facts(wanted))
+        return admission.settle(pod, wanted, settings, self.facts(wanted))
 
     def outcome(self) -> dict[str, Any]:
         """What comes of the pod, in the words of expected.yaml; `pod` is the whole pod after the patch."""
-        response = json.loads(review.answer(review.parse(self.body), self.decide()))["response"]
+        asked = review.parse(self.body)
+        response = json.loads(review.answer(asked, self.decide(asked.request.object)))["response"]
         return described(response, self.pod)
 
 

@@ -228,13 +228,18 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 @st.composite
-def spoiled_pods(draw: st.DrawFn) -> Any:
-    """Pods in some places of which stands what should not be there."""
-    root = [copy.deepcopy(draw(pods()))]
+def spoiled(draw: st.DrawFn, value: Any) -> Any:
+    """A JSON value in some places of which stands what should not be there."""
+    root = [copy.deepcopy(value)]
     for _ in range(draw(st.integers(1, 3))):
         parent, key = draw(st.sampled_from(list(_places(root))))
         parent[key] = draw(json_values)
     return root[0]
+
+
+def spoiled_pods() -> st.SearchStrategy[Any]:
+    """Generated pods in some places of which stands what should not be there."""
+    return pods().flatmap(spoiled)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
