@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Asks a running webhook about the pod in examples/review.json, and shows the answer with its patch decoded.
+ASK = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: application/json" -d @examples/review.json | $(BIN)/python -m tools.answer
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-fast controlplane record check bench soak docs image lock clean
 
@@ -10,6 +13,10 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: $(VENV)/.run ## start the webhook on https://127.0.0.1:8443 (no cluster needed)
+	@echo 'Paste this into another terminal, in this directory:'
+	@echo
+	@echo '  $(ASK)'
+	@echo
 	@$(BIN)/storage-webhook serve --dev
 
 test: check test-all ## everything: linters, types, layers, all tests
