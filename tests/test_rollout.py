@@ -11,7 +11,7 @@ import pytest
 from webhook import annotations as keys
 from webhook import rollout, strategy
 from webhook.errors import Denied, Forbidden
-from webhook.facts import NO_FACTS
+from webhook.facts import NO_FACTS, Claim, Facts
 from webhook.request import ModelRequest, read
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse
@@ -49,12 +49,14 @@ def settings(rollout: dict[str, Any] | None = None, **data: Any) -> Settings:
     return parse({"storageDefaults": {"rollout": rollout or {}, **data.pop("defaults", {})}, **data})[0]
 
 
-def rolled(given: dict[str, Any], chosen: Settings | None = None, old: Any = None) -> rollout.Rollout:
+def rolled(
+    given: dict[str, Any], chosen: Settings | None = None, old: Any = None, facts: Facts = NO_FACTS
+) -> rollout.Rollout:
     chosen = chosen or Settings()
     request = read(rollout.template_of(given), "models", chosen)
     assert isinstance(request, ModelRequest)
     before = copy.deepcopy(given)
-    result = rollout.roll_out(given, old, request, chosen, NO_FACTS)
+    result = rollout.roll_out(given, old, request, chosen, facts)
     assert given == before, "the input is never modified"
     return result
 
@@ -194,6 +196,28 @@ def test_security_context_fills_what_the_author_left_out() -> None:
 )
 def test_writing_a_claim_warns(given: dict[str, Any], words: str) -> None:
     assert words in " ".join(rolled(given).warnings)
+
+
+ON_ONE_NODE = Facts(claims={"models": Claim(("ReadWriteOnce",))})
+ON_ALL_NODES = Facts(claims={"models": Claim(("ReadWriteOnce", "ReadOnlyMany"))})
+MOUNTS = {keys.URI: "pvc://models/iris"}
+
+
+@pytest.mark.parametrize(
+    ("given", "facts", "words"),
+    [
+        (deployment(pod=MOUNTS, replicas=3), ON_ONE_NODE, "there are 3 replicas"),
+        (deployment(pod=MOUNTS), ON_ONE_NODE, "an update starts new pods"),
+        (deployment(pod=MOUNTS, strategy={"type": "Recreate"}), ON_ONE_NODE, None),
+        (deployment(pod=MOUNTS, replicas=3), ON_ALL_NODES, None),
+        (deployment(pod=MOUNTS, replicas=3), NO_FACTS, None),
+    ],
+)
+def test_reading_a_claim_of_one_node_from_several_pods_warns(
+    given: dict[str, Any], facts: Facts, words: str | None
+) -> None:
+    warnings = rolled(given, facts=facts).warnings
+    assert (words in " ".join(warnings)) if words else not warnings
 
 
 def test_several_writers_are_denied_where_the_settings_say_so() -> None:

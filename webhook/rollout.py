@@ -102,6 +102,7 @@ def roll_out(
     edit.set_pod_defaults()
     edit.record()
     edit.warn_of_replicas()
+    edit.warn_of_one_node(facts)
     return Rollout(edit.draft.root, tuple(edit.warnings))
 
 
@@ -248,7 +249,32 @@ class _Edit:
             )
         self.warnings.append(f"{message}: mount it read-only unless they are made to share it")
 
+    def warn_of_one_node(self, facts: Facts) -> None:
+        """Pods beside each other on a claim that only one node can mount: a warning, since on one node it works."""
+        beside = self._pods_beside_each_other()
+        if not self._request.read_only or not beside:
+            return
+        for source in self._request.mounted:
+            claim = facts.claims.get(source.claim.claim) if source.claim else None
+            if claim and claim.access_modes and not set(claim.access_modes) & _SEVERAL_NODES:
+                self.warnings.append(
+                    f"claim {shown(source.claim and source.claim.claim)} can be mounted on one node at a time, and "
+                    f"{beside}: a pod that is scheduled to another node waits for it"
+                )
 
+    def _pods_beside_each_other(self) -> str:
+        """Why there is more than one pod at some time; "" when there never is."""
+        spec = self.draft.root["spec"]
+        replicas, rollout = spec.get("replicas", 1), spec.get("strategy") or {}
+        if isinstance(replicas, int) and replicas > 1:
+            return f"there are {replicas} replicas"
+        surge = (rollout.get("rollingUpdate") or DEFAULT_ROLLING_UPDATE).get("maxSurge")
+        if rollout.get("type") != "Recreate" and surge not in (0, "0%"):
+            return "an update starts new pods beside the old ones"
+        return ""
+
+
+_SEVERAL_NODES = frozenset({"ReadOnlyMany", "ReadWriteMany"})
 _POD_FIELDS = frozenset({"terminationGracePeriodSeconds", "enableServiceLinks"})
 
 
