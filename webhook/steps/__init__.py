@@ -18,6 +18,7 @@ from webhook.steps.download import add_storage_initializer
 from webhook.steps.hugging_face import speed_up_hugging_face
 from webhook.steps.inputs import Inputs
 from webhook.steps.istio import run_as_istio_proxy
+from webhook.steps.nested_mounts import warn_of_nested_mounts
 from webhook.steps.oci_fetch import give_registry_access, mend_fetched
 from webhook.steps.oci_modelcar import add_modelcars
 from webhook.steps.oci_native import mount_images
@@ -52,6 +53,7 @@ STEPS: tuple[Step, ...] = (
     run_as_istio_proxy,
     point_storage_uri_at_the_model,
     place_after_native_sidecars,
+    warn_of_nested_mounts,
 )
 
 # For a pod whose storage initializer is there already: KServe may have made it, others may have changed the pod since.
