@@ -69,7 +69,8 @@ def _check_container(container: Mapping[str, Any], where: str) -> None:
 
 
 def _check_object(parent: Mapping[str, Any], field: str, where: str) -> None:
-    if not isinstance(parent.get(field), dict | None):
+    found = parent.get(field)
+    if found is not None and not isinstance(found, dict):
         raise Denied(f"{where}.{field} of the pod must be an object")
 
 
@@ -120,6 +121,7 @@ class PodDraft(Draft):
 
     def __init__(self, original: JsonObject) -> None:
         super().__init__(original)
+        self._edited: dict[tuple[str, str], JsonObject] = {}
         self.added: list[tuple[str, str]] = []
         """Containers that were added: the list of the spec they stand in, and their name."""
         self.warnings: list[str] = []
@@ -153,9 +155,13 @@ class PodDraft(Draft):
 
     def edit_container(self, name: str, field: str = "containers") -> JsonObject:
         """The container of this name, to write. Raises KeyError when the pod has none."""
+        if (field, name) in self._edited:
+            return self._edited[field, name]
         for index, container in enumerate(self.spec.get(field) or ()):
             if container["name"] == name:
-                return self.edit_object(self.edit_list(self.edit_spec(), field), index)
+                found = self.edit_object(self.edit_list(self.edit_spec(), field), index)
+                self._edited[field, name] = found
+                return found
         raise KeyError(name)
 
     def add_container(self, container: JsonObject, field: str = "initContainers") -> None:

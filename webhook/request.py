@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -75,7 +76,7 @@ class Source:
         return self.image is not None and self.image.mode in modes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRequest:
     """What a pod asks for, checked as far as it can be without looking anything up."""
 
@@ -95,22 +96,22 @@ class ModelRequest:
     service_account: str = "default"
     warnings: tuple[str, ...] = field(default=())
 
-    @property
+    @cached_property
     def mounted(self) -> tuple[Source, ...]:
         """The sources whose claims are mounted in place."""
         return tuple(source for source in self.sources if source.claim and self.direct)
 
-    @property
+    @cached_property
     def modelcars(self) -> tuple[Source, ...]:
         """The sources whose images run beside the servers."""
         return tuple(source for source in self.sources if source.is_image("modelcar"))
 
-    @property
+    @cached_property
     def images(self) -> tuple[Source, ...]:
         """The sources whose images Kubernetes mounts."""
         return tuple(source for source in self.sources if source.is_image("native"))
 
-    @property
+    @cached_property
     def downloaded(self) -> tuple[Source, ...]:
         """The sources that the init container brings."""
         return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import PurePosixPath
 
 from webhook.annotations import MOUNT_PATH, PVC_MOUNT
@@ -51,17 +52,13 @@ def initializer(inputs: Inputs) -> JsonObject:
 
 def download_directory(request: ModelRequest) -> str:
     """The directory that the volume is mounted at: the model's own, or the common parent of several."""
-    paths = [PurePosixPath(source.mount_path) for source in request.downloaded]
-    common = paths[0]
-    for path in paths[1:]:
-        while not path.is_relative_to(common):
-            common = common.parent
-    if str(common) == "/":
+    common = posixpath.commonpath([source.mount_path for source in request.downloaded])
+    if common == "/":
         raise Denied(
             "annotation storage.kserve.io/uris: the mount paths of the downloads have no common parent but /, "
             "which cannot be mounted over: put them below one directory, such as /mnt"
         )
-    return str(common)
+    return common
 
 
 def _ensure_volume(pod: PodDraft, request: ModelRequest, place: str, choice: EmptyDir) -> str:
