@@ -22,7 +22,7 @@ run: $(VENV)/.run ## start the webhook on https://127.0.0.1:8443 (no cluster nee
 test: check test-all ## everything: linters, types, layers, all tests
 
 check: $(VENV)/.dev ## linters, types and layers
-	@$(BIN)/ruff check webhook tests tools && $(BIN)/ruff format --check webhook tests tools
+	@$(BIN)/ruff check webhook tests tools benchmarks && $(BIN)/ruff format --check webhook tests tools benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
