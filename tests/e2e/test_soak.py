@@ -13,5 +13,5 @@ def test_the_short_soak_loses_nothing():
     if missing := binaries.missing():
         pytest.fail(binaries.advice(missing), pytrace=False)
     command = [sys.executable, "-m", "benchmarks.soak", "--short"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
