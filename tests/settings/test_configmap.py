@@ -17,17 +17,21 @@ from webhook.errors import ClusterConfigError
 from webhook.settings.configmap import ConfigMapSettings, Timing
 from webhook.settings.parse import SettingsError
 
+# Short waits after failures, and nothing else that a busy machine could run into.
 QUICK = Timing(
-    connect=2,
-    answer=0.3,
-    watch=1,
-    silence=0.1,
+    connect=20,
+    answer=20,
+    watch=60,
+    silence=20,
     first_delay=0.01,
     longest_delay=0.05,
     steady=0.5,
-    patience=5,
-    farewell=2,
+    patience=20,
+    farewell=20,
 )
+# For servers that do not answer, and for watches that end in good order while the test runs.
+HASTY = dataclasses.replace(QUICK, answer=0.3, watch=1, silence=0.1)
+UNANSWERED = (apiserver.silence, apiserver.hang)
 
 
 def settings(tag: str) -> dict[str, str]:
@@ -114,7 +118,7 @@ def test_changes_go_live_and_bad_ones_do_not(server):
 def test_a_deleted_configmap_keeps_the_last_good_settings(server):
     async def scenario():
         server.put(settings("v1"))
-        async with following(server) as source:
+        async with following(server, HASTY) as source:
             server.delete()
             await until(lambda: source.refused)
             assert live(source) == "v1"
@@ -185,16 +189,15 @@ def test_a_bad_watch_costs_a_round(server, misbehave):
     async def scenario():
         server.put(settings("v1"))
         server.watches.extend([misbehave, misbehave])
-        async with following(server) as source:
-            assert live(source) == "v1"
+        async with following(server, HASTY if misbehave in UNANSWERED else QUICK) as source:
+            await until(lambda: live(source) == "v1")
             server.put(settings("v2"))
-            await until(lambda: live(source) == "v2" and not server.watches)
+            await until(lambda: live(source) == "v2" and server.watched >= 3)
             server.put(settings("v3"))
             await until(lambda: live(source) == "v3")
             assert source.refusals == 0
-            # Two bad rounds and a good one; one more good one when the machine was slow.
-            assert server.listed <= 4
-            assert server.watched <= 4
+            if misbehave not in UNANSWERED:
+                assert (server.listed, server.watched) == (3, 3)
 
     asyncio.run(scenario())
 
@@ -219,14 +222,14 @@ def test_a_bad_list_changes_nothing(server, misbehave):
         server.put(settings("v1"))
         server.lists.extend([None, misbehave, misbehave])
         server.watches.append(apiserver.end_at_once)
-        async with following(server) as source:
+        async with following(server, HASTY if misbehave in UNANSWERED else QUICK) as source:
             await until(lambda: not server.lists)
             assert live(source) == "v1"
             server.put(settings("v2"))
-            await until(lambda: live(source) == "v2")
-            await until(lambda: source.trouble is None)
-            assert source.refusals == 0
-            assert server.listed <= 5
+            await until(lambda: live(source) == "v2" and server.watched >= 2)
+            assert (source.refusals, source.trouble) == (0, None)
+            if misbehave not in UNANSWERED:
+                assert (server.listed, server.watched) == (4, 2)
 
     asyncio.run(scenario())
 
@@ -267,7 +270,9 @@ def test_hours_without_an_api_server(server):
         rounds = 400
         pauses = Pauses(rounds)
         server.put(settings("v1"))
-        async with following(server, Timing(watch=1, steady=0.5), pause=pauses) as source:
+        async with following(
+            server, dataclasses.replace(QUICK, first_delay=1, longest_delay=30), pause=pauses
+        ) as source:
             before = source.current
             server.stop()
             await until(pauses.reached.is_set)
@@ -387,7 +392,7 @@ def test_a_quiet_watch_is_renewed_without_pause(server):
     async def scenario():
         pauses = Pauses(1)
         server.put(settings("v1"))
-        async with following(server, pause=pauses) as source:
+        async with following(server, HASTY, pause=pauses) as source:
             await until(lambda: server.watched == 2)
             assert pauses.delays == []
             snapshot: Any = source.current

@@ -42,13 +42,22 @@ class FileSettings(LiveSettings):
         self._path = path
         self._interval = interval
         self._seen: _Read | None = None
+        self._taken: _Read | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load, and begin to follow changes. Raises SettingsError, also when there is nothing at the path."""
-        self._seen = await asyncio.to_thread(_read, self._path)
-        self._take(self._seen)
+        self._seen = self._taken = await asyncio.to_thread(_read, self._path)
+        self._take(self._taken)
         self._task = asyncio.create_task(self._follow(), name=self.name)
+
+    async def look(self) -> None:
+        """Read, and take what was found if the look before found it too."""
+        last, self._seen = self._seen, await asyncio.to_thread(_read, self._path)
+        if last == self._seen != self._taken:
+            self._taken = self._seen
+            with contextlib.suppress(SettingsError):  # offer and refuse have it on record
+                self._take(self._seen)
 
     async def stop(self) -> None:
         """Stop following changes."""
@@ -58,14 +67,9 @@ class FileSettings(LiveSettings):
                 await self._task
 
     async def _follow(self) -> None:
-        taken = self._seen
         while True:
             await asyncio.sleep(self._interval)
-            last, self._seen = self._seen, await asyncio.to_thread(_read, self._path)
-            if last == self._seen != taken:
-                taken = self._seen
-                with contextlib.suppress(SettingsError):  # offer and refuse have it on record
-                    self._take(taken)
+            await self.look()
 
     def _take(self, read: _Read) -> None:
         try:

@@ -130,7 +130,7 @@ def is_object_name(value: str) -> bool:
 Quantity = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_quantity)]
 Bytes = Annotated[Quantity, AfterValidator(_whole_bytes)]
 Image = Annotated[str, _is(IMAGE_REFERENCE, "an image reference, such as registry.example.com/team/image:v1")]
-ImagePattern = Annotated[str, _is(r"\S+", "an image pattern, such as registry.example.com/team/*")]
+ImagePattern = Annotated[str, Field(min_length=1), _is(r"\S+", "an image pattern, such as registry.example.com/team/*")]
 AbsolutePath = Annotated[str, _is(_PATH, "an absolute path without `:`"), AfterValidator(_absolute)]
 ObjectName = Annotated[
     str,
@@ -147,6 +147,7 @@ Unavailable = Annotated[Surge, AfterValidator(_at_most_all)]
 RolloutStrategy = Annotated[dict[str, Any], BeforeValidator(strategy.parse)]
 UserId = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=_MAX_UID)]
 Extension = Annotated[str, AfterValidator(_extension)]
+ClaimUri = Annotated[str, AfterValidator(_claim_uri)]
 
 
 class _Strict(TypedDict):
@@ -180,9 +181,28 @@ class _SecurityContext(_Strict, total=False):
     windowsOptions: dict[str, str | bool]
 
 
+class _PodSecurityContext(_Strict, total=False):
+    """Kubernetes: core/v1 PodSecurityContext."""
+
+    appArmorProfile: dict[str, str]
+    fsGroup: UserId
+    fsGroupChangePolicy: Literal["OnRootMismatch", "Always"]
+    runAsGroup: UserId
+    runAsNonRoot: bool
+    runAsUser: UserId
+    seLinuxChangePolicy: Literal["MountOption", "Recursive"]
+    seLinuxOptions: dict[str, str]
+    seccompProfile: _SeccompProfile
+    supplementalGroups: list[UserId]
+    supplementalGroupsPolicy: Literal["Merge", "Strict"]
+    sysctls: list[dict[str, str]]
+    windowsOptions: dict[str, str | bool]
+
+
 if TYPE_CHECKING:
-    # Steps copy it into the pod as it is, so for them it is a plain object.
+    # Steps copy them into the pod as they are, so for them they are plain objects.
     SecurityContext = dict[str, Any]
+    PodSecurityContext = dict[str, Any]
 else:
     SecurityContext = _SecurityContext
-ClaimUri = Annotated[str, AfterValidator(_claim_uri)]
+    PodSecurityContext = _PodSecurityContext

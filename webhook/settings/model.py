@@ -6,7 +6,7 @@ Names and defaults of `storageInitializer`, `credentials` and `deploy` are KServ
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -23,6 +23,7 @@ from webhook.settings.formats import (
     ImagePattern,
     ObjectName,
     OneOrZero,
+    PodSecurityContext,
     Quantity,
     RolloutStrategy,
     SecurityContext,
@@ -230,7 +231,7 @@ class RolloutDefaults(_Group):
         None, ge=0, description="`terminationGracePeriodSeconds` of the pods."
     )
     enable_service_links: bool | None = Field(None, description="`enableServiceLinks` of the pods.")
-    pod_security_context: dict[str, Any] | None = Field(
+    pod_security_context: PodSecurityContext | None = Field(
         None, description="Fields of the pods' `securityContext` that their author left out."
     )
 

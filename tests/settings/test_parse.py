@@ -1,0 +1,337 @@
+"""What a ConfigMap's texts mean: every field KServe had, every mistake with its key and its reason."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from webhook.settings.model import Settings
+from webhook.settings.parse import SettingsError, parse
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "settings"
+RELEASES = sorted(FIXTURES.glob("kserve-*.yaml"))
+
+
+def data_of(path):
+    return yaml.safe_load(path.read_text())["data"]
+
+
+def leaves(value, path=()):
+    """Every value in nested objects, with the keys that lead to it."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {leaf: found for key, inner in value.items() for leaf, found in leaves(inner, (*path, key)).items()}
+
+
+def effective(settings):
+    return leaves(settings.model_dump(mode="json", by_alias=True))
+
+
+@pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
+def test_configmaps_of_every_kserve_release_load_unchanged(path):
+    settings, warnings = parse(data_of(path))
+    assert warnings == []
+    written = leaves({key: json.loads(text) for key, text in data_of(path).items()})
+    taken, defaults = effective(settings), effective(Settings())
+    for leaf, value in written.items():
+        assert taken[leaf] == (value if value not in ("", None) else defaults[leaf]), leaf
+
+
+def test_the_releases_show_every_field_that_kserve_has():
+    shown = {leaf for path in RELEASES for leaf in leaves({k: json.loads(v) for k, v in data_of(path).items()})}
+    groups = ("storageInitializer", "credentials", "deploy")
+    fields = {leaf for leaf in effective(parse(data_of(FIXTURES / "kserve-0.16-to-0.19.yaml"))[0]) if leaf[0] in groups}
+    assert fields - shown == {("credentials", "enabled")}, "all but our own"
+
+
+def test_without_keys_kserves_defaults_hold():
+    assert parse({}) == (Settings(), [])
+    assert (
+        parse({"storageInitializer": "", "credentials": "{}", "deploy": "null", "storageDefaults": {}})[0] == Settings()
+    )
+
+
+def initializer(text):
+    return parse({"storageInitializer": text})[0].storage_initializer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cpuLimit": "2"}',
+        "cpuLimit: '2'",
+        "cpuLimit: 2",
+        '{"CPULIMIT": "2"}',
+        '{"cpulimit": "3", "cpuLimit": "2"}',
+        '{\t"cpuLimit":\t"2"}',
+        '{"cpuLimit": "2", # a comment\n}',
+        {"cpuLimit": 2},
+    ],
+)
+def test_ways_to_write_the_same(text):
+    assert initializer(text).cpu_limit == "2"
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("field", ["image", "memoryLimit", "enableDirectPvcVolumeMount", "uidModelcar", "ociModelMode"])
+def test_null_and_empty_mean_the_default(field, nothing):
+    assert initializer({field: nothing}) == initializer({})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("s3UseHttps", False, "0"),
+        ("s3UseHttps", True, "1"),
+        ("s3VerifySSL", False, "0"),
+        ("s3UseVirtualBucket", True, "true"),
+        ("s3UseAccelerate", False, "false"),
+        ("s3UseAnonymousCredential", True, "true"),
+        ("s3UseHttps", 0, "0"),
+        ("s3UseHttps", "0", "0"),
+        ("s3Region", "eu-west-1", "eu-west-1"),
+    ],
+)
+def test_yaml_switches_become_what_the_storage_initializer_reads(field, value, text):
+    settings, _ = parse({"credentials": {"s3": {field: value}}})
+    assert effective(settings)["credentials", "s3", field] == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (2, "2"), (1e3, "1000.0"), ("1E3", "1E3")])
+def test_yaml_numbers_are_quantities(value, text):
+    assert initializer({"cpuLimit": value, "cpuRequest": "1m"}).cpu_limit == text
+
+
+@pytest.mark.parametrize(
+    ("value", "namespace", "may"),
+    [
+        (True, "a", True),
+        (False, "a", False),
+        ("FALSE", "a", False),
+        (["a", "b"], "a", True),
+        (["a", "b"], "c", False),
+        ([], "a", False),
+    ],
+)
+def test_who_may_write(value, namespace, may):
+    settings, _ = parse({"storageDefaults": {"allowReadWrite": value}})
+    assert settings.storage_defaults.may_write(namespace) is may
+
+
+def test_single_files_are_extensions_in_lower_case_with_a_dot():
+    settings, _ = parse({"storageDefaults": {"singleFile": ["ONNX", ".pt"]}})
+    assert settings.storage_defaults.single_file == (".onnx", ".pt")
+
+
+WRONG = [
+    # key, where it is, value, what the reason says
+    ("storageInitializer.image", "a b", "must be an image reference"),
+    ("storageInitializer.image", "Registry.example.com/Team/init", "must be an image reference"),
+    ("storageInitializer.image", "init:", "must be an image reference"),
+    ("storageInitializer.image", "init@sha256:1234", "must be an image reference"),
+    ("storageInitializer.cpuLimit", "many", 'must be a quantity of at least 0.*, not "many"'),
+    ("storageInitializer.cpuLimit", -1, "must be a quantity of at least 0.*, not -1"),
+    ("storageInitializer.cpuLimit", True, "must be a whole number|must be a quantity|must be a number"),
+    ("storageInitializer.memoryLimit", [1], "must be a text"),
+    ("storageInitializer.enableModelcar", "sometimes", 'must be true or false, not "sometimes"'),
+    ("storageInitializer.enableModelcar", [], "must be true or false, not \\[\\]"),
+    ("storageInitializer.uidModelcar", -1, "must be at least 0, not -1"),
+    ("storageInitializer.uidModelcar", 2**31, "must be at most 2147483647"),
+    ("storageInitializer.uidModelcar", True, "must be a whole number, not true"),
+    ("storageInitializer.uidModelcar", "root", 'must be a whole number, not "root"'),
+    ("storageInitializer.ociModelMode", "lazy", "must be 'modelcar', 'native' or 'fetch', not \"lazy\""),
+    ("storageInitializer.caBundleConfigMapName", "Company_CA", "DNS-1123"),
+    ("storageInitializer.caBundleConfigMapName", "a" * 254, "at most 253 characters"),
+    ("storageInitializer.caBundleVolumeMountPath", "etc/ssl", "must be an absolute path"),
+    ("storageInitializer.caBundleVolumeMountPath", "/etc/../root", "without `..`"),
+    ("storageInitializer.caBundleVolumeMountPath", "/etc:ro", "without `:`"),
+    ("credentials.storageSpecSecretName", "-x", "DNS-1123"),
+    ("credentials.storageSecretNameAnnotation", "a/b/c", "the name of an annotation"),
+    ("credentials.gcs", "key.json", "must be an object"),
+    ("credentials.gcs.gcsCredentialFileName", "../key.json", "a key of letters, digits"),
+    ("credentials.s3.s3Region", False, r"must be a text \(in quotes\), not false"),
+    ("credentials.s3.s3CABundle", "ca.crt", "must be an absolute path"),
+    ("credentials.s3.s3CABundleConfigMap", "a/b", "DNS-1123"),
+    (
+        "deploy.deploymentRolloutStrategy.defaultRollout.maxSurge",
+        "some",
+        "a number of pods, such as 1, or a percentage",
+    ),
+    ("deploy.deploymentRolloutStrategy.defaultRollout.maxSurge", -1, "a number of pods, such as 1, or a percentage"),
+    ("deploy.deploymentRolloutStrategy.defaultRollout.maxUnavailable", "101%", "must be at most 100%"),
+    ("deploy.deploymentRolloutStrategy.defaultRollout", {"maxSurge": 0, "maxUnavailable": "0%"}, "not both be 0"),
+    ("storageDefaults.redOnly", True, "unknown key; did you mean readOnly"),
+    ("storageDefaults.quite", True, "unknown key; known are"),
+    ("storageDefaults.emptyDir.size", "1Gi", "unknown key; did you mean sizeLimit"),
+    ("storageDefaults.emptyDir.sizeLimit", "500m", "must be whole bytes.*500Mi"),
+    ("storageDefaults.emptyDir.medium", "memory", "must be '' or 'Memory'"),
+    ("storageDefaults.ephemeralStorage", {"request": "2Gi", "limit": "1Gi"}, "request 2Gi is larger than .* limit 1Gi"),
+    ("storageDefaults.allowReadWrite", ["Team A"], "must be true, false or a list of namespaces"),
+    ("storageDefaults.allowReadWrite", "team-a", "must be true, false or a list of namespaces"),
+    ("storageDefaults.singleFile.0", [".tar.gz"], "must not be an archive"),
+    ("storageDefaults.singleFile.1", [".pt", "a b"], "must be a file extension"),
+    ("storageDefaults.singleFile", ".pt", "must be a list"),
+    ("storageDefaults.overrides.image", "registry.example.com/*", "must be a list"),
+    ("storageDefaults.overrides.image.0", [""], "must not be empty"),
+    ("storageDefaults.overrides.memoryLimit", "1GB", "must be a quantity"),
+    ("storageDefaults.mode", "watch", "must be 'enforce' or 'observe'"),
+    ("storageDefaults.localModelKey", "id", "must be 'hash' or 'name'"),
+    ("storageDefaults.securityContext.runAsUser", "1000", 'must be a whole number, not "1000"'),
+    ("storageDefaults.securityContext.privileged", "false", "must be true or false"),
+    ("storageDefaults.securityContext.runAsRoot", True, "unknown key"),
+    ("storageDefaults.securityContext.seccompProfile.type", {"type": "Runtime"}, "must be 'RuntimeDefault'"),
+    ("storageDefaults.securityContext.capabilities.drop", {"drop": "ALL"}, "must be a list"),
+    ("storageDefaults.rollout.podSecurityContext.fsGroup", "0", "must be a whole number"),
+    ("storageDefaults.rollout.strategy", "Rolling", "must be Recreate, RollingUpdate"),
+]
+
+
+def nested(key, value):
+    """The settings with this value at the key; the value may be of an object further out, or of a list."""
+    parts = key.split(".")
+    if parts[-1].isdigit() or (isinstance(value, dict) and parts[-1] in value):
+        parts = parts[:-1]
+    for part in reversed(parts):
+        value = {part: value}
+    return value
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), WRONG)
+def test_mistakes_are_named_with_key_and_reason(key, value, reason):
+    with pytest.raises(SettingsError, match=reason) as refused:
+        parse(nested(key, value))
+    assert [problem.key for problem in refused.value.problems] == [key]
+
+
+def test_every_mistake_is_named_at_once():
+    with pytest.raises(SettingsError) as refused:
+        parse(
+            {
+                "storageInitializer": '{"memoryLimit": "1Gx", "uidModelcar": -1}',
+                "credentials": "[]",
+                "deploy": "{",
+                "storageDefaults": "mode: x\nblue: 1",
+            }
+        )
+    assert [problem.key for problem in refused.value.problems] == [
+        "storageInitializer.memoryLimit",
+        "storageInitializer.uidModelcar",
+        "credentials",
+        "deploy",
+        "storageDefaults.blue",
+        "storageDefaults.mode",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "neither JSON nor YAML.*line 2|line 1"),
+        ('["image"]', r"must be an object, not \['image'\]"),
+        ("image", 'must be an object, not "image"'),
+        ("5", "must be an object, not 5"),
+        ("a: 1\n---\nb: 2", "must be one document"),
+        (True, "must be an object, not true"),
+    ],
+)
+def test_what_is_no_object_is_refused(text, reason):
+    with pytest.raises(SettingsError, match=reason):
+        parse({"storageInitializer": text})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"cpuRequest": "2"}, "the cpu request 2 is larger than the cpu limit 1"),
+        ({"memoryRequest": "2Gi"}, "the memory request 2Gi is larger than the memory limit 1Gi"),
+        ({"memoryLimit": "1Mi"}, "the memory request 100Mi is larger than the memory limit 1Mi"),
+    ],
+)
+def test_requests_fit_below_limits(given, reason):
+    with pytest.raises(SettingsError, match=f"^storageInitializer: {reason}$"):
+        parse({"storageInitializer": given})
+
+
+@pytest.mark.parametrize(
+    ("data", "warning"),
+    [
+        ({"storageInitializer": {"imagePullPolicy": "Always"}}, "storageInitializer.imagePullPolicy: unknown key"),
+        (
+            {"storageInitializer": {"cpuLimits": "2"}},
+            "storageInitializer.cpuLimits: unknown key; did you mean cpuLimit?",
+        ),
+        ({"credentials": {"s3": {"s3Zone": "a"}}}, "credentials.s3.s3Zone: unknown key"),
+        ({"deploy": {"mode": "x"}}, "deploy.mode: unknown key"),
+        ({"storageInitialiser": "{}"}, "storageInitialiser: is ignored; did you mean storageInitializer?"),
+        ({"StorageDefaults": "{}"}, "StorageDefaults: is ignored; did you mean storageDefaults?"),
+        (
+            {"storageInitializer": {"memoryRequest": "100m"}},
+            "storageInitializer.memoryRequest: 100m is a fraction of a byte",
+        ),
+    ],
+)
+def test_what_is_probably_not_meant_is_a_warning(data, warning):
+    settings, warnings = parse(data)
+    assert [str(each)[: len(warning)] for each in warnings] == [warning]
+    assert settings.storage_initializer.cpu_limit == "1"
+
+
+def test_kserves_other_keys_are_not_read():
+    others = (
+        "explainers inferenceService multiNode opentelemetryCollector autoscaler ingress logger batcher agent "
+        "router metricsAggregator localModel security service _example"
+    ).split()
+    assert parse(dict.fromkeys(others, "{")) == (Settings(), [])
+
+
+def test_settings_cannot_be_changed():
+    settings, _ = parse({"storageDefaults": {"overrides": {"image": ["a/*"]}}})
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.storage_initializer.image = "other"  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.storage_defaults = settings.storage_defaults  # type: ignore[misc]
+    assert isinstance(settings.storage_defaults.overrides.image, tuple)
+
+
+def test_messages_stay_short():
+    with pytest.raises(SettingsError) as refused:
+        parse({"storageInitializer": {"image": "x " * 10_000, "uidModelcar": [[["x"] * 500] * 500] * 500}})
+    assert len(str(refused.value)) < 600
+
+
+names = st.sampled_from(
+    "image cpuLimit memoryRequest enableModelcar uidModelcar s3 gcs s3UseHttps deploymentRolloutStrategy "
+    "defaultRollout maxSurge readOnly mode allowReadWrite singleFile securityContext capabilities emptyDir overrides "
+    "rollout strategy cache claims x".split()
+)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["1", "1Gi", "true"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["storageInitializer", "credentials", "deploy", "storageDefaults"]),
+        values | st.text(st.sampled_from("{}[]:,\"'&*!-\n ab1"), max_size=20),
+        min_size=1,
+    )
+)
+def test_whatever_is_written_is_settings_or_named_problems(data):
+    try:
+        settings, _ = parse(data)
+    except SettingsError as error:
+        assert error.problems
+        assert all(problem.key.split(".")[0] in data for problem in error.problems)
+    else:
+        assert parse(settings.model_dump(mode="json", by_alias=True))[0] == settings
