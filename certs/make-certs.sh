@@ -10,7 +10,7 @@ set -eu
 directory=${1:?usage: $0 DIRECTORY [NAME ...]}
 shift
 if [ $# -eq 0 ]; then
-  service=storage-initializer-webhook.storage-webhook
+  service=storage-webhook.storage-webhook
   set -- "$service.svc" "$service.svc.cluster.local" localhost 127.0.0.1
 fi
 

@@ -33,7 +33,7 @@ def test_the_certificate_is_of_the_ca_and_for_the_names(tmp_path):
 def test_without_names_it_is_for_the_charts_service(tmp_path):
     _make(tmp_path)
     names = x509.load_pem_x509_certificate((tmp_path / "tls.crt").read_bytes()).extensions
-    assert "storage-initializer-webhook.storage-webhook.svc" in (
+    assert "storage-webhook.storage-webhook.svc" in (
         names.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
     )
 

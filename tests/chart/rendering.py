@@ -14,7 +14,7 @@ from tests.controlplane import binaries
 CHART = Path(__file__).parents[2] / "charts" / "storage-initializer-webhook"
 CHART_VALUES = CHART / "values.yaml"
 VALUE_SETS = sorted(CHART.glob("ci/*-values.yaml"))
-RELEASE = "storage-initializer-webhook"
+RELEASE = "storage-webhook"
 NAMESPACE = "storage-webhook"
 # The name that certificates and bindings carry: the release's, since the chart's says the same.
 FULLNAME = RELEASE

@@ -2,11 +2,11 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The release's name is left out where it says the same. 52 characters leave room for suffixes. */}}
+{{/* The release's name alone, where it says what this is: `storage-webhook`. 52 characters leave room for suffixes. */}}
 {{- define "storage-webhook.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else if contains (include "storage-webhook.name" .) .Release.Name -}}
+{{- else if or (contains "storage-webhook" .Release.Name) (contains (include "storage-webhook.name" .) .Release.Name) -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name (include "storage-webhook.name" .) | trunc 52 | trimSuffix "-" -}}
