@@ -15,7 +15,7 @@ CHART = Path(__file__).parents[2] / "charts" / "storage-initializer-webhook"
 CHART_VALUES = CHART / "values.yaml"
 VALUE_SETS = sorted(CHART.glob("ci/*-values.yaml"))
 RELEASE = "storage-webhook"
-NAMESPACE = "storage-webhook"
+NAMESPACE = "storage-system"
 # The name that certificates and bindings carry: the release's, since the chart's says the same.
 FULLNAME = RELEASE
 
