@@ -222,7 +222,7 @@ def _load_settings(source: str) -> Settings:
     kind, _, path = source.partition(":")
     if kind != "file" or not path:
         raise typer.BadParameter(f"--settings '{source}': this command takes embedded or file:PATH")
-    from webhook.settings.file import load_file
+    from webhook.settings.disk import load_file
     from webhook.settings.parse import SettingsError
 
     try:

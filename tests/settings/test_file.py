@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from webhook.settings.file import FileSettings, load_file
+from webhook.settings.disk import load_file
+from webhook.settings.file import FileSettings
 from webhook.settings.parse import SettingsError
 
 
