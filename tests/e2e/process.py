@@ -44,12 +44,12 @@ class WebhookProcess:
 
     def readyz(self) -> str:
         """What /readyz says, whatever its status."""
-        with httpx.Client(verify=self.authority.client_context(), trust_env=False) as client:
-            return client.get(f"{self.url}/readyz", timeout=30).text
+        context = self.authority.client_context()
+        return httpx.get(f"{self.url}/readyz", verify=context, trust_env=False, timeout=30).text
 
     def count(self, metric: str) -> float:
         """The sum of a counter over all its labels."""
-        text = httpx.get(f"{self.metrics_url}/metrics", trust_env=False, timeout=30).text
+        text = httpx.get(f"{self.metrics_url}/metrics", verify=False, trust_env=False, timeout=30).text
         families = text_string_to_metric_families(text)
         return sum(sample.value for family in families for sample in family.samples if sample.name == f"{metric}_total")
 
