@@ -56,11 +56,11 @@ class _Forgiving:
         self._stream = stream
 
     def write(self, data: Any) -> None:
-        with contextlib.suppress(OSError, UnicodeError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(data)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
 

@@ -1,0 +1,153 @@
+"""Measure, and print the figures beside their goals. Exits with 0: a noisy machine is no failure."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import bodies, in_process, processes
+from benchmarks.load import Load, Result
+from benchmarks.processes import Server
+
+BARE = "bare app"
+REQUESTS = 100_000
+console = Console()
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured of one kind of request, round by round."""
+
+    rates: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
+    p50s: list[float] = field(default_factory=list)
+    p99s: list[float] = field(default_factory=list)
+
+    def add(self, result: Result, cpu: float) -> None:
+        """Take the result of a round in which the server used `cpu` seconds."""
+        self.rates.append(result.requests / result.seconds)
+        self.cpus.append(cpu / result.requests)
+        self.busy.append(cpu / result.seconds)
+        self.p50s.append(result.p50)
+        self.p99s.append(result.p99)
+
+
+def main() -> None:
+    """Run all measurements."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="how often everything is measured in turns")
+    parser.add_argument("--seconds", type=float, default=2, help="how long one measurement takes")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        files = processes.issue(Path(directory))
+        with processes.bare(files) as bare, processes.webhook(files, bodies.cluster()) as ours:
+            figures = _measure(bare, ours, options.rounds, options.seconds)
+            memory = _memory(ours)
+            _print_requests(figures)
+            goals = _Goals()
+            _judge_requests(goals, figures)
+            _judge_process(goals, bare, ours, memory)
+    _judge_in_process(goals, options.rounds)
+    _judge_command(goals)
+    console.print(goals.table)
+
+
+def _measure(bare: Server, ours: Server, rounds: int, seconds: float) -> dict[str, Figures]:
+    sent = {BARE: (bare, bodies.reviews()["download"])}
+    sent |= {name: (ours, body) for name, body in bodies.reviews().items()}
+    figures = {name: Figures() for name in sent}
+    for number in range(rounds):
+        console.print(f"round {number + 1} of {rounds}", end="\r")
+        for name, (server, body) in sent.items():
+            with Load(server.target, body) as load:
+                load.run(seconds / 10)
+                before = server.cpu()
+                result = load.run(seconds)
+                figures[name].add(result, server.cpu() - before)
+    return figures
+
+
+def _memory(server: Server) -> list[tuple[int, int]]:
+    """Requests so far and resident bytes, some times on the way."""
+    taken, total = [], 0
+    with Load(server.target, bodies.reviews()["download"]) as load:
+        while total < REQUESTS:
+            console.print(f"{total:,} of {REQUESTS:,} requests", end="\r")
+            total += load.run(2).requests
+            taken.append((total, server.memory()))
+    return taken
+
+
+def _print_requests(figures: dict[str, Figures]) -> None:
+    table = Table("request", title="12 KB AdmissionReview, TLS, 16 kept connections, one server process; medians")
+    for heading in ("requests/s", "of bare", "CPU µs", "times bare", "CPU busy", "p50 ms", "p99 ms"):
+        table.add_column(heading, justify="right")
+    for name, measured in figures.items():
+        table.add_row(
+            name,
+            f"{median(measured.rates):,.0f}",
+            f"{_ratio(figures, name, 'rates'):.2f}",
+            f"{median(measured.cpus) * 1e6:.0f}",
+            f"{_ratio(figures, name, 'cpus'):.2f}",
+            f"{median(measured.busy):.0%}",
+            f"{median(measured.p50s) * 1e3:.2f}",
+            f"{median(measured.p99s) * 1e3:.2f}",
+        )
+    console.print(table)
+
+
+def _ratio(figures: dict[str, Figures], name: str, what: str) -> float:
+    """The median of the ratios to the bare app, round by round: what slows the machine slows both."""
+    pairs = zip(getattr(figures[name], what), getattr(figures[BARE], what), strict=True)
+    return median(ours / bare for ours, bare in pairs)
+
+
+class _Goals:
+    """Figures beside their goals."""
+
+    def __init__(self) -> None:
+        self.table = Table("figure", "measured", "goal", "", title="Goals")
+
+    def add(self, figure: str, measured: float, goal: str, met: bool, form: str = "{:.2f}") -> None:
+        self.table.add_row(figure, form.format(measured), goal, "[green]met[/]" if met else "[red]not met[/]")
+
+
+def _judge_requests(goals: _Goals, figures: dict[str, Figures]) -> None:
+    for name in figures:
+        if name != BARE:
+            cpu, rate = _ratio(figures, name, "cpus"), _ratio(figures, name, "rates")
+            goals.add(f"CPU, times the bare app: {name}", cpu, "4.00 (stretch 3.00)", cpu <= 4)
+            goals.add(f"throughput, share of the bare app's: {name}", rate, "0.25 (stretch 0.33)", rate >= 0.25)
+
+
+def _judge_process(goals: _Goals, bare: Server, ours: Server, memory: list[tuple[int, int]]) -> None:
+    half, (_, last) = memory[len(memory) // 2][1], memory[-1]
+    goals.add(f"resident memory after {REQUESTS:,} requests, MB", last / 1e6, "110", last < 110e6, "{:.0f}")
+    growth = last / half - 1
+    goals.add("its growth over the second half", growth, "none", growth < 0.02, "{:.1%}")
+    console.print(f"start-up: {ours.start_up:.2f} s, the bare app {bare.start_up:.2f} s")
+
+
+def _judge_in_process(goals: _Goals, rounds: int) -> None:
+    for name, body in bodies.reviews().items():
+        ours, parsing = in_process.endpoint_and_parsing(body, rounds)
+        figure = f"endpoint, times orjson.loads ({parsing * 1e6:.0f} µs): {name}"
+        goals.add(figure, ours / parsing, "2.00", ours <= 2 * parsing)
+
+
+def _judge_command(goals: _Goals) -> None:
+    example = Path(__file__).parent.parent / "examples" / "deployment.yaml"
+    seconds = processes.command_seconds("-m", "webhook", "mutate", "-f", str(example))
+    python = processes.command_seconds("-c", "")
+    goals.add(f"mutate, s of wall time (Python alone {python:.2f})", seconds, "0.35", seconds < 0.35)
+
+
+if __name__ == "__main__":
+    main()

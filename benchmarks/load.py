@@ -1,0 +1,164 @@
+"""The load: requests over TLS connections that are kept, from a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import ssl
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+CONNECTIONS = 16
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go."""
+
+    port: int
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a load; times in seconds."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+
+
+class Load:
+    """A load that is ready to go: its connections are made. To be used as a context."""
+
+    def __init__(self, target: Target, body: bytes, connections: int = CONNECTIONS) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_main, args=(theirs, target, body, connections), daemon=True)
+
+    def __enter__(self) -> Load:
+        self._process.start()
+        if not self._pipe.poll(60) or self._pipe.recv() != "ready":
+            raise RuntimeError("the server does not take connections")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pipe.send(None)
+        self._process.join(10)
+
+    def run(self, seconds: float) -> Result:
+        """Send as fast as answers come, for so long. Raises RuntimeError when an answer is not one."""
+        self._pipe.send(seconds)
+        if not self._pipe.poll(seconds + 60):
+            raise RuntimeError("no answers come")
+        result = self._pipe.recv()
+        if not isinstance(result, Result):
+            raise RuntimeError(f"the server answered {result}")
+        return result
+
+
+class _Client(asyncio.Protocol):
+    """One connection: the next request goes out when the answer to the last is complete."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._size = 0
+        self._received = bytearray()
+        self._began = 0.0
+        self.transport: Any = None
+        self.going = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.latencies: list[float] = []
+        self.failure: bytes = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failure = self.failure or b"by closing"
+        self.idle.set()
+
+    def begin(self) -> None:
+        """Start to send."""
+        self.going = True
+        self.idle.clear()
+        self._send()
+
+    def _send(self) -> None:
+        self._began = time.perf_counter()
+        self.transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._size:
+            self._size = _size(self._received)
+        if not self._size or len(self._received) < self._size:
+            return
+        if not self._received.startswith(b"HTTP/1.1 200 "):
+            self.failure = bytes(self._received[:100])
+        self.latencies.append(time.perf_counter() - self._began)
+        self._received.clear()
+        if self.going and not self.failure:
+            self._send()
+        else:
+            self.idle.set()
+
+
+def _size(answer: bytearray) -> int:
+    """The bytes of a whole answer, 0 while its header is not complete; every answer to one request is as long."""
+    header, end, _ = answer.partition(b"\r\n\r\n")
+    if not end:
+        return 0
+    length = next(line for line in header.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return len(header) + len(end) + int(length.partition(b":")[2])
+
+
+def _main(pipe: Connection, target: Target, body: bytes, connections: int) -> None:
+    uvloop.run(_serve(pipe, target, body, connections))
+
+
+async def _serve(pipe: Connection, target: Target, body: bytes, connections: int) -> None:
+    loop = asyncio.get_running_loop()
+    head = (
+        b"POST /mutate-pods HTTP/1.1\r\nHost: webhook.example.svc\r\nUser-Agent: kube-apiserver-admission\r\n"
+        b"Content-Length: %d\r\nAccept: application/json, */*\r\nContent-Type: application/json\r\n"
+        b"Accept-Encoding: gzip\r\n\r\n"
+    )
+    tls = ssl.create_default_context(cafile=str(target.ca))
+    clients = []
+    for _ in range(connections):
+        _, client = await loop.create_connection(
+            lambda: _Client(head % len(body) + body), HOST, target.port, ssl=tls, server_hostname=HOST
+        )
+        clients.append(client)
+    pipe.send("ready")
+    while (seconds := await asyncio.to_thread(pipe.recv)) is not None:
+        pipe.send(await _load(clients, seconds))
+
+
+async def _load(clients: list[_Client], seconds: float) -> Result | str:
+    began = time.perf_counter()
+    for client in clients:
+        client.latencies = []
+        client.begin()
+    await asyncio.sleep(seconds)
+    for client in clients:
+        client.going = False
+    await asyncio.gather(*(client.idle.wait() for client in clients))
+    took = time.perf_counter() - began
+    if failure := next((client.failure for client in clients if client.failure), b""):
+        return failure.decode("latin-1")
+    latencies = sorted(latency for client in clients for latency in client.latencies)
+    return Result(len(latencies), took, _quantile(latencies, 0.5), _quantile(latencies, 0.99))
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

@@ -1,0 +1,161 @@
+"""The servers that are measured, each a process of its own, and what they use."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import trustme
+
+from benchmarks.load import HOST, Target
+
+START_SECONDS = 60
+
+
+class Server:
+    """A server process. `start_up`: seconds from its start to its first connection."""
+
+    def __init__(self, process: psutil.Popen, target: Target, start_up: float) -> None:
+        self._process = process
+        self.target = target
+        self.start_up = start_up
+
+    def cpu(self) -> float:
+        """Seconds of CPU used so far, user and system."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def memory(self) -> int:
+        """Resident memory in bytes."""
+        return int(self._process.memory_info().rss)
+
+
+def issue(directory: Path) -> tuple[Path, Path, Path]:
+    """Write a serving certificate (ECDSA P-256) and its key; returns their paths and that of the CA."""
+    ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    issued = ca.issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
+    paths = directory / "tls.crt", directory / "tls.key", directory / "ca.crt"
+    for path, pem in zip(paths, (issued.cert_chain_pems[0], issued.private_key_pem, ca.cert_pem), strict=True):
+        path.write_bytes(pem.bytes())
+    return paths
+
+
+@contextlib.contextmanager
+def bare(files: tuple[Path, Path, Path]) -> Iterator[Server]:
+    """The bare ASGI app."""
+    certificate, key, ca = files
+    port = _free_port()
+    with _running(["-m", "benchmarks.bare", str(port), str(certificate), str(key)], Target(port, ca)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def webhook(files: tuple[Path, Path, Path], manifests: list[dict[str, Any]]) -> Iterator[Server]:
+    """The webhook as production runs it: JSON log, metrics, and a cluster that holds `manifests`."""
+    certificate, key, ca = files
+    port = _free_port()
+    options = ["--host", HOST, "--port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    options += ["--cluster", "--metrics-port", str(_free_port())]
+    with _cluster(manifests, ca.parent) as kubeconfig:
+        environment = {"KUBECONFIG": str(kubeconfig)}
+        with _running(["-m", "webhook", "serve", *options], Target(port, ca), environment) as server:
+            yield server
+
+
+def command_seconds(*arguments: str, times: int = 5) -> float:
+    """The shortest wall time of a Python command that succeeds."""
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(arguments: list[str], target: Target, environment: dict[str, str] | None = None) -> Iterator[Server]:
+    began = time.perf_counter()
+    # A pipe with a reader costs what a container's log costs; here the reader is the null device.
+    process = psutil.Popen(
+        [sys.executable, *arguments], stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+    )
+    try:
+        _await_port(process, target.port)
+        yield Server(process, target, time.perf_counter() - began)
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def _await_port(process: psutil.Popen, port: int) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with code {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        time.sleep(0.005)
+    raise RuntimeError("the server did not start")
+
+
+@contextlib.contextmanager
+def _cluster(manifests: list[dict[str, Any]], directory: Path) -> Iterator[Path]:
+    """Serves manifests by their API paths, to the few reads that the webhook's cache lets through; a kubeconfig."""
+    objects = {_path(manifest): manifest for manifest in manifests}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = objects.get("/".join(self.path.split("/")[-2:]))
+            body = json.dumps(found or {"kind": "Status", "status": "Failure", "code": 404}).encode()
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield _kubeconfig(directory, server.server_address[1])
+        server.shutdown()
+
+
+def _path(manifest: dict[str, Any]) -> str:
+    return f"{manifest['kind'].lower()}s/{manifest['metadata']['name']}"
+
+
+def _kubeconfig(directory: Path, port: int) -> Path:
+    path = directory / "kubeconfig"
+    cluster = {"name": "bench", "cluster": {"server": f"http://{HOST}:{port}"}}
+    context = {"name": "bench", "context": {"cluster": "bench", "user": "bench"}}
+    path.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [cluster],
+                "contexts": [context],
+                "users": [{"name": "bench", "user": {}}],
+                "current-context": "bench",
+            }
+        )
+    )
+    return path
