@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -17,6 +18,7 @@ from benchmarks.bodies import cluster
 from webhook import decide, logs
 from webhook.context import Webhook
 from webhook.endpoint import AdmissionEndpoint
+from webhook.fact_cache import FactCache, Limits
 from webhook.facts_file import FactsFile
 from webhook.settings.source import EmbeddedSettings
 
@@ -40,7 +42,9 @@ def _endpoint(body: bytes) -> Callable[[], None]:
         logs.configure("json", "info")
     settings = EmbeddedSettings()
     _finish(settings.start())
-    endpoint = AdmissionEndpoint(Webhook(settings=settings, facts=FactsFile(cluster())), decide.pods)
+    manifests = FactsFile(cluster())
+    facts = FactCache(lambda key, seconds: manifests.read(key), limits=Limits(found=3600))
+    endpoint = AdmissionEndpoint(Webhook(settings=settings, facts=facts), decide.pods)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body}
@@ -48,6 +52,7 @@ def _endpoint(body: bytes) -> Callable[[], None]:
     async def send(message: Any) -> None:
         return
 
+    asyncio.run(endpoint(dict(_SCOPE), receive, send))
     return lambda: _finish(endpoint(dict(_SCOPE), receive, send))
 
 

@@ -6,7 +6,7 @@ A plain ASGI endpoint: FastAPI's own routing costs more than the whole mutation.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -25,6 +25,7 @@ CLIENT_VERIFIED = "client_verified"
 """Key of the ASGI state that says whether the client showed a certificate of the trusted CA."""
 
 Scope = MutableMapping[str, Any]
+Headers = Mapping[bytes, bytes]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Decide = Callable[[Webhook, Request], Awaitable[Outcome]]
@@ -46,14 +47,16 @@ class AdmissionEndpoint:
     def __init__(self, webhook: Webhook, decide: Decide) -> None:
         self._webhook = webhook
         self._decide = decide
-        self._log = structlog.get_logger()
+        # Bound now, not anew for every line.
+        self._log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers every request: an admission answer, or one line of text and an HTTP error."""
         self._webhook.in_flight += 1
         try:
-            self._check(scope)
-            body = await _read_body(scope, receive)
+            headers = dict(scope["headers"])
+            self._check(scope, headers)
+            body = await _read_body(headers, receive)
             if body is None:
                 return
             answer = await self._review(body)
@@ -66,14 +69,14 @@ class AdmissionEndpoint:
         finally:
             self._webhook.in_flight -= 1
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
         if scope["method"] != "POST":
             raise HttpError(405, "send a POST request with an AdmissionReview")
         if self._webhook.in_flight > self._webhook.max_in_flight:
             raise HttpError(503, "too many requests at once: try again")
         if self._webhook.client_certificates and not scope["state"].get(CLIENT_VERIFIED):
             raise HttpError(403, "a client certificate is required here")
-        if _header(scope, b"content-type").partition(b";")[0].strip().lower() != b"application/json":
+        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
             raise HttpError(415, "send Content-Type: application/json")
 
     async def _review(self, body: bytes) -> bytes:
@@ -149,14 +152,9 @@ _TOO_DEEP = Outcome(
 )
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
-    found: bytes = next((value for key, value in scope["headers"] if key == name), b"")
-    return found
-
-
-async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
+async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
     """The whole body; None when the client went away. Raises HttpError past `MAX_BODY_BYTES`, reading no further."""
-    declared = _header(scope, b"content-length")
+    declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     message = await receive()

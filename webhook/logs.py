@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
 import orjson
@@ -21,9 +21,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     Writing them never fails: what cannot be written is lost.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     structlog.configure(
-        processors=[*shared, *(_json() if log_format == "json" else _console())],
+        processors=[_as_json] if log_format == "json" else _console(),
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_json_output() if log_format == "json" else _console_output(),
         cache_logger_on_first_use=True,
@@ -31,8 +30,15 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     _route_standard_logging(threshold)
 
 
-def _json() -> list[Any]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+def _as_json(logger: Any, level: str, event: Any) -> bytes:
+    """A line for machines. One function, since every admission pays for it."""
+    if event.get("exc_info"):
+        event = structlog.processors.format_exc_info(logger, level, event)
+    line = {"timestamp": datetime.now(UTC), "level": level, **event}
+    try:
+        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z)
+    except TypeError:
+        return json.dumps(line, default=str, skipkeys=True).encode()
 
 
 def _json_output() -> Any:
@@ -42,7 +48,11 @@ def _json_output() -> Any:
 def _console() -> list[Any]:
     # Pretty tracebacks show the values of variables, secrets among them, and take seconds for a large pod.
     formatter = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=formatter)]
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper("%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=formatter),
+    ]
 
 
 def _console_output() -> Any:
@@ -56,19 +66,16 @@ class _Forgiving:
         self._stream = stream
 
     def write(self, data: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.write(data)
+        except (OSError, ValueError):
+            return
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.flush()
-
-
-def _dumps(event: Any, **_: Any) -> bytes:
-    try:
-        return orjson.dumps(event, default=str)
-    except TypeError:
-        return json.dumps(event, default=str, skipkeys=True).encode()
+        except (OSError, ValueError):
+            return
 
 
 def _route_standard_logging(threshold: int) -> None:

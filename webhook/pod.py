@@ -35,6 +35,7 @@ def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
     return found
 
 
+_STRING_OR_NULL = (str, type(None))
 _OBJECTS_OF_SPEC = ("securityContext", "os", "resources")
 _LISTS_OF_SPEC = ("containers", "initContainers", "volumes")
 _OBJECTS_OF_CONTAINER = ("securityContext", "resources")
@@ -50,7 +51,7 @@ def check_shape(pod: Mapping[str, Any]) -> None:
     spec = pod.get("spec")
     if not isinstance(spec, dict):
         raise Denied("spec of the pod must be an object")
-    if not isinstance(spec.get("serviceAccountName"), str | None):
+    if not isinstance(spec.get("serviceAccountName", ""), _STRING_OR_NULL):
         raise Denied("spec.serviceAccountName of the pod must be a string")
     for field in _OBJECTS_OF_SPEC:
         _check_object(spec, field, "spec")
@@ -90,7 +91,10 @@ def _check_named_list(parent: Mapping[str, Any], field: str, where: str) -> None
 
 def find(items: Iterable[JsonObject] | None, name: str) -> JsonObject | None:
     """The first item with this name, or None."""
-    return next((item for item in items or () if item.get("name") == name), None)
+    for item in items or ():
+        if item.get("name") == name:
+            return item
+    return None
 
 
 def container_names(pod: Mapping[str, Any]) -> list[str]:
@@ -148,10 +152,8 @@ class PodDraft(Draft):
 
     def edit_init_container(self) -> JsonObject | None:
         """The storage initializer, to write; None when the pod has none."""
-        try:
-            return self.edit_container(INIT_CONTAINER_NAME, "initContainers")
-        except KeyError:
-            return None
+        there = self.init_container() is not None
+        return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if there else None
 
     def edit_container(self, name: str, field: str = "containers") -> JsonObject:
         """The container of this name, to write. Raises KeyError when the pod has none."""
@@ -221,20 +223,22 @@ class PodDraft(Draft):
         if len(kept) < len(mounts):
             container["volumeMounts"] = kept
 
-    def set_env(self, container: JsonObject, variable: JsonObject) -> None:
-        """Set an environment variable, in the place of the one of that name or at the end."""
-        variables = self.edit_list(container, "env")
-        for index, existing in enumerate(variables):
-            if existing["name"] == variable["name"]:
-                variables[index] = variable
-                return
-        variables.append(variable)
+    def set_env(self, container: JsonObject, *variables: JsonObject) -> None:
+        """Set environment variables, each in the place of the one of that name or at the end."""
+        if not variables:
+            return
+        present = self.edit_list(container, "env")
+        places = {variable["name"]: place for place, variable in enumerate(present)}
+        for variable in variables:
+            place = places.setdefault(variable["name"], len(present))
+            present[place : place + 1] = (variable,)
 
     def add_env(self, container: JsonObject, variables: Iterable[JsonObject]) -> None:
         """Append the environment variables whose names are not set yet."""
-        for variable in variables:
-            if find(container.get("env"), variable["name"]) is None:
-                self.edit_list(container, "env").append(variable)
+        present = {variable["name"] for variable in container.get("env") or ()}
+        missing = [variable for variable in variables if variable["name"] not in present]
+        if missing:
+            self.edit_list(container, "env").extend(missing)
 
 
 def mount(volume: str, path: str, *, read_only: bool, sub_path: str = "") -> JsonObject:

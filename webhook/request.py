@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -51,6 +50,9 @@ SKIP_REASONS = {
 }
 
 
+_IMAGE_WAYS = {"modelcar": "modelcars", "native": "images"}
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One model and the directory where it is to arrive."""
@@ -76,7 +78,7 @@ class Source:
         return self.image is not None and self.image.mode in modes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """What a pod asks for, checked as far as it can be without looking anything up."""
 
@@ -96,29 +98,27 @@ class ModelRequest:
     service_account: str = "default"
     warnings: tuple[str, ...] = field(default=())
 
-    @cached_property
-    def mounted(self) -> tuple[Source, ...]:
-        """The sources whose claims are mounted in place."""
-        return tuple(source for source in self.sources if source.claim and self.direct)
+    # The sources by how they arrive, once for all the steps that ask.
+    mounted: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources whose claims are mounted in place."""
+    modelcars: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources whose images run beside the servers."""
+    images: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources whose images Kubernetes mounts."""
+    downloaded: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources that the init container brings."""
 
-    @cached_property
-    def modelcars(self) -> tuple[Source, ...]:
-        """The sources whose images run beside the servers."""
-        return tuple(source for source in self.sources if source.is_image("modelcar"))
+    def __post_init__(self) -> None:
+        ways: dict[str, list[Source]] = {"mounted": [], "modelcars": [], "images": [], "downloaded": []}
+        for source in self.sources:
+            ways[self._way(source)].append(source)
+        for way, sources in ways.items():
+            object.__setattr__(self, way, tuple(sources))
 
-    @cached_property
-    def images(self) -> tuple[Source, ...]:
-        """The sources whose images Kubernetes mounts."""
-        return tuple(source for source in self.sources if source.is_image("native"))
-
-    @cached_property
-    def downloaded(self) -> tuple[Source, ...]:
-        """The sources that the init container brings."""
-        return tuple(
-            source
-            for source in self.sources
-            if not (source.claim and self.direct) and not source.is_image("modelcar", "native")
-        )
+    def _way(self, source: Source) -> str:
+        if source.claim and self.direct:
+            return "mounted"
+        return _IMAGE_WAYS.get(source.image.mode, "downloaded") if source.image else "downloaded"
 
     @property
     def mount_path(self) -> str:

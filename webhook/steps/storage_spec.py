@@ -61,8 +61,7 @@ def add_storage_config(pod: PodDraft, inputs: Inputs) -> None:
     spec = read_spec(inputs.request, inputs.facts, inputs.settings)
     if spec is None or (container := pod.edit_init_container()) is None:
         return
-    for variable in _variables(spec):
-        pod.set_env(container, variable)
+    pod.set_env(container, *_variables(spec))
 
 
 def read_spec(request: ModelRequest, facts: Facts, settings: Settings) -> StorageSpec | None:

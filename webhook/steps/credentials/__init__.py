@@ -23,8 +23,7 @@ def add_credentials(pod: PodDraft, inputs: Inputs) -> None:
     if (container := pod.edit_init_container()) is None:
         return
     if facts.service_account:
-        for variable in s3.variables_of_role(facts.service_account, inputs.settings.credentials.s3):
-            pod.set_env(container, variable)
+        pod.set_env(container, *s3.variables_of_role(facts.service_account, inputs.settings.credentials.s3))
         if named_secret(request, inputs.settings) is None and len(facts.service_account.secrets) > MAX_SECRETS:
             pod.warnings.append(
                 f"service account {shown(request.service_account)} lists {len(facts.service_account.secrets)} Secrets, "

@@ -20,8 +20,7 @@ class Credential:
         if self.volume is not None:
             pod.ensure_volume(self.volume)
             pod.ensure_mount(container, mount(self.volume["name"], self.mount_path, read_only=True))
-        for variable in self.variables:
-            pod.set_env(container, variable)
+        pod.set_env(container, *self.variables)
 
 
 def secret_volume(name: str, secret: str) -> JsonObject:
