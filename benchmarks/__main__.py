@@ -106,7 +106,7 @@ def _print_requests(figures: dict[str, Figures]) -> None:
 def _ratio(figures: dict[str, Figures], name: str, what: str) -> float:
     """The median of the ratios to the bare app, round by round: what slows the machine slows both."""
     pairs = zip(getattr(figures[name], what), getattr(figures[BARE], what), strict=True)
-    return median(ours / bare for ours, bare in pairs)
+    return float(median(ours / bare for ours, bare in pairs))
 
 
 class _Goals:

@@ -224,11 +224,11 @@ class PodDraft(Draft):
             container["volumeMounts"] = kept
 
     def set_env(self, container: JsonObject, *variables: JsonObject) -> None:
-        """Set environment variables, each in the place of the one of that name or at the end."""
+        """Set environment variables, each in the place of the first of that name or at the end."""
         if not variables:
             return
         present = self.edit_list(container, "env")
-        places = {variable["name"]: place for place, variable in enumerate(present)}
+        places = {variable["name"]: place for place, variable in reversed(list(enumerate(present)))}
         for variable in variables:
             place = places.setdefault(variable["name"], len(present))
             present[place : place + 1] = (variable,)
