@@ -274,6 +274,17 @@ def test_a_pod_that_does_not_ask_is_never_denied_for_its_shape(field: str, value
         assert answer(pod)["auditAnnotations"]["reason"] == "no-uri"
 
 
+@pytest.mark.parametrize("spec", [None, [], "text"])
+def test_a_pod_that_asks_has_a_spec(spec: Any) -> None:
+    assert "spec of the pod must be an object" in denied({**plain_pod(S3), "spec": spec})
+
+
+def test_several_claims_are_not_copied() -> None:
+    uris = '[{"uri": "pvc://foo", "mountPath": "/a"}]'
+    message = denied(a_pod(annotations={keys.URIS: uris, keys.PVC_MOUNT: "copy"}))
+    assert f"{keys.PVC_MOUNT} copy works with one URI only" in message
+
+
 @pytest.mark.parametrize(
     ("spec", "where"),
     [
