@@ -124,8 +124,8 @@ def test_a_deleted_configmap_keeps_the_last_good_settings(server):
             assert live(source) == "v1"
             assert source.refused.version == "absent"
             assert "does not exist" in source.refused.reason
-            listed = server.listed
-            await until(lambda: server.listed > listed)
+            watched = server.watched
+            await until(lambda: server.watched > watched)
             assert source.refusals == 1, "being gone is one refusal, however often it is seen"
 
             server.put(settings("v2"))
