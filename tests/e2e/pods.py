@@ -25,6 +25,7 @@ PODS = {
     ),
     "hf": plain_pod("hf://org/model:main", "warm-up", "server", annotations={"storage.kserve.io/containers": "server"}),
     "https": kserve_pod("https://example.com/model.tar.gz", "kserve-container", "transformer-container"),
+    "s3, cached": plain_pod("s3://models/iris", annotations={"storage.kserve.io/cache": "pvc://cache/models"}),
     "claim": plain_pod("pvc://models/iris/v1"),
     "claim, copied": plain_pod("pvc://models/iris/v1", annotations={"storage.kserve.io/pvc-mount": "copy"}),
     "claim, read-write": kserve_pod("pvc://models/iris", annotations=READ_WRITE),
