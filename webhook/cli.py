@@ -218,7 +218,7 @@ def _load_settings(source: str) -> Settings:
     from webhook.settings.model import Settings
 
     if source == "embedded":
-        return Settings()
+        return Settings.model_construct()
     kind, _, path = source.partition(":")
     if kind != "file" or not path:
         raise typer.BadParameter(f"--settings '{source}': this command takes embedded or file:PATH")

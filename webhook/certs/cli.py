@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,6 +57,9 @@ def _served(address: str) -> bytes:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError("write the address as HOST:PORT")
+    import socket
+    import ssl
+
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -49,6 +49,9 @@ class _Group(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         coerce_numbers_to_str=True,
+        # Validators are built when there is something to validate. Defaults are made by `model_construct`, which
+        # needs none: so `mutate` with the embedded settings starts sooner.
+        defer_build=True,
     )
 
 
@@ -151,8 +154,8 @@ class Credentials(_Group):
         "serving.kserve.io/storageSecretName",
         description="Pod annotation that names the secret with credentials.",
     )
-    gcs: Gcs = Field(Gcs(), description="Google Cloud Storage.")
-    s3: S3 = Field(S3(), description="S3 and what speaks its protocol.")
+    gcs: Gcs = Field(Gcs.model_construct(), description="Google Cloud Storage.")
+    s3: S3 = Field(S3.model_construct(), description="S3 and what speaks its protocol.")
 
 
 class DefaultRollout(_Group):
@@ -181,7 +184,7 @@ class Deploy(_Group):
 
     default_deployment_mode: str = Field("", description="KServe's mode for InferenceServices.")
     deployment_rollout_strategy: DeploymentRolloutStrategy = Field(
-        DeploymentRolloutStrategy(), description="Rollout of Standard (RawDeployment) Deployments."
+        DeploymentRolloutStrategy.model_construct(), description="Rollout of Standard (RawDeployment) Deployments."
     )
 
 
@@ -269,11 +272,11 @@ class StorageDefaults(_Group):
         None,
         description="A container securityContext for injected containers, instead of the restricted default.",
     )
-    empty_dir: EmptyDir = Field(EmptyDir(), description="The emptyDir volumes that downloads go to.")
+    empty_dir: EmptyDir = Field(EmptyDir.model_construct(), description="The emptyDir volumes that downloads go to.")
     ephemeral_storage: EphemeralStorage = Field(
-        EphemeralStorage(), description="Ephemeral storage of the init container."
+        EphemeralStorage.model_construct(), description="Ephemeral storage of the init container."
     )
-    overrides: Overrides = Field(Overrides(), description="How far a pod's annotations may go.")
+    overrides: Overrides = Field(Overrides.model_construct(), description="How far a pod's annotations may go.")
     cache: dict[str, ClaimUri] = Field(
         {}, description="Claims that downloads are shared in: a namespace, or `*`, and `pvc://<claim>[/<dir>]`."
     )
@@ -281,11 +284,11 @@ class StorageDefaults(_Group):
         "hash", description="Directory of a node-cached model: `hash` since KServe 0.18, `name` before."
     )
 
-    rollout: RolloutDefaults = Field(RolloutDefaults(), description="Defaults for Deployments.")
+    rollout: RolloutDefaults = Field(RolloutDefaults.model_construct(), description="Defaults for Deployments.")
     read_write_replicas: Literal["any", "single"] = Field(
         "any", description="`single`: a Deployment of several replicas that all write one claim is denied."
     )
-    claims: Claims = Field(Claims(), description="What is looked at in the claims that a pod mounts.")
+    claims: Claims = Field(Claims.model_construct(), description="What is looked at in the claims that a pod mounts.")
 
     def may_write(self, namespace: str) -> bool:
         """Whether pods of this namespace may mount models read-write."""
@@ -296,10 +299,10 @@ class StorageDefaults(_Group):
 class Settings(_Group):
     """All settings: one immutable snapshot serves one request."""
 
-    storage_initializer: StorageInitializer = StorageInitializer()
-    credentials: Credentials = Credentials()
-    deploy: Deploy = Deploy()
-    storage_defaults: StorageDefaults = StorageDefaults()
+    storage_initializer: StorageInitializer = StorageInitializer.model_construct()
+    credentials: Credentials = Credentials.model_construct()
+    deploy: Deploy = Deploy.model_construct()
+    storage_defaults: StorageDefaults = StorageDefaults.model_construct()
 
     @property
     def observing(self) -> bool:

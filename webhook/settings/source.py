@@ -133,7 +133,7 @@ class EmbeddedSettings(LiveSettings):
 
     async def start(self) -> None:
         """Make the defaults live."""
-        self.current = Snapshot(Settings(), "embedded")
+        self.current = Snapshot(Settings.model_construct(), "embedded")
 
     async def stop(self) -> None:
         """There is nothing to stop."""
