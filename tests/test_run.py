@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -76,6 +77,8 @@ def test_sigterm_ends_it_when_all_is_answered_whatever_connections_are_idle():
         with process.client() as client:
             assert client.get("/healthz").status_code == 200
             process.terminate()
+            # Its last byte comes when the server has already told its connections to end.
+            _wait_until_refused(process)
             in_flight.sendall(body[-1:])
             answer = b""
             while chunk := in_flight.recv(65536):
@@ -84,6 +87,13 @@ def test_sigterm_ends_it_when_all_is_answered_whatever_connections_are_idle():
         assert b'"patch"' in answer
         assert process.wait() == (0, "")
         silent.close()
+
+
+def _wait_until_refused(process):
+    with contextlib.suppress(OSError):
+        while True:
+            process.connect().close()
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

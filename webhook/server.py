@@ -94,13 +94,22 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._receiving = False
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._leave()
+
     def shutdown(self) -> None:
         """Close when idle; a request on its way in is still answered, by an answer that closes."""
         if self._receiving:
             return
         super().shutdown()
         if self._is_idle():
-            self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
+            self._leave()
+
+    def _leave(self) -> None:
+        # A client that does not say goodbye in TLS would hold the connection, and the server's end, for half a minute.
+        self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
