@@ -356,7 +356,10 @@ def test_observe_mode_never_patches_and_never_denies(authority, tmp_path):
         good, bad = ask(client, pod(uri="s3://b/m")), ask(client, pod(uri="pvc://"))
     assert good["allowed"] is bad["allowed"] is True
     assert "patch" not in good
-    assert good["auditAnnotations"] == {"outcome": "observed", "reason": "injected", "sources": "s3"}
+    differs = "containers.volumeMounts,initContainers,volumes"
+    expected = {"outcome": "observed", "reason": "injected", "sources": "s3", "differs": differs}
+    assert good["auditAnnotations"] == expected
+    assert good["warnings"][0].startswith("would be injected, but observe mode changes nothing: ")
     assert bad["auditAnnotations"] == {"outcome": "observed", "reason": "denied"}
     assert bad["warnings"][0].startswith("would be denied: annotation storage.kserve.io/uri")
 

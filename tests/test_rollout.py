@@ -266,3 +266,13 @@ def test_knatives_deployments_are_recognised() -> None:
 @pytest.mark.parametrize("value", [1, 0, "25%", "3"])
 def test_numbers_of_pods(value: Any) -> None:
     assert strategy.pods(value) in (1, 0, "25%", 3)
+
+
+def test_observe_mode_names_the_fields_that_would_be_set():
+    given = deployment(pod=WRITES)
+    chosen = settings(defaults={"mode": "observe"})
+    asked = rollout.ask_deployment(given, "models", chosen)
+    outcome = rollout.settle_deployment(given, None, asked, chosen, NO_FACTS)
+    assert (outcome.kind, outcome.reason, outcome.pod) == ("observed", "adjusted", None)
+    said = "would be adjusted, but observe mode changes nothing: spec.strategy.rollingUpdate, spec.strategy.type"
+    assert outcome.warnings[0] == said

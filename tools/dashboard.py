@@ -72,6 +72,16 @@ _PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "short",
         ((f"max(storage_webhook_slipped_pods{{{_JOB}}})", "pods"),),
     ),
+    (
+        "Observe mode: what would become of pods",
+        "ops",
+        ((f'sum by (reason) (rate(storage_webhook_admissions_total{{{_JOB},outcome="observed"}}[5m]))', "{{reason}}"),),
+    ),
+    (
+        "Observe mode: where pods differ",
+        "ops",
+        ((f"sum by (place) (rate(storage_webhook_observed_differences_total{{{_JOB}}}[5m]))", "{{place}}"),),
+    ),
 )
 
 

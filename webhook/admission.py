@@ -11,6 +11,7 @@ from typing import Any, Literal
 from webhook.errors import Denied, LookupFailed
 from webhook.facts import Facts
 from webhook.mutate import mutate
+from webhook.observe import bare, compare
 from webhook.pod import JsonObject
 from webhook.request import ModelRequest, Skip, read, unknown_annotations
 from webhook.settings.model import Settings
@@ -34,6 +35,8 @@ class Outcome:
     sources: tuple[str, ...] = ()
     """The schemes of the model's URIs."""
     audit: dict[str, str] = field(default_factory=dict)
+    differences: tuple[str, ...] = ()
+    """Under observe mode: where the pod is not as it would be made, as fields of its spec."""
 
     @property
     def allowed(self) -> bool:
@@ -51,6 +54,8 @@ def ask(pod: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome:
         return denied(Denied("the AdmissionReview's object is not a Pod: it must be an object"), settings)
     try:
         request = read(pod, namespace, settings)
+        if settings.observing and isinstance(request, ModelRequest) and request.already_injected:
+            request = _asked_before(pod, request, settings)
     except Denied as error:
         return denied(error, settings)
     if isinstance(request, Skip):
@@ -58,17 +63,25 @@ def ask(pod: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome:
     return request
 
 
+def _asked_before(pod: JsonObject, request: ModelRequest, settings: Settings) -> ModelRequest:
+    """What an injected pod asks for, as if nobody had injected it; `request` when it asks for nothing."""
+    asked = read(bare(pod), request.namespace, settings)
+    return request if isinstance(asked, Skip) else asked
+
+
 def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Facts) -> Outcome:
     """The outcome for a pod that asks for a model."""
     sources = tuple(dict.fromkeys(source.kind for source in request.sources))
+    # To be compared, the pod is made anew, whoever made it what it is.
+    given = bare(pod) if settings.observing and not request.already_injected else pod
     try:
-        mutated, warnings = mutate(pod, request, settings, facts)
+        mutated, warnings = mutate(given, request, settings, facts)
     except Denied as error:
         return denied(error, settings, sources)
     if request.already_injected and mutated == pod:
         return skipped("already-injected", warnings)
     if settings.observing:
-        return _observed("injected" if mutated != pod else "unchanged", warnings, sources)
+        return _compared(pod, mutated, warnings, sources)
     kind: Kind = "injected" if mutated != pod else "unchanged"
     return Outcome(kind, pod=mutated, warnings=warnings, sources=sources, audit=_audit(kind, sources=sources))
 
@@ -99,10 +112,26 @@ def lookup_failed(error: LookupFailed, settings: Settings) -> Outcome:
     return failed(str(error))
 
 
-def _observed(would: str, warnings: tuple[str, ...], sources: tuple[str, ...]) -> Outcome:
-    return Outcome(
-        "observed", reason=would, warnings=warnings, sources=sources, audit=_audit("observed", would, sources)
-    )
+_SAID = {
+    "injected": "would be injected, but observe mode changes nothing: ",
+    "differs": "has its model, which would be injected otherwise: ",
+}
+
+
+def _compared(pod: JsonObject, made: JsonObject, warnings: tuple[str, ...], sources: tuple[str, ...]) -> Outcome:
+    arrival, places = compare(pod, made)
+    if places:
+        warnings = (_SAID[arrival] + ", ".join(places), *warnings)
+    return _observed(arrival, warnings, sources, places)
+
+
+def _observed(
+    would: str, warnings: tuple[str, ...], sources: tuple[str, ...], differences: tuple[str, ...] = ()
+) -> Outcome:
+    audit = _audit("observed", would, sources)
+    if differences:
+        audit["differs"] = ",".join(differences)
+    return Outcome("observed", reason=would, warnings=warnings, sources=sources, audit=audit, differences=differences)
 
 
 def _audit(kind: str, reason: str = "", sources: tuple[str, ...] = ()) -> dict[str, str]:

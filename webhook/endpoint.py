@@ -119,6 +119,8 @@ class AdmissionEndpoint:
             event["reason"] = outcome.reason
         if outcome.sources:
             event["sources"] = outcome.sources
+        if outcome.differences:
+            event["differs"] = outcome.differences
         if outcome.message:
             event["message"] = outcome.message
         if request.dry_run:

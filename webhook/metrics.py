@@ -29,6 +29,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._differences = Counter(
+            "storage_webhook_observed_differences",
+            "Observe mode: pods that came with their model, by where they are not as they would be made.",
+            ("place",),
+            registry=self.registry,
+        )
         self._rejected = Counter(
             "storage_webhook_rejected_requests",
             "HTTP requests that were no admission requests, by status code.",
@@ -55,6 +61,9 @@ class Metrics:
         sources = "several" if len(outcome.sources) > 1 else "".join(outcome.sources)
         self._admission(outcome.kind, outcome.reason, sources).inc()
         self._duration.observe(seconds)
+        if outcome.reason == "differs":
+            for place in outcome.differences:
+                self._differences.labels(place).inc()
 
     def rejected(self, code: int) -> None:
         """Count one HTTP request that was answered with an error."""

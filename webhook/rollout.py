@@ -16,6 +16,7 @@ from typing import Any, Literal
 from webhook import annotations as keys
 from webhook import strategy
 from webhook.admission import Outcome, ask, denied, skipped
+from webhook.diff import diff
 from webhook.draft import Draft, JsonObject
 from webhook.errors import Denied, Forbidden, shown
 from webhook.facts import Facts
@@ -85,8 +86,17 @@ def settle_deployment(
         return denied(error, settings)
     kind: Literal["adjusted", "unchanged"] = "unchanged" if rolled.deployment == deployment else "adjusted"
     if settings.observing:
-        return Outcome("observed", reason=kind, warnings=rolled.warnings, audit={"outcome": "observed", "reason": kind})
+        return _observed(kind, deployment, rolled)
     return Outcome(kind, pod=rolled.deployment, warnings=rolled.warnings, audit={"outcome": kind})
+
+
+def _observed(kind: str, deployment: JsonObject, rolled: Rollout) -> Outcome:
+    """What observe mode says of a Deployment: the fields of its spec that would be set."""
+    changes = diff(deployment["spec"], rolled.deployment["spec"], "spec")
+    places = ", ".join(change["path"].replace("/", ".") for change in changes)
+    would = (f"would be adjusted, but observe mode changes nothing: {places}",) if places else ()
+    audit = {"outcome": "observed", "reason": kind}
+    return Outcome("observed", reason=kind, warnings=(*would, *rolled.warnings), audit=audit)
 
 
 def roll_out(

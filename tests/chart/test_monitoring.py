@@ -21,6 +21,7 @@ def exposed() -> set[str]:
     """The names of all metrics that a webhook can show."""
     webhook = Webhook(EmbeddedSettings(), slipped=0)
     webhook.metrics.admitted(Outcome("injected"), 0.1)
+    webhook.metrics.admitted(Outcome("observed", reason="differs", differences=("volumes",)), 0.1)
     webhook.metrics.looked_up("memory")
     webhook.metrics.registry.register(StateCollector(webhook, lambda: 1.0))
     text = generate_latest(webhook.metrics.registry).decode()

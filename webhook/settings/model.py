@@ -258,7 +258,7 @@ class StorageDefaults(_Group):
     key: ClassVar[str] = "storageDefaults"
 
     mode: Literal["enforce", "observe"] = Field(
-        "enforce", description="`observe`: compute, log and warn, but never change or deny a pod."
+        "enforce", description="`observe`: compute, compare, log, count and warn, but never change or deny a pod."
     )
     read_only: bool = Field(True, description="Models are read-only where the pod does not say.")
     allow_read_write: SwitchOrNamespaces = Field(
