@@ -9,9 +9,11 @@ ARG VENV=/opt/storage-webhook
 WORKDIR /src
 
 # Wheels only, each with its hash: nothing is compiled, so one Dockerfile serves every platform that has them.
-COPY requirements.lock ./
+# requirements-otel.lock has the packages for traces beside.
+ARG REQUIREMENTS=requirements.lock
+COPY ${REQUIREMENTS} ./
 RUN python3 -m venv --without-pip ${VENV} \
- && python3 -m pip --python ${VENV}/bin/python install --require-hashes --only-binary :all: -r requirements.lock
+ && python3 -m pip --python ${VENV}/bin/python install --require-hashes --only-binary :all: -r ${REQUIREMENTS}
 
 COPY pyproject.toml README.md LICENSE ./
 COPY webhook webhook

@@ -63,7 +63,8 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 
 lock: $(VENV)/.dev ## pin the dependencies with hashes (UPGRADE=--upgrade: to the newest)
 	@$(COMPILE) pyproject.toml --extra build -o requirements.lock
-	@$(COMPILE) pyproject.toml --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml --extra build --extra otel -c requirements.lock -o requirements-otel.lock
+	@$(COMPILE) pyproject.toml --extra build --extra otel --extra dev -c requirements-otel.lock -o requirements-dev.lock
 	@$(COMPILE) tests/initializer/requirements.in -o tests/initializer/requirements.lock
 
 clean: ## remove what the commands above made

@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse
 from webhook import decide
 from webhook.context import Webhook
 from webhook.endpoint import AdmissionEndpoint
-from webhook.tracing import Endpoint, traced
+from webhook.tracing import Endpoint, Tracing
 
 
 def create_app(webhook: Webhook, *, docs: bool = False, traces: bool = False) -> FastAPI:
@@ -18,13 +18,15 @@ def create_app(webhook: Webhook, *, docs: bool = False, traces: bool = False) ->
 
     Raises TracingUnavailable when traces are asked for and cannot be made.
     """
+    tracing = Tracing() if traces else None
+    tell = tracing.tell if tracing else None
     endpoints: dict[str, Endpoint] = {
-        "/mutate-pods": AdmissionEndpoint(webhook, decide.pods),
-        "/mutate-deployments": AdmissionEndpoint(webhook, decide.deployments),
-        "/validate-settings": AdmissionEndpoint(webhook, decide.settings),
+        "/mutate-pods": AdmissionEndpoint(webhook, decide.pods, tell),
+        "/mutate-deployments": AdmissionEndpoint(webhook, decide.deployments, tell),
+        "/validate-settings": AdmissionEndpoint(webhook, decide.settings, tell),
     }
-    if traces:
-        endpoints = {path: traced(endpoint, f"POST {path}") for path, endpoint in endpoints.items()}
+    if tracing:
+        endpoints = {path: tracing.traced(endpoint, f"POST {path}") for path, endpoint in endpoints.items()}
     app = _App(
         title="storage-initializer-webhook",
         openapi_url="/openapi.json" if docs else None,

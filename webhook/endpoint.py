@@ -30,6 +30,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Decide = Callable[[Webhook, Request], Awaitable[Outcome]]
 """What becomes of one admission request."""
+Tell = Callable[[Mapping[str, Any]], None]
 
 
 class HttpError(Exception):
@@ -44,9 +45,11 @@ class HttpError(Exception):
 class AdmissionEndpoint:
     """POST: an AdmissionReview in, the same with the answer out."""
 
-    def __init__(self, webhook: Webhook, decide: Decide) -> None:
+    def __init__(self, webhook: Webhook, decide: Decide, tell: Tell | None = None) -> None:
+        """`tell` is told what is logged of each admission."""
         self._webhook = webhook
         self._decide = decide
+        self._tell = tell
         # Bound now, not anew for every line.
         self._log = structlog.get_logger().bind()
 
@@ -126,6 +129,8 @@ class AdmissionEndpoint:
         if request.dry_run:
             event["dry_run"] = True
         self._log.info("admission", **event)
+        if self._tell is not None:
+            self._tell(event)
 
     async def _reject(self, send: Send, status: int, message: str) -> None:
         self._webhook.metrics.rejected(status)

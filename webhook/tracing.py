@@ -1,45 +1,80 @@
 """OpenTelemetry traces of admissions, for those who install the extra `otel` and say where traces go.
 
-Configured by the standard variables of OpenTelemetry, such as OTEL_EXPORTER_OTLP_ENDPOINT. The span continues the
+Configured by the standard variables of OpenTelemetry, such as OTEL_EXPORTER_OTLP_ENDPOINT. A span continues the
 API server's own trace when that sends one (Kubernetes: APIServerTracing).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
 Endpoint = Callable[[Scope, Any, Any], Awaitable[None]]
+
+# What the log says of an admission, under the names of OpenTelemetry's conventions where it has some. Messages are left
+# to the log: they quote what pods' authors wrote.
+_ATTRIBUTES = {
+    "uid": "storage_webhook.uid",
+    "namespace": "k8s.namespace.name",
+    "owner": "storage_webhook.owner",
+    "outcome": "storage_webhook.outcome",
+    "reason": "storage_webhook.reason",
+    "sources": "storage_webhook.sources",
+    "differs": "storage_webhook.differs",
+    "dry_run": "storage_webhook.dry_run",
+}
 
 
 class TracingUnavailable(Exception):
     """Traces are asked for, and the packages that make them are not installed."""
 
 
-def traced(endpoint: Endpoint, name: str) -> Endpoint:
-    """The endpoint, each call of it in a span of that name. Raises TracingUnavailable without the extra."""
-    tracer, propagator = _tracer()
+class Tracing:
+    """Makes spans, and sends them in batches by OTLP over HTTP, in a thread of its own."""
 
-    async def call(scope: Scope, receive: Any, send: Any) -> None:
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        with tracer.start_as_current_span(name, context=propagator.extract(headers)):
-            await endpoint(scope, receive, send)
+    def __init__(self) -> None:
+        """Raises TracingUnavailable without the extra."""
+        try:
+            from opentelemetry import trace
+            from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    return call
+            self._tracer = _provider().get_tracer("webhook")
+        except ImportError as error:
+            raise TracingUnavailable(
+                f"traces need the extra otel ({error.name} is missing): "
+                "pip install 'storage-initializer-webhook[otel]', or '.[otel]' in a checkout"
+            ) from None
+        self._trace = trace
+        self._propagator = TraceContextTextMapPropagator()
+
+    def traced(self, endpoint: Endpoint, name: str) -> Endpoint:
+        """The endpoint, each call of it in a span of that name."""
+        kind = self._trace.SpanKind.SERVER
+
+        async def call(scope: Scope, receive: Any, send: Any) -> None:
+            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            with self._tracer.start_as_current_span(name, self._propagator.extract(headers), kind):
+                await endpoint(scope, receive, send)
+
+        return call
+
+    def tell(self, admission: Mapping[str, Any]) -> None:
+        """Put what is logged of an admission on the span that it is in; one that failed is an error."""
+        span = self._trace.get_current_span()
+        span.set_attributes({name: admission[key] for key, name in _ATTRIBUTES.items() if key in admission})
+        if admission["outcome"] == "failed":
+            span.set_status(self._trace.StatusCode.ERROR)
 
 
-def _tracer() -> tuple[Any, Any]:
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-    except ImportError as error:
-        raise TracingUnavailable(
-            f"traces need the extra otel ({error.name} is missing): pip install 'storage-initializer-webhook[otel]'"
-        ) from None
-    provider = TracerProvider(resource=Resource.create({"service.name": "storage-initializer-webhook"}))
+def _provider() -> Any:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    ours = Resource.create({"service.name": "storage-initializer-webhook"})
+    # What the variables OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say comes first.
+    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider.get_tracer("webhook"), TraceContextTextMapPropagator()
+    return provider
