@@ -18,6 +18,11 @@ class Draft:
         # Keeps every copy alive, so that no id is ever used twice.
         self._copies: dict[int, Any] = {id(self.root): self.root}
 
+    def own(self, made: JsonObject) -> JsonObject:
+        """Take an object that nobody else writes as it is, to write."""
+        self._copies[id(made)] = made
+        return made
+
     def edit_object(self, parent: Any, key: str | int) -> JsonObject:
         """The object at `key` of an editable parent, to write; made when it is missing or null."""
         found: JsonObject = self._edit(parent, key, {})

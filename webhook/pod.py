@@ -139,7 +139,7 @@ class PodDraft(Draft):
     @property
     def spec(self) -> JsonObject:
         """The spec, to read."""
-        spec: JsonObject = self.pod["spec"]
+        spec: JsonObject = self.root["spec"]
         return spec
 
     def edit_spec(self) -> JsonObject:
@@ -152,6 +152,8 @@ class PodDraft(Draft):
 
     def edit_init_container(self) -> JsonObject | None:
         """The storage initializer, to write; None when the pod has none."""
+        if (edited := self._edited.get(("initContainers", INIT_CONTAINER_NAME))) is not None:
+            return edited
         there = self.init_container() is not None
         return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if there else None
 
@@ -175,6 +177,7 @@ class PodDraft(Draft):
                     "a name that the model's storage needs: rename it"
                 )
         self.edit_list(self.edit_spec(), field).append(container)
+        self._edited[field, container["name"]] = self.own(container)
         self.added.append((field, container["name"]))
 
     def ensure_volume(self, volume: JsonObject) -> None:

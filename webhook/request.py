@@ -131,15 +131,17 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
 
     Raises Denied when an annotation is wrong or contradicts another, Forbidden when the settings do not allow it.
     """
-    labels = metadata_map(pod, "labels")
-    annotations = _that_count(metadata_map(pod, "annotations"), labels)
+    labels, annotations = metadata_map(pod, "labels"), metadata_map(pod, "annotations")
     if labels.get(keys.INJECT) == "disabled":
         return Skip("disabled")
+    # Most pods do not ask, and go no further.
+    if keys.INFERENCE_SERVICE not in labels:
+        if keys.URI not in annotations and keys.URIS not in annotations:
+            return Skip("no-uri")
+        annotations = _without_internal(annotations)
     if keys.AGENT in annotations:
         return Skip("agent-injected")
     asks = any(key in annotations for key in (keys.URI, keys.URIS, keys.SOURCE_URI))
-    if not asks and keys.INFERENCE_SERVICE not in labels:
-        return Skip("no-uri")
     check_shape(pod)
     if find(pod["spec"].get("initContainers"), INIT_CONTAINER_NAME):
         return _read_reinvoked(namespace, settings, annotations)
@@ -179,9 +181,8 @@ def _read_request(
     )
 
 
-def _that_count(annotations: Mapping[str, str], labels: Mapping[str, str]) -> Mapping[str, str]:
-    if keys.INFERENCE_SERVICE in labels:
-        return annotations
+def _without_internal(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """What counts on pods that are not KServe's: anybody may write its internal annotations."""
     return {key: value for key, value in annotations.items() if not key.startswith(keys.INTERNAL)}
 
 

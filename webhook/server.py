@@ -57,14 +57,14 @@ class Connection(HttpToolsProtocol):
     """One connection: tells the routes whether the client is verified, and cuts slow and endless senders off.
 
     uvicorn leaves a client that never begins a request, or never ends one, alone for good. Nearly every request
-    arrives in one piece, and costs next to nothing here.
+    arrives in one piece, and costs next to nothing here. While no request is being answered, what arrives is a
+    header; once uvicorn has one, its cycle says whether more of the body is to come.
     """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {CLIENT_VERIFIED: bool(tls and tls.getpeercert())}
-        self._receiving = self._in_header = False
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
@@ -76,23 +76,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._receiving or self._is_idle():
-            self._await_the_rest(len(data))
+        if self._is_idle():
+            self._await_the_rest(header_bytes=len(data))
+        elif self.cycle.more_body:
+            self._await_the_rest()
         elif self._deadline is not None:
             self._unset_deadline()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._receiving = self._in_header = True
-        self._header_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self._in_header = False
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._receiving = False
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -101,7 +90,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close when idle; a request on its way in is still answered, by an answer that closes."""
-        if self._receiving:
+        if self._deadline is not None:
             return
         super().shutdown()
         if self._is_idle():
@@ -114,18 +103,18 @@ class Connection(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _await_the_rest(self, received: int) -> None:
+    def _await_the_rest(self, header_bytes: int = 0) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
-        if self._in_header:
-            self._header_bytes += received
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self.transport.abort()
+        self._header_bytes += header_bytes
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self.transport.abort()
 
     def _unset_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._header_bytes = 0
 
 
 class Server(uvicorn.Server):
