@@ -165,6 +165,14 @@ def test_nothing_is_loaded_while_nothing_changes(context, mounted):
     assert not files.reload()
 
 
+def test_the_end_of_the_validity_is_that_of_what_is_served(context, mounted, authority):
+    files = CertificateFiles(context, *mounted.files)
+    mounted.update(authority, not_after=NOW + 3 * DAY)
+    assert files.expires > (NOW + 4 * DAY).timestamp()
+    assert files.reload()
+    assert files.expires == (NOW + 3 * DAY).replace(microsecond=0).timestamp()
+
+
 @pytest.fixture
 def attentive(monkeypatch):
     monkeypatch.setattr(server_module, "CERTIFICATE_POLL_SECONDS", 0.02)

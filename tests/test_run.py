@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -170,6 +172,17 @@ def test_an_explicit_option_wins_over_development(authority, tmp_path):
         assert process.url.startswith("https://0.0.0.0:")
         answer = httpx.get(f"https://{HOST}:{process.port}/healthz", verify=authority.client_context())
         assert answer.status_code == 200
+
+
+def test_the_end_of_a_certificate_in_files_is_a_metric(authority, tmp_path):
+    certificate, key = authority.issue(tmp_path, not_after=datetime(2099, 1, 1, tzinfo=UTC))
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--dev", "--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--metrics-port", str(port)]
+    with started(*options):
+        metrics = httpx.get(f"http://{HOST}:{port}/metrics").text
+    (end,) = re.findall(r"^storage_webhook_certificate_expiry_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
+    assert datetime.fromtimestamp(float(end), UTC).year == 2099
 
 
 def test_settings_in_a_file_are_followed(tmp_path):

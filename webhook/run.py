@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import prometheus_client
@@ -119,25 +120,26 @@ class Expiry:
         return self.seconds
 
 
-def _listener(options: Options) -> tuple[Listener, Expiry]:
+def _listener(options: Options) -> tuple[Listener, Callable[[], float]]:
+    """Where to listen, and until when the certificate that is served there is valid."""
     context = certs.server_context(options.client_ca_file)
-    expiry = Expiry()
-    files = None
+    expires = Expiry()
+    listener = Listener(options.host, options.port, context, options.behaviour.drain_seconds)
     if isinstance(options.certificate, SelfManaged):
-        _keep_certificates(options.certificate, context, expiry)
+        _keep_certificates(options.certificate, context, expires)
     elif options.certificate is None:
-        certs.load_pem(context, *certs.self_signed(("localhost", "127.0.0.1", "::1")))
+        expires.seconds = certs.load_pem(context, *certs.self_signed(("localhost", "127.0.0.1", "::1")))
     else:
         files = CertificateFiles(context, *options.certificate)
-    return Listener(options.host, options.port, context, options.behaviour.drain_seconds, files), expiry
+        return replace(listener, certificate=files), lambda: files.expires
+    return listener, expires
 
 
-def _keep_certificates(chosen: SelfManaged, context: ssl.SSLContext, expiry: Expiry) -> None:
+def _keep_certificates(chosen: SelfManaged, context: ssl.SSLContext, expires: Expiry) -> None:
     """Start the keeper, and wait for the first certificate."""
     from webhook import connected
 
     def serve_pair(pair: Pair, _bundle: bytes) -> None:
-        certs.load_pem(context, pair.certificate, pair.key)
-        expiry.seconds = pair.loaded().not_valid_after_utc.timestamp()
+        expires.seconds = certs.load_pem(context, pair.certificate, pair.key)
 
     connected.keep_certificates(chosen, serve_pair)

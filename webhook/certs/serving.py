@@ -76,28 +76,31 @@ def server_context(client_ca_file: Path | None = None) -> ssl.SSLContext:
     return context
 
 
-def load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def load_files(context: ssl.SSLContext, certificate: Path, key: Path) -> float:
     """Like `load_pem`, from files, each read once: what is checked is what is served."""
     try:
         pair = certificate.read_bytes(), key.read_bytes()
     except OSError as error:
         raise CertificateError(f"{error.filename}: {_reason(error)}") from None
-    load_pem(context, *pair, origin=f"certificate {certificate} with key {key}")
+    return load_pem(context, *pair, origin=f"certificate {certificate} with key {key}")
 
 
-def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: str = "the certificate") -> None:
+def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: str = "the certificate") -> float:
     """Serve this certificate (PEM, its chain behind it) on new connections of a context, also while it is in use.
 
-    The pair is tried on a throw-away context first. Raises CertificateError, which names the `origin`, and changes
-    nothing when it cannot be read, the key is not the certificate's or is encrypted, or it is not valid now.
+    Gives the end of its validity, in seconds since 1970. The pair is tried on a throw-away context first.
+    Raises CertificateError, which names the `origin`, and changes nothing when it cannot be read, the key is not the
+    certificate's or is encrypted, or it is not valid now.
     """
     try:
-        _check(x509.load_pem_x509_certificate(certificate), key)
+        parsed = x509.load_pem_x509_certificate(certificate)
+        _check(parsed, key)
         with _as_file(certificate + b"\n" + key) as path:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
             context.load_cert_chain(path)
     except (OSError, ValueError) as error:
         raise CertificateError(f"{origin}: {_reason(error)}") from None
+    return parsed.not_valid_after_utc.timestamp()
 
 
 @contextlib.contextmanager
@@ -137,7 +140,8 @@ class CertificateFiles:
         self._context = context
         self._files = certificate, key
         self._loaded = self._fingerprint()
-        load_files(context, certificate, key)
+        self.expires = load_files(context, certificate, key)
+        """The end of the served certificate's validity, in seconds since 1970."""
 
     def reload(self) -> bool:
         """Load the files if they are others than before. True when they were loaded.
@@ -147,7 +151,7 @@ class CertificateFiles:
         found = self._fingerprint()
         if found == self._loaded:
             return False
-        load_files(self._context, *self._files)
+        self.expires = load_files(self._context, *self._files)
         self._loaded = found
         return True
 
