@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 ASK = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: application/json" -d @examples/review.json | $(BIN)/python -m tools.answer
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane record check bench soak docs image lock clean
+.PHONY: help run test test-all test-fast controlplane record check bench soak alerts docs image lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench: $(VENV)/.dev ## measure; prints ratios to a bare ASGI app
 
 soak: $(VENV)/.dev controlplane ## load while everything around changes and breaks (15 minutes)
 	@$(BIN)/python -m benchmarks.soak
+
+alerts: $(VENV)/.dev controlplane ## check the alert rules and try them on made-up series (needs promtool)
+	@$(BIN)/python -m tools.alerts
 
 docs: $(VENV)/.dev ## write the documentation that is made from the code
 	@$(BIN)/python -m tools.chart_readme

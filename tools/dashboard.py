@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +11,42 @@ TARGET = Path(__file__).parents[1] / "charts" / "storage-initializer-webhook" / 
 
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _JOB = 'job=~"$job"'
-# Title, unit, and the queries with their legends.
-_PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "Admissions a second, by outcome",
-        "ops",
-        ((f"sum by (outcome) (rate(storage_webhook_admissions_total{{{_JOB}}}[5m]))", "{{outcome}}"),),
-    ),
-    (
-        "Admissions a second, by kind of source",
-        "ops",
-        ((f'sum by (sources) (rate(storage_webhook_admissions_total{{{_JOB},sources!=""}}[5m]))', "{{sources}}"),),
-    ),
-    (
-        "Time to an answer",
-        "s",
-        tuple(
-            (
-                f"histogram_quantile({share}, sum by (le) "
-                f"(rate(storage_webhook_admission_duration_seconds_bucket{{{_JOB}}}[5m])))",
-                name,
-            )
-            for share, name in ((0.5, "p50"), (0.99, "p99"))
-        ),
-    ),
-    (
-        "Skipped, by reason",
-        "ops",
-        (
-            (
-                f'sum by (reason) (rate(storage_webhook_admissions_total{{{_JOB},outcome="skipped"}}[5m]))',
-                "{{reason}}",
-            ),
-        ),
-    ),
-    (
-        "Lookups, by where the answer came from",
-        "ops",
-        ((f"sum by (answer) (rate(storage_webhook_lookups_total{{{_JOB}}}[5m]))", "{{answer}}"),),
-    ),
-    (
-        "Requests in work",
-        "short",
-        ((f"storage_webhook_in_flight_requests{{{_JOB}}}", "{{pod}}"),),
-    ),
-    (
+_ADMISSIONS = "storage_webhook_admissions_total"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One graph: its title, its unit, and its queries with the legends of their series."""
+
+    title: str
+    unit: str
+    queries: tuple[tuple[str, str], ...]
+
+
+def _rates(by: str, counter: str, *selectors: str) -> tuple[tuple[str, str], ...]:
+    """One query: how often a second, by a label; Grafana fits the time that is looked back to how often is scraped."""
+    selected = ",".join((_JOB, *selectors))
+    return ((f"sum by ({by}) (rate({counter}{{{selected}}}[$__rate_interval]))", f"{{{{{by}}}}}"),)
+
+
+def _quantile(share: float) -> str:
+    buckets = f"storage_webhook_admission_duration_seconds_bucket{{{_JOB}}}"
+    return f"histogram_quantile({share}, sum by (le) (rate({buckets}[$__rate_interval])))"
+
+
+PANELS = (
+    Panel("Admissions a second, by outcome", "ops", _rates("outcome", _ADMISSIONS)),
+    Panel("Admissions a second, by kind of source", "ops", _rates("sources", _ADMISSIONS, 'sources!=""')),
+    Panel("Time to an answer", "s", ((_quantile(0.5), "p50"), (_quantile(0.99), "p99"))),
+    Panel("Skipped, by reason", "ops", _rates("reason", _ADMISSIONS, 'outcome="skipped"')),
+    Panel("Lookups, by where the answer came from", "ops", _rates("answer", "storage_webhook_lookups_total")),
+    Panel("Requests in work", "short", ((f"storage_webhook_in_flight_requests{{{_JOB}}}", "{{pod}}"),)),
+    Panel(
         "Certificate expires in",
         "s",
         ((f"storage_webhook_certificate_expiry_timestamp_seconds{{{_JOB}}} - time()", "{{pod}}"),),
     ),
-    (
+    Panel(
         "Settings: generation, and 1 when newer ones were refused",
         "short",
         (
@@ -67,27 +54,35 @@ _PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             (f"storage_webhook_settings_refused{{{_JOB}}}", "refused {{pod}}"),
         ),
     ),
-    (
+    Panel(
         "Pods that asked and were not injected",
         "short",
         ((f"max(storage_webhook_slipped_pods{{{_JOB}}})", "pods"),),
     ),
-    (
-        "Observe mode: what would become of pods",
+    Panel("Observe mode: how pods arrive", "ops", _rates("reason", _ADMISSIONS, 'outcome="observed"')),
+    Panel(
+        "Observe mode: where pods with a model differ",
         "ops",
-        ((f'sum by (reason) (rate(storage_webhook_admissions_total{{{_JOB},outcome="observed"}}[5m]))', "{{reason}}"),),
+        _rates("place", "storage_webhook_observed_differences_total"),
     ),
-    (
-        "Observe mode: where pods differ",
-        "ops",
-        ((f"sum by (place) (rate(storage_webhook_observed_differences_total{{{_JOB}}}[5m]))", "{{place}}"),),
+    Panel(
+        "Claims with models: share that is free",
+        "percentunit",
+        (
+            (
+                "min by (namespace, persistentvolumeclaim) "
+                '(kubelet_volume_stats_available_bytes{persistentvolumeclaim=~"$claims"} '
+                '/ kubelet_volume_stats_capacity_bytes{persistentvolumeclaim=~"$claims"})',
+                "{{namespace}}/{{persistentvolumeclaim}}",
+            ),
+        ),
     ),
 )
 
 
 def dashboard() -> str:
     """The dashboard's JSON, as Grafana imports it."""
-    panels = [_panel(index, *panel) for index, panel in enumerate(_PANELS)]
+    panels = [_panel(index, panel) for index, panel in enumerate(PANELS)]
     model: dict[str, Any] = {
         "title": "Model storage webhook",
         "uid": "storage-initializer-webhook",
@@ -95,24 +90,24 @@ def dashboard() -> str:
         "tags": ["kubernetes", "models"],
         "time": {"from": "now-6h", "to": "now"},
         "refresh": "30s",
-        "templating": {"list": [_datasource(), _job()]},
+        "templating": {"list": [_datasource(), _job(), _claims()]},
         "panels": panels,
     }
     return json.dumps(model, indent=2) + "\n"
 
 
-def _panel(index: int, title: str, unit: str, queries: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def _panel(index: int, panel: Panel) -> dict[str, Any]:
     targets = [
         {"refId": "ABCDEF"[number], "datasource": _SOURCE, "expr": query, "legendFormat": legend}
-        for number, (query, legend) in enumerate(queries)
+        for number, (query, legend) in enumerate(panel.queries)
     ]
     return {
         "id": index + 1,
         "type": "timeseries",
-        "title": title,
+        "title": panel.title,
         "datasource": _SOURCE,
         "gridPos": {"h": 8, "w": 8, "x": 8 * (index % 3), "y": 8 * (index // 3)},
-        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "targets": targets,
     }
 
@@ -131,6 +126,11 @@ def _job() -> dict[str, Any]:
         "includeAll": True,
         "refresh": 2,
     }
+
+
+def _claims() -> dict[str, Any]:
+    """A field to type a regular expression into; as the chart's alerts have it."""
+    return {"name": "claims", "type": "textbox", "label": "Claims with models", "query": ".*model.*|.*cache.*"}
 
 
 if __name__ == "__main__":
