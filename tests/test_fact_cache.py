@@ -234,7 +234,8 @@ def test_a_failure_reaches_all_who_waited_and_is_not_kept() -> None:
         waiting = [asyncio.create_task(asked(cache)) for _ in range(20)]
         await asyncio.sleep(0.05)
         cluster.open.set()
-        return await asyncio.gather(*waiting, return_exceptions=True)
+        results: list[Any] = await asyncio.gather(*waiting, return_exceptions=True)
+        return results
 
     failures = asyncio.run(burst())
     assert {str(each) for each in failures} == {'no answer about Secret "s" in namespace "models": try again'}

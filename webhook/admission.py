@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from webhook.errors import Denied, LookupFailed
@@ -86,8 +87,9 @@ def settle(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
     return Outcome(kind, pod=mutated, warnings=warnings, sources=sources, audit=_audit(kind, sources=sources))
 
 
+@lru_cache(maxsize=64)
 def skipped(reason: str, warnings: tuple[str, ...] = ()) -> Outcome:
-    """Nothing is to be done, by name of reason."""
+    """Nothing is to be done, by name of reason. Kept, since this is what most requests come to."""
     return Outcome("skipped", reason=reason, warnings=warnings, audit=_audit("skipped", reason))
 
 

@@ -1,4 +1,7 @@
-"""What a server does in a cluster: looks facts up, tells of refusals, keeps its certificates."""
+"""What a server does in a cluster: looks facts up, tells of refusals, keeps its certificates.
+
+The Kubernetes client's typed APIs take tens of megabytes: what uses them is imported when it is switched on.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ import os
 import socket
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.audit import Auditor
-from webhook.certs.keeper import CertificateKeeper, Place, Serve
 from webhook.certs.rotation import Policy, SelfManaged
 from webhook.cluster import cluster_facts
 from webhook.context import Webhook
-from webhook.events import RefusalEvents
 from webhook.kube import api_client
+
+if TYPE_CHECKING:
+    from webhook.audit import Auditor
+    from webhook.certs.keeper import Serve
 
 log = structlog.get_logger()
 
@@ -29,12 +34,16 @@ def connect(webhook: Webhook, *, events: bool) -> None:
     client = api_client()
     webhook.facts = cluster_facts(client, webhook.metrics)
     if events:
+        from webhook.events import RefusalEvents
+
         webhook.events = RefusalEvents(client, _instance())
         webhook.events.start()
 
 
 def start_audit(webhook: Webhook, every: float, configuration: str) -> None:
     """Audit all pods now and then, in a thread of its own: every so many seconds. Raises ClusterConfigError."""
+    from webhook.audit import Auditor
+
     auditor = Auditor(api_client(), configuration)
     threading.Thread(target=_audit, args=(webhook, auditor, every), name="audit", daemon=True).start()
 
@@ -56,6 +65,8 @@ def keep_certificates(chosen: SelfManaged, serve: Serve) -> None:
 
     Raises ClusterConfigError without a cluster, TimeoutError when no certificate comes.
     """
+    from webhook.certs.keeper import CertificateKeeper, Place
+
     namespace, _, secret = chosen.secret.partition("/")
     policy = Policy(
         names=chosen.names,

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from webhook.request import ModelRequest
     from webhook.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
+_NOTHING: Mapping[str, Any] = {}
+
+
+class ServiceAccount(NamedTuple):
     """A service account: those of its annotations that are about credentials, and the Secrets it lists."""
 
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = _NOTHING
     secrets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """A Secret without its values: the names of its keys, and the few settings that stand in the pod in plain text."""
 
     keys: frozenset[str] = frozenset()
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = _NOTHING
     """Those that are about credentials."""
-    plain: Mapping[str, str] = field(default_factory=dict)
+    plain: Mapping[str, str] = _NOTHING
     """Values of endpoints, regions and hosts: of the keys in `PLAIN_KEYS`, and no others."""
 
 
@@ -37,8 +37,7 @@ PLAIN_KEYS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StorageEntry:
+class StorageEntry(NamedTuple):
     """An entry of the storage-config Secret, without its credentials; "" where it does not say."""
 
     type: str = ""
@@ -48,20 +47,18 @@ class StorageEntry:
     """The entry is a JSON object; of another nothing is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class UriFormat:
+class UriFormat(NamedTuple):
     """URIs that a ClusterStorageContainer supports: those with a prefix or, without one, those a regex is found in."""
 
     prefix: str = ""
     regex: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StorageContainer:
+class StorageContainer(NamedTuple):
     """A ClusterStorageContainer."""
 
     name: str
-    container: Mapping[str, Any] = field(default_factory=dict)
+    container: Mapping[str, Any] = _NOTHING
     formats: tuple[UriFormat, ...] = ()
     workload_type: str = "initContainer"
     several: bool = False
@@ -71,28 +68,26 @@ class StorageContainer:
     """Why it cannot be used, when its container is not of a container's shape."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A PersistentVolumeClaim; without access modes when it is not known whether there is one."""
 
     access_modes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What was looked up for one request; empty when nothing was (embedded and file settings, PVC-only pods).
 
     Of what is looked up by name, None says that there is none, and absence that it was not looked up.
     """
 
     service_account: ServiceAccount | None = None
-    secrets: Mapping[str, Secret | None] = field(default_factory=dict)
+    secrets: Mapping[str, Secret | None] = _NOTHING
     """The Secrets with credentials, by name, in the order in which they count."""
-    storage_configs: Mapping[str, Mapping[str, StorageEntry] | None] = field(default_factory=dict)
+    storage_configs: Mapping[str, Mapping[str, StorageEntry] | None] = _NOTHING
     """The storage-config Secret's entries, by the Secret's name and the entry's key."""
     storage_containers: tuple[StorageContainer, ...] = ()
     """By name: the order in which the API server lists them."""
-    claims: Mapping[str, Claim | None] = field(default_factory=dict)
+    claims: Mapping[str, Claim | None] = _NOTHING
 
 
 NO_FACTS = Facts()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook import yaml_text
 
@@ -22,8 +21,7 @@ load = yaml_text.load
 dump = yaml_text.dump
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something was found: what it belongs to as `Kind name`, and its namespace ("" when it has none)."""
 
     owner: str

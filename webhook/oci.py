@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
 from webhook.errors import Denied, Forbidden, shown
 from webhook.settings.formats import IMAGE_REFERENCE
@@ -18,8 +17,7 @@ _URI = re.compile(r"oci(?:\+([^:/]*))?://(.*)")
 _REFERENCE = re.compile(IMAGE_REFERENCE, re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An image with a model in it, and how the model arrives."""
 
     reference: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from webhook import manifests, rollout
+from webhook import manifests
 from webhook.admission import Outcome, ask, settle
 from webhook.diff import diff
 from webhook.facts import NO_FACTS, Facts
@@ -52,6 +52,9 @@ class Mutator:
         return settle(pod, asked, self._settings, self._facts_of(asked))
 
     def _rolled(self, deployment: Any, place: Place) -> Outcome:
+        # Seldom asked for, and `mutate` is to feel instant.
+        from webhook import rollout
+
         asked = rollout.ask_deployment(deployment, place.namespace or self._namespace, self._settings)
         if isinstance(asked, Outcome):
             return asked

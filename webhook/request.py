@@ -8,8 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook import annotations as keys
 from webhook import oci
@@ -29,8 +28,7 @@ _MAX_NAME = 100
 _MOUNT_PATH = re.compile(r"/[^\x00-\x1f\x7f:]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """Nothing is injected, and why: one of `SKIP_REASONS`."""
 
     reason: str
@@ -53,8 +51,7 @@ SKIP_REASONS = {
 _IMAGE_WAYS = {"modelcar": "modelcars", "native": "images"}
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One model and the directory where it is to arrive."""
 
     uri: str
@@ -188,8 +185,8 @@ def _without_internal(annotations: Mapping[str, str]) -> Mapping[str, str]:
 
 def unknown_annotations(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """A warning for each `storage.kserve.io/` annotation that does not exist (the first few), with the nearest name."""
-    unknown = (key for key in annotations if key.startswith(keys.OURS) and key not in keys.KNOWN_OURS)
-    return tuple(_unknown(key) for key in islice(unknown, _MAX_UNKNOWN))
+    unknown = [key for key in annotations if key.startswith(keys.OURS) and key not in keys.KNOWN_OURS]
+    return tuple(_unknown(key) for key in unknown[:_MAX_UNKNOWN]) if unknown else ()
 
 
 def _unknown(key: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.errors import Denied, shown
 
@@ -19,8 +19,7 @@ KNOWN_SCHEMES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimPath:
+class ClaimPath(NamedTuple):
     """A place in a PersistentVolumeClaim: its name and a path without outer slashes ("" is the claim's root)."""
 
     claim: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.facts import Facts
 from webhook.request import ModelRequest
 from webhook.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(NamedTuple):
     """All that a step may know: what the pod asks for, what the administrator chose, what the cluster holds."""
 
     request: ModelRequest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from webhook.annotations import MOUNT_PATH
 from webhook.errors import Denied, shown
@@ -28,8 +28,7 @@ _CHECK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Modelcar:
+class _Modelcar(NamedTuple):
     number: int
     image: str
     path: str

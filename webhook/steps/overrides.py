@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from webhook import annotations as keys
 from webhook import quantity
@@ -19,8 +19,7 @@ _IMAGE = re.compile(IMAGE_REFERENCE, re.ASCII)
 _MAX_IMAGE = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Resource:
+class _Resource(NamedTuple):
     name: str
     request: str
     limit: str

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from webhook import annotations as keys
 from webhook import uri as storage_uri
@@ -26,8 +27,7 @@ _TYPES_WITH_BUCKET = ("s3",)
 _DEFAULT_ENTRY = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class StorageSpec:
+class StorageSpec(NamedTuple):
     """Where a pod's storage spec leads."""
 
     type: str
@@ -148,7 +148,7 @@ def _resolved(source: Source, spec: StorageSpec) -> Source:
                 f"{shown(spec.secret)}, or to annotation {keys.STORAGE_SPEC_PARAM}"
             )
         path = f"{spec.bucket}/{path}"
-    return replace(source, uri=storage_uri.check(f"{spec.type}://{path}", source.origin))
+    return source._replace(uri=storage_uri.check(f"{spec.type}://{path}", source.origin))
 
 
 def _variables(spec: StorageSpec) -> list[JsonObject]:

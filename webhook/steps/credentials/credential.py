@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.pod import JsonObject, PodDraft, mount
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """Environment variables, and the Secret as a volume where files are needed."""
 
     variables: tuple[JsonObject, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.facts import Secret
 from webhook.settings.model import Credentials
@@ -11,8 +11,7 @@ from webhook.steps.credentials import azure, gcs, hdfs, https, s3, tokens
 from webhook.steps.credentials.credential import Credential
 
 
-@dataclass(frozen=True, slots=True)
-class SecretKind:
+class SecretKind(NamedTuple):
     """A kind of Secret with credentials."""
 
     name: str
