@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests spend much of their time waiting for processes: more workers than this are of no use on two cores.
+WORKERS ?= 3
+PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # Asks a running webhook about the pod in examples/review.json, and shows the answer with its patch decoded.
 ASK = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: application/json" -d @examples/review.json | $(BIN)/python -m tools.answer
@@ -27,10 +30,10 @@ check: $(VENV)/.dev ## linters, types and layers
 	@$(BIN)/lint-imports
 
 test-all: $(VENV)/.dev controlplane
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 test-fast: $(VENV)/.dev ## all tests that need no API server and are not long
-	@$(BIN)/pytest -m "not e2e and not slow"
+	@$(PYTEST) -m "not e2e and not slow"
 
 record: $(VENV)/.dev controlplane ## record what the API server asks about the golden cases (CASES="name …": only these)
 	@$(BIN)/python -m tests.fixtures.record $(CASES)

@@ -1,7 +1,10 @@
-"""Fixtures of more than one module, and how hypothesis runs: the same examples every time, on a slow machine too.
+"""Fixtures of more than one module, and how tests are run: side by side, the longest first.
 
-`pytest --hypothesis-profile=thorough` looks for new examples.
+Hypothesis tries the same examples every time, on a slow machine too; `pytest --hypothesis-profile=thorough` looks for
+new ones.
 """
+
+from pathlib import Path
 
 import pytest
 import trustme
@@ -20,6 +23,23 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("quick")
+
+
+HERE = Path(__file__).parent
+# Each begins on a worker of its own. The tests that share a control plane must share a worker.
+_BEGIN_WITH = ("e2e/test_soak.py", "e2e", "cache/test_race.py", "chart", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file stay together, and the long ones begin."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _BEGIN_WITH.index(group) if (group := _group(item)) in _BEGIN_WITH else len(_BEGIN_WITH))
+
+
+def _group(item: pytest.Item) -> str:
+    file = item.path.relative_to(HERE).as_posix()
+    return next((begin for begin in _BEGIN_WITH if file == begin or file.startswith(f"{begin}/")), file)
 
 
 @pytest.fixture(scope="session", autouse=True)

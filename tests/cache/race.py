@@ -22,9 +22,9 @@ from webhook.cache.key import key
 from webhook.cache.wrapper import Cache
 
 PODS = 50
-PARTS = 6
+PARTS = 3
 MODEL = {f"part-{number}": b" " * 4096 for number in range(PARTS)}
-DOWNLOADER = f"n=0; while [ $n -lt {PARTS} ]; do printf %4096s '' > $1/part-$n; n=$((n + 1)); sleep 0.005; done"
+DOWNLOADER = f"n=0; while [ $n -lt {PARTS} ]; do printf %4096s '' > $1/part-$n; n=$((n + 1)); sleep 0.01; done"
 ROUND_LIMIT = 60.0
 """Seconds after which a round is given up."""
 
