@@ -34,7 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file stay together, and the long ones begin."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _BEGIN_WITH.index(group) if (group := _group(item)) in _BEGIN_WITH else len(_BEGIN_WITH))
+    order = {group: place for place, group in enumerate(_BEGIN_WITH)}
+    items.sort(key=lambda item: order.get(_group(item), len(order)))
 
 
 def _group(item: pytest.Item) -> str:

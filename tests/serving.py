@@ -135,6 +135,7 @@ def serving(
     client_ca: Path | None = None,
     docs: bool = False,
     drain_seconds: float = 0,
+    max_connections: int = 1000,
     **bound: Any,
 ) -> Iterator[Running]:
     """A running server. `directory`: where its certificate goes, unless `files` are one; `bound`: for the routes."""
@@ -142,7 +143,8 @@ def serving(
     certificate = certs.CertificateFiles(context, *(files or authority.issue(directory)))
     bound = {"settings": settings or GivenSettings({}), "facts": NoCluster(), **bound}
     webhook = Webhook(client_certificates=client_ca is not None, **bound)
-    running = Running(webhook, Listener(HOST, 0, context, drain_seconds, certificate), authority, docs=docs)
+    listener = Listener(HOST, 0, context, drain_seconds, certificate, max_connections)
+    running = Running(webhook, listener, authority, docs=docs)
     try:
         yield running
     finally:

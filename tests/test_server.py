@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.golden import cases
-from tests.serving import HOST, pod, response_of, review, serving
-from webhook import annotations
+from tests.serving import HOST, eventually, pod, response_of, review, serving
+from webhook import annotations, door, endpoint
 from webhook import server as server_module
 from webhook.facts import NO_FACTS, NoCluster
 
@@ -267,6 +267,84 @@ def test_blank_lines_after_a_request_buy_no_time(hasty):
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
         connection.sendall(b"\r\n")
         read_to_end(connection)
+
+
+def is_answered(connection):
+    """Send a request, and read the whole answer."""
+    connection.sendall(request_bytes())
+    head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].split()[0]) if head else 0
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.fixture
+def crowded(authority, tmp_path):
+    """A server that takes four connections."""
+    with serving(authority, tmp_path, max_connections=4) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def strangers(server, count):
+    """Connections that send nothing, not even the beginning of TLS; younger than all that is there."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(socket.create_connection((HOST, server.port), timeout=20)) for _ in range(count)]
+
+
+def test_strangers_make_room_for_each_other_and_never_harm_a_guest(crowded):
+    with crowded.connect() as guest:
+        assert is_answered(guest)
+        with strangers(crowded, 10) as waiting, strangers(crowded, 10), crowded.connect() as newcomer:
+            assert all(is_answered(connection) for connection in (newcomer, guest, newcomer))
+            assert all(read_to_end(stranger) == b"" for stranger in waiting)
+
+
+def test_of_guests_the_one_that_was_silent_longest_makes_room(crowded):
+    with contextlib.ExitStack() as stack:
+        guests = [stack.enter_context(crowded.connect()) for _ in range(4)]
+        assert all(is_answered(guest) for guest in (*guests, guests[0]))
+        stack.enter_context(crowded.connect())
+        assert read_to_end(guests[1]) == b""
+        assert all(is_answered(guest) for guest in (guests[0], guests[2], guests[3]))
+
+
+def test_who_is_being_answered_makes_no_room(authority, tmp_path):
+    held = Held()
+    with serving(authority, tmp_path, max_connections=2, facts=held) as server, contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(server.connect()) for _ in range(2)]
+        for connection in busy:
+            connection.sendall(request_bytes())
+        eventually(lambda: server.webhook.in_flight == 2)
+        with strangers(server, 3) as turned_away:
+            assert all(read_to_end(stranger) == b"" for stranger in turned_away)
+        held.release.set()
+        assert all(connection.recv(65536).startswith(b"HTTP/1.1 200 ") for connection in busy)
+
+
+def test_a_handshake_that_does_not_go_on_is_cut_off(authority, tmp_path, monkeypatch):
+    monkeypatch.setattr(door, "HANDSHAKE_SECONDS", 0.3)
+    with serving(authority, tmp_path) as server, strangers(server, 1) as (silent,), strangers(server, 1) as (begun,):
+        begun.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert read_to_end(silent) == read_to_end(begun) == b""
+        with server.client() as client:
+            assert client.get("/healthz").status_code == 200
+
+
+def test_bodies_that_are_too_much_together_are_refused(authority, tmp_path, monkeypatch):
+    monkeypatch.setattr(endpoint, "MAX_BODIES_BYTES", 300_000)
+    unfinished = request_bytes().partition(b"Content-Length")[0] + b"Content-Length: 900000\r\n\r\n"
+    with serving(authority, tmp_path) as server, server.connect() as one, server.connect() as other:
+        one.sendall(unfinished + b" " * 200_000)
+        eventually(lambda: server.webhook.receiving >= 200_000)
+        other.sendall(unfinished + b" " * 200_000)
+        assert other.recv(65536).startswith(b"HTTP/1.1 503 ")
+        with server.client() as client:
+            assert response_of(client.post(MUTATE, json=review(pod(uri="s3://b/m"))))["allowed"]
+        one.sendall(b" " * 200_000)
+        assert one.recv(65536).startswith(b"HTTP/1.1 503 ")
+        eventually(lambda: server.webhook.receiving == 0)
 
 
 def test_requests_that_arrive_in_pieces_or_together_are_answered(running):

@@ -52,6 +52,7 @@ def serve(
     metrics_port: opt.MetricsPort = 0,
     drain_seconds: opt.DrainSeconds = 0,
     max_in_flight: opt.MaxInFlight = 1000,
+    max_connections: opt.MaxConnections = 1000,
     events: opt.Events = False,
     audit_seconds: opt.AuditSeconds = 0,
     traces: opt.Traces = False,
@@ -71,7 +72,7 @@ def serve(
     address = host or ("127.0.0.1" if dev else "0.0.0.0")  # noqa: S104
     configuration = next(iter(_words(webhook_configurations)), "")
     behaviour = run.Behaviour(
-        metrics_port, drain_seconds, max_in_flight, events, traces, dev, audit_seconds, configuration
+        metrics_port, drain_seconds, max_in_flight, events, traces, dev, audit_seconds, configuration, max_connections
     )
     try:
         run.run(run.Options(address, port, certificate, client_ca_file, settings, cluster, behaviour))

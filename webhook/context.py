@@ -29,5 +29,7 @@ class Webhook:
     max_in_flight: int = 1000
     """Requests that may be in work at once; more are answered with 503."""
     in_flight: int = 0
+    receiving: int = 0
+    """Bytes of bodies that are on their way in, in pieces."""
     draining: bool = False
     """The server is about to stop: not ready any more, and every answer closes its connection."""

@@ -20,6 +20,8 @@ from webhook.review import Request, Review, TooDeep
 # The API server limits an object to 3 MiB (apiserver: MaxRequestBodyBytes); an UPDATE's review carries two of them
 # and some. What is longer cannot come from an API server.
 MAX_BODY_BYTES = 7 * 1024 * 1024
+# Of all the bodies that are on their way in at once; pods have some 10 KB. The container's memory is the measure.
+MAX_BODIES_BYTES = 8 * MAX_BODY_BYTES
 
 CLIENT_VERIFIED = "client_verified"
 """Key of the ASGI state that says whether the client showed a certificate of the trusted CA."""
@@ -59,7 +61,7 @@ class AdmissionEndpoint:
         try:
             headers = dict(scope["headers"])
             self._check(scope, headers)
-            body = await _read_body(headers, receive)
+            body = await self._read_body(headers, receive)
             if body is None:
                 return
             answer = await self._review(body)
@@ -81,6 +83,38 @@ class AdmissionEndpoint:
             raise HttpError(403, "a client certificate is required here")
         if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
             raise HttpError(415, "send Content-Type: application/json")
+
+    async def _read_body(self, headers: Headers, receive: Receive) -> bytes | None:
+        """The whole body; None when the client went away. Raises HttpError when it is too much, reading no further."""
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+            raise _too_large()
+        message = await receive()
+        if not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            return body if message["type"] == "http.request" else None
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                self._webhook.receiving += len(chunk)
+                self._check_size(size)
+                chunks.append(chunk)
+                if not message.get("more_body"):
+                    return b"".join(chunks)
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+        finally:
+            self._webhook.receiving -= size
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        if self._webhook.receiving > MAX_BODIES_BYTES:
+            raise HttpError(503, "too much is being received at once: try again")
 
     async def _review(self, body: bytes) -> bytes:
         start = time.perf_counter()
@@ -157,28 +191,6 @@ _TOO_DEEP = Outcome(
     code=422,
     audit={"outcome": "denied"},
 )
-
-
-async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
-    """The whole body; None when the client went away. Raises HttpError past `MAX_BODY_BYTES`, reading no further."""
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if message["type"] == "http.request" else None
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
-    return b"".join(chunks)
 
 
 def _too_large() -> HttpError:

@@ -41,6 +41,11 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
+        self._turned_out = Counter(
+            "storage_webhook_turned_out_connections",
+            "Connections that were closed because there were too many: strangers first, then who was silent longest.",
+            registry=self.registry,
+        )
         lookups = Counter(
             "storage_webhook_lookups",
             "Lookups of what a download needs to know of the cluster: answered from memory, by the cluster, or failed.",
@@ -68,6 +73,10 @@ class Metrics:
     def rejected(self, code: int) -> None:
         """Count one HTTP request that was answered with an error."""
         self._rejected.labels(str(code)).inc()
+
+    def connection_turned_out(self) -> None:
+        """Count one connection that was closed to make room."""
+        self._turned_out.inc()
 
     def looked_up(self, answer: str) -> None:
         """Count one lookup: its answer came from `memory`, from the `cluster`, or `failed`."""

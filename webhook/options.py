@@ -89,6 +89,14 @@ DrainSeconds = Annotated[
 MaxInFlight = Annotated[
     int, typer.Option(envvar=env("MAX_IN_FLIGHT"), min=1, help="Requests in work at once; more are answered with 503.")
 ]
+MaxConnections = Annotated[
+    int,
+    typer.Option(
+        envvar=env("MAX_CONNECTIONS"),
+        min=1,
+        help="Connections open at once; for one more, one that was never answered, or the longest silent, is closed.",
+    ),
+]
 Events = Annotated[
     bool, typer.Option("--events", envvar=env("EVENTS"), help="Tell of refusals as Events on the pods' owners.")
 ]

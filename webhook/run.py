@@ -43,6 +43,7 @@ class Behaviour:
     """Between two audits of all pods; 0: none."""
     audited_configuration: str = ""
     """The MutatingWebhookConfiguration that calls us, to tell why a pod slipped through."""
+    max_connections: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,10 @@ def _listener(options: Options) -> tuple[Listener, Callable[[], float]]:
     """Where to listen, and until when the certificate that is served there is valid."""
     context = certs.server_context(options.client_ca_file)
     expires = Expiry()
-    listener = Listener(options.host, options.port, context, options.behaviour.drain_seconds)
+    behaviour = options.behaviour
+    listener = Listener(
+        options.host, options.port, context, behaviour.drain_seconds, max_connections=behaviour.max_connections
+    )
     if isinstance(options.certificate, SelfManaged):
         _keep_certificates(options.certificate, context, expires)
     elif options.certificate is None:

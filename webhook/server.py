@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webhook.certs.serving import CertificateError, CertificateFiles
 from webhook.context import Webhook
+from webhook.door import Door, Visitor
 from webhook.endpoint import CLIENT_VERIFIED
 
 log = structlog.get_logger()
@@ -44,22 +45,30 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where and how to serve. `drain_seconds`: how long requests are still taken after SIGTERM."""
+    """Where and how to serve.
+
+    `drain_seconds`: how long requests are still taken after SIGTERM. `max_connections`: open at once.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext
     drain_seconds: float = 0
     certificate: CertificateFiles | None = None
+    max_connections: int = 1000
 
 
-class Connection(HttpToolsProtocol):
+class Connection(HttpToolsProtocol, Visitor):
     """One connection: tells the routes whether the client is verified, and cuts slow and endless senders off.
 
     uvicorn leaves a client that never begins a request, or never ends one, alone for good. Nearly every request
     arrives in one piece, and costs next to nothing here. While no request is being answered, what arrives is a
     header; once uvicorn has one, its cycle says whether more of the body is to come.
     """
+
+    def __init__(self, door: Door, **options: Any) -> None:
+        super().__init__(**options)
+        self._door = door
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -72,6 +81,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_keepalive_if_required()
         self._unset_deadline()
+        self._door.left(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -87,6 +97,15 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._leave()
+        else:
+            self._door.answered(self)
+
+    def is_busy(self) -> bool:
+        return not self._is_idle() and self._deadline is None
+
+    def turn_out(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """Close when idle; a request on its way in is still answered, by an answer that closes."""
@@ -121,20 +140,28 @@ class Server(uvicorn.Server):
     """uvicorn's server with an end that loses no request."""
 
     def __init__(self, app: FastAPI, webhook: Webhook, listener: Listener, started: Callable[[Server], None]) -> None:
-        super().__init__(_configure(app, listener))
+        super().__init__(_configure(app))
         self.address = (listener.host, listener.port)
         """Host and port that are listened on."""
         self._webhook = webhook
         self._drain_seconds = listener.drain_seconds
+        self._tls = listener.tls
+        self._max_connections = listener.max_connections
         self._on_start = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and say so."""
-        await super().startup(sockets)
+        await super().startup(sockets=[])
         for listening in sockets or ():
             self.address = listening.getsockname()[:2]
+            turned_out = self._webhook.metrics.connection_turned_out
+            door = Door(listening, self._tls, self._max_connections, self._connection, turned_out)
+            self.servers.append(door)  # type: ignore[arg-type]
         log.info("serving", address=self.url, settings=self._webhook.settings.name)
         self._on_start(self)
+
+    def _connection(self, door: Door) -> Connection:
+        return Connection(door, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @property
     def url(self) -> str:
@@ -188,14 +215,12 @@ async def serve(
     log.info("stopped")
 
 
-def _configure(app: FastAPI, listener: Listener) -> uvicorn.Config:
+def _configure(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Connection,
         loop="uvloop",
         ws="none",
         lifespan="off",
-        ssl_context_factory=lambda _config, _default: listener.tls,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         access_log=False,
