@@ -4,7 +4,7 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 ARG VENV=/opt/storage-webhook
 WORKDIR /src
 
@@ -13,19 +13,19 @@ WORKDIR /src
 ARG REQUIREMENTS=requirements.lock
 COPY ${REQUIREMENTS} ./
 RUN python3 -m venv --without-pip ${VENV} \
- && python3 -m pip --python ${VENV}/bin/python install --require-hashes --only-binary :all: -r ${REQUIREMENTS}
+ && python3 -m pip --python ${VENV}/bin/python install --no-compile --require-hashes --only-binary :all: -r ${REQUIREMENTS}
 
 COPY pyproject.toml README.md LICENSE ./
 COPY webhook webhook
 # The build tools have served after this; `pip check` fails if one of them is needed by what stays.
 # The Kubernetes client's asyncio twin is as large as all the rest, and not used.
-# Byte code that is never checked against its source is the same in every build, and quick to load.
-RUN python3 -m pip --python ${VENV}/bin/python install --no-deps --no-build-isolation . \
+# Byte code that is never checked against its source is quick to load; made with a fixed seed it is the same every time.
+RUN python3 -m pip --python ${VENV}/bin/python install --no-compile --no-deps --no-build-isolation . \
  && python3 -m pip --python ${VENV}/bin/python uninstall --yes \
       editables hatchling packaging pathspec pluggy tomlkit trove-classifiers \
  && python3 -m pip --python ${VENV}/bin/python check \
  && rm -r ${VENV}/lib/python3*/site-packages/kubernetes/aio && ! grep -rq 'kubernetes[. ].*aio' webhook \
- && ${VENV}/bin/python -m compileall -q --invalidation-mode unchecked-hash ${VENV}/lib
+ && PYTHONHASHSEED=0 ${VENV}/bin/python -m compileall -qf --invalidation-mode unchecked-hash ${VENV}/lib
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/storage-webhook /opt/storage-webhook

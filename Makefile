@@ -10,10 +10,10 @@ PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 ASK = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: application/json" -d @examples/review.json | $(BIN)/python -m tools.answer
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane record check bench soak alerts docs image lock clean
+.PHONY: help run test test-all test-fast controlplane record check bench soak alerts dashboard-picture docs image image-test lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
 
 run: $(VENV)/.run ## start the webhook on https://127.0.0.1:8443 (no cluster needed)
 	@echo 'Paste this into another terminal, in this directory:'
@@ -50,6 +50,9 @@ soak: $(VENV)/.dev controlplane ## load while everything around changes and brea
 alerts: $(VENV)/.dev controlplane ## check the alert rules and try them on made-up series (needs promtool)
 	@$(BIN)/python -m tools.alerts
 
+dashboard-picture: $(VENV)/.dev controlplane ## draw docs/dashboard.png from real load (12 minutes, needs prometheus)
+	@$(BIN)/python -m tools.dashboard_picture
+
 docs: $(VENV)/.dev ## write the documentation that is made from the code
 	@$(BIN)/python -m tools.chart_readme
 	@$(BIN)/python -m tools.reference
@@ -64,6 +67,9 @@ image: ## build the container image (IMAGE=name:tag ENGINE=podman|docker|buildah
 	$(ENGINE) build -f Dockerfile -t $(IMAGE) --build-arg VERSION=$(VERSION) \
 	  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null || echo unknown) \
 	  $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BUILD_FLAGS) .
+
+image-test: $(VENV)/.dev ## build the image on a base made by debootstrap, and run it (needs podman and root)
+	@$(BIN)/pytest tests/image/check_image.py
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(UPGRADE)
 

@@ -47,7 +47,7 @@ PANELS = (
         ((f"storage_webhook_certificate_expiry_timestamp_seconds{{{_JOB}}} - time()", "{{pod}}"),),
     ),
     Panel(
-        "Settings: generation, and 1 when newer ones were refused",
+        "Settings: generation; 1 when newer are refused",
         "short",
         (
             (f"storage_webhook_settings_generation{{{_JOB}}}", "generation {{pod}}"),

@@ -58,13 +58,22 @@ def bodies() -> list[Any]:
 class Load:
     """Sends reviews at a steady rate until it is told to stop, or so many were sent."""
 
-    def __init__(self, ports: Callable[[], Sequence[int]], bundle: Callable[[], bytes], rate: float) -> None:
-        """`ports` says where ready replicas listen; `bundle` is the caBundle as an API server knows it."""
+    def __init__(
+        self,
+        ports: Callable[[], Sequence[int]],
+        bundle: Callable[[], bytes],
+        rate: float,
+        reviews: Sequence[Any] | None = None,
+    ) -> None:
+        """`ports` says where ready replicas listen; `bundle` is the caBundle as an API server knows it.
+
+        `reviews` are sent in turns; without them, those of the soak.
+        """
         self.tally = Tally()
         self._ports = ports
         self._bundle = bundle
         self._interval = 1 / rate
-        self._reviews = bodies()
+        self._reviews = reviews or bodies()
         self._trusted = b""
         self._session: aiohttp.ClientSession | None = None
         self.stopping = False

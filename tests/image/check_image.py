@@ -1,0 +1,122 @@
+"""The image, built and run: `make image-test`. No registry is needed: the base is made by debootstrap.
+
+Needs podman, debootstrap and root, and the network for Debian and PyPI, so it is no part of `make test`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serving import pod, response_of, review
+
+ROOT = Path(__file__).parents[2]
+RELEASE = "bookworm"
+BASE = f"localhost/python-of-debian:{RELEASE}"
+IMAGE = "localhost/storage-initializer-webhook:tested"
+# As the chart runs it; the host's network, so that no port need be published, and limits that any machine can give.
+CONFINED = (
+    *("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=host"),
+    *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
+)
+
+
+def run(*command: str | Path) -> str:
+    """What a command prints; fails with what it says."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, f"{command}:\n{(done.stdout + done.stderr)[-3000:]}"
+    return done.stdout
+
+
+def inside(image: str, command: str) -> str:
+    """What a shell command prints that is run in the image, where the webhook is installed."""
+    options = ("--entrypoint", "/bin/sh", "--workdir", "/opt/storage-webhook")
+    return run("podman", "run", "--rm", *CONFINED, *options, image, "-c", command)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Debian with its Python, made once."""
+    for program in ("podman", "debootstrap"):
+        assert shutil.which(program), f"{program} is missing: apt install podman debootstrap"
+    if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode:
+        directory = tmp_path_factory.mktemp("base")
+        packages = "--include=python3,python3-pip,python3-venv,ca-certificates"
+        run("debootstrap", "--variant=minbase", packages, RELEASE, directory / "root")
+        archive = directory / "root.tar"
+        run("tar", "--directory", directory / "root", "--create", "--file", archive, "--exclude=./var/cache/apt", ".")
+        run("podman", "import", archive, BASE)
+        shutil.rmtree(directory)
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def image(base: str) -> str:
+    """The image; BUILD_FLAGS of the environment are passed on, such as for a proxy's certificate."""
+    flags = f"BUILD_FLAGS=--network=host {os.environ.get('BUILD_FLAGS', '')}"
+    run("make", "image", "ENGINE=podman", f"IMAGE={IMAGE}", f"PYTHON_IMAGE={base}", flags)
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def config(image: str) -> Any:
+    """What the image says of itself."""
+    return json.loads(run("podman", "image", "inspect", image))[0]["Config"]
+
+
+@pytest.fixture
+def container(image: str) -> Iterator[subprocess.Popen[str]]:
+    """`storage-webhook serve --dev` in the image, confined as by the chart."""
+    name = f"storage-webhook-{uuid.uuid4().hex[:8]}"
+    serve = ("serve", "--dev", "--log-format", "json", "--port", "0")
+    command = ["podman", "run", "--rm", "--name", name, *CONFINED, image, *serve]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        subprocess.run(["podman", "rm", "--force", "--ignore", name], check=False, capture_output=True)
+        process.communicate(timeout=60)
+
+
+def test_it_answers_and_ends_in_order(container: subprocess.Popen[str]) -> None:
+    assert container.stdout is not None
+    url = next(line["address"] for line in map(json.loads, container.stdout) if line["event"] == "serving")
+    with httpx.Client(base_url=url, verify=False, trust_env=False) as client:
+        response = response_of(client.post("/mutate-pods", json=review(pod(uri="s3://models/iris"))))
+    assert any(operation["path"] == "/spec/initContainers" for operation in response["patch"])
+    container.terminate()
+    assert container.wait(60) == 0
+
+
+def test_it_says_what_it_is_and_whom_it_runs_as(config: Any) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.version"] == project["version"]
+    assert labels["org.opencontainers.image.revision"] == run("git", "rev-parse", "HEAD").strip()
+    assert config["User"] == "65532:65532"
+    assert "Healthcheck" not in config
+
+
+def test_it_has_no_tools_that_only_building_needs(image: str) -> None:
+    found = inside(image, "ls bin").split()
+    assert "storage-webhook" in found
+    assert not [name for name in found if name.startswith(("pip", "hatch"))]
+
+
+def test_it_is_the_same_when_it_is_built_again(image: str) -> None:
+    hashed = "find . -type f -print0 | xargs -0 sha256sum"
+    first = set(inside(image, hashed).splitlines())
+    assert len(first) > 1000
+    flags = f"BUILD_FLAGS=--no-cache --network=host {os.environ.get('BUILD_FLAGS', '')}"
+    run("make", "image", "ENGINE=podman", f"IMAGE={image}", f"PYTHON_IMAGE={BASE}", flags)
+    assert set(inside(image, hashed).splitlines()) ^ first == set()

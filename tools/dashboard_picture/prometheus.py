@@ -1,0 +1,89 @@
+"""A Prometheus on the loopback interface, and what it answers."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from tests.controlplane.child import Child
+
+JOB = "storage-webhook"
+SCRAPE_SECONDS = 5
+# What Grafana puts in the place of $__rate_interval: four scrapes.
+_VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$job": ".+", "$claims": ".+"}
+
+
+class Missing(Exception):
+    """There is no Prometheus to be run; the message says where it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a graph."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+    """Seconds since 1970, and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A running one."""
+
+    url: str
+
+    def graph(self, query: str, start: float, end: float) -> list[Series]:
+        """What a panel's query gives over this time, Grafana's variables filled in."""
+        for variable, value in _VARIABLES.items():
+            query = query.replace(variable, value)
+        asked = {"query": query, "start": str(start), "end": str(end), "step": str(SCRAPE_SECONDS)}
+        answer = httpx.get(f"{self.url}/api/v1/query_range", params=asked, trust_env=False, timeout=30)
+        result = answer.raise_for_status().json()["data"]["result"]
+        return [Series(each["metric"], tuple((at, float(value)) for at, value in each["values"])) for each in result]
+
+
+@contextmanager
+def prometheus(directory: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
+    """One that scrapes these pods, by name, on their ports of this machine, as a ServiceMonitor would have it.
+
+    Raises Missing where Prometheus is not installed.
+    """
+    program = shutil.which("prometheus")
+    if program is None:
+        raise Missing("prometheus is missing: install it (Debian: apt install prometheus)")
+    configuration = directory / "prometheus.yml"
+    configuration.write_text(yaml.safe_dump(_configuration(targets)))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [
+        *(program, f"--config.file={configuration}", f"--storage.tsdb.path={directory / 'series'}"),
+        *(f"--web.listen-address={address}", "--log.level=warn"),
+    ]
+    child = Child(command, directory / "prometheus.log", lambda: _is_ready(f"http://{address}"))
+    child.start()
+    try:
+        yield Prometheus(f"http://{address}")
+    finally:
+        child.stop()
+
+
+def _configuration(targets: Mapping[str, int]) -> object:
+    pods = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": pod}} for pod, port in targets.items()]
+    return {
+        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
+        "scrape_configs": [{"job_name": JOB, "static_configs": pods}],
+    }
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/-/ready", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
