@@ -13,6 +13,7 @@ import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -21,8 +22,6 @@ log = structlog.get_logger()
 HANDSHAKE_SECONDS = 10
 """For the TLS handshake; the API server gives its whole request no more, unless told to."""
 
-# Connections that are accepted in one go, before others are served.
-_AT_ONCE = 50
 # Seconds until the next attempt, when the process has no file descriptor left.
 _OUT_OF_DESCRIPTORS_SECONDS = 0.1
 # File descriptors for everything that is not a client's connection.
@@ -33,7 +32,7 @@ Handshake = asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]
 
 
 class Visitor(asyncio.Protocol, ABC):
-    """A connection as the door sees it."""
+    """What speaks on a connection once it has come in."""
 
     @abstractmethod
     def is_busy(self) -> bool:
@@ -41,11 +40,42 @@ class Visitor(asyncio.Protocol, ABC):
 
     @abstractmethod
     def turn_out(self) -> None:
-        """End the connection at once, if its handshake is done."""
+        """End the connection at once."""
 
     @abstractmethod
     def shutdown(self) -> None:
         """Close when idle; what is being answered is still answered."""
+
+
+class Visit(asyncio.Protocol):
+    """One connection, from its acceptance on. The visitor, which costs more, is made after the handshake."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self.visitor: Visitor | None = None
+        self.handshake: Handshake | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.visitor = self._door.visitor(self)
+        transport.set_protocol(self.visitor)
+        self.visitor.connection_made(transport)
+
+    def answered(self) -> None:
+        """The visitor got an answer."""
+        self._door.answered(self)
+
+    def ended(self) -> None:
+        """The connection is closed."""
+        self._door.ended(self)
+
+    def is_busy(self) -> bool:
+        return self.visitor is not None and self.visitor.is_busy()
+
+    def turn_out(self) -> None:
+        if self.visitor is not None:
+            self.visitor.turn_out()
+        elif self.handshake is not None:
+            self.handshake.cancel()
 
 
 class Door:
@@ -60,34 +90,33 @@ class Door:
         listening: socket.socket,
         tls: ssl.SSLContext,
         limit: int,
-        visitor: Callable[[Door], Visitor],
+        visitor: Callable[[Visit], Visitor],
         turned_out: Callable[[], None] = lambda: None,
     ) -> None:
-        """`visitor` makes a new connection's protocol; `turned_out` is called for each that must make room.
+        """`visitor` makes what speaks on a connection; `turned_out` is called for each that must make room.
 
         At most `limit` connections are open at once.
         """
+        self.visitor = visitor
         self._listening = listening
         self._tls = tls
         self._limit = min(limit, _descriptors() - _OTHER_DESCRIPTORS)
-        self._visitor = visitor
         self._turned_out = turned_out
         self._loop = asyncio.get_running_loop()
-        self._strangers: dict[Visitor, Handshake] = {}
-        self._guests: dict[Visitor, None] = {}
+        self._strangers: dict[Visit, None] = {}
+        self._guests: dict[Visit, None] = {}
         self._closing = False
         self._open()
 
-    def answered(self, visitor: Visitor) -> None:
+    def answered(self, visit: Visit) -> None:
         """Who was answered is a guest, and the one heard of last."""
-        self._strangers.pop(visitor, None)
-        self._guests.pop(visitor, None)
-        self._guests[visitor] = None
+        self.ended(visit)
+        self._guests[visit] = None
 
-    def left(self, visitor: Visitor) -> None:
+    def ended(self, visit: Visit) -> None:
         """The connection is closed."""
-        self._strangers.pop(visitor, None)
-        self._guests.pop(visitor, None)
+        self._strangers.pop(visit, None)
+        self._guests.pop(visit, None)
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -97,57 +126,56 @@ class Door:
 
     async def wait_closed(self) -> None:
         """Turn out whoever still stands on the threshold."""
-        for handshake in list(self._strangers.values()):
-            handshake.cancel()
+        for visit in list(self._strangers):
+            visit.turn_out()
 
     def _open(self) -> None:
         if not self._closing:
             self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                accepted, _ = self._listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                log.warning("no connection can be accepted for now", reason=error.strerror)
-                self._loop.remove_reader(self._listening)
-                self._loop.call_later(_OUT_OF_DESCRIPTORS_SECONDS, self._open)
-                return
+        """Accept one connection. Others are served in between, or a flood would make them wait."""
+        try:
+            accepted, _ = self._listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            log.warning("no connection can be accepted for now", reason=error.strerror)
+            self._loop.remove_reader(self._listening)
+            self._loop.call_later(_OUT_OF_DESCRIPTORS_SECONDS, self._open)
+            return
+        if len(self._strangers) + len(self._guests) < self._limit or self._make_room():
             self._let_in(accepted)
+        else:
+            accepted.close()
 
     def _let_in(self, accepted: socket.socket) -> None:
-        if len(self._strangers) + len(self._guests) >= self._limit and not self._make_room():
-            accepted.close()
-            return
         accepted.setblocking(False)
-        visitor = self._visitor(self)
-        handshake = self._loop.create_task(
+        visit = Visit(self)
+        self._strangers[visit] = None
+        visit.handshake = self._loop.create_task(
             self._loop.connect_accepted_socket(
-                lambda: visitor, accepted, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                lambda: visit, accepted, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
         )
-        self._strangers[visitor] = handshake
-        handshake.add_done_callback(lambda _: self._shook_hands(visitor, accepted, handshake))
+        visit.handshake.add_done_callback(lambda handshake: self._shook_hands(visit, accepted, handshake))
 
-    def _shook_hands(self, visitor: Visitor, accepted: socket.socket, handshake: Handshake) -> None:
+    def _shook_hands(self, visit: Visit, accepted: socket.socket, handshake: Handshake) -> None:
+        visit.handshake = None
         if handshake.cancelled() or handshake.exception():
             # Whoever does not speak TLS, or not in time, is of no interest.
             accepted.close()
-            self.left(visitor)
-        elif self._closing:
-            visitor.shutdown()
+            self.ended(visit)
+        elif self._closing and visit.visitor is not None:
+            visit.visitor.shutdown()
 
     def _make_room(self) -> bool:
         """End the connection that can best be spared. False when all are busy."""
-        for visitors in (self._strangers, self._guests):
-            for visitor in visitors:
-                if not visitor.is_busy():
-                    if handshake := self._strangers.get(visitor):
-                        handshake.cancel()
-                    self.left(visitor)
-                    visitor.turn_out()
+        for visits in (self._strangers, self._guests):
+            for visit in visits:
+                if not visit.is_busy():
+                    self.ended(visit)
+                    visit.turn_out()
                     self._turned_out()
                     return True
         return False

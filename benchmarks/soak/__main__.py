@@ -1,217 +1,93 @@
-"""`make soak`: a steady load while everything around it changes, breaks and comes back.
+"""`make soak`: the webhook under load while everything around it changes, breaks, attacks and comes back.
 
-`--short` is the version that `make test` runs. Exit code 1 when a request was lost or an answer was wrong.
+Exit code 1 when a request was lost that must not be, or an answer was wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import concurrent.futures
-import contextlib
 import itertools
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kubernetes.client import AdmissionregistrationV1Api, ApiClient, ApiException, CoreV1Api
 from rich.console import Console
-from rich.table import Table
-from urllib3.exceptions import HTTPError
 
-from benchmarks.soak import proxy
-from benchmarks.soak.load import Load, Tally
-from benchmarks.soak.replicas import CONFIG_MAP, CONFIGURATION, NAMESPACE, Replica, config_map, replicas
+from benchmarks.soak import burst, hostile, restart, steady
+from benchmarks.soak.replicas import Replica, replicas
+from benchmarks.soak.report import Report
+from benchmarks.soak.steady import Bundle
 from tests.controlplane.plane import ControlPlane, control_plane
 
-console = Console()
+PARTS = ("burst", "hostile", "roll", "kill", "steady")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How long and how hard."""
+    """How much of everything."""
 
-    admissions: int
-    rate: float
-    """Admissions a second."""
-    lifetimes: tuple[str, ...]
-    """So short that certificates, and their CA, are rotated several times."""
-
-    @property
-    def seconds(self) -> float:
-        """How long the load takes."""
-        return self.admissions / self.rate
+    steady: steady.Size
+    pods: int
+    connections: int
+    phases: int
+    seconds: float
+    """Of each hostile phase, quiet or not, and before a kill."""
 
 
-FULL = Size(200_000, 300, ("--certificate-days", "0.002", "--ca-days", "0.003", "--settle-seconds", "20"))
-SHORT = Size(15_000, 150, ("--certificate-days", "0.002", "--ca-days", "0.0012", "--settle-seconds", "15"))
-
-
-@dataclass
-class Happened:
-    """What the load had to bear."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    memory: list[int] = field(default_factory=list)
-    descriptors: list[int] = field(default_factory=list)
-
-    def count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-
-class Bundle:
-    """The caBundle as an API server knows it: a little late, and the last one while nobody answers."""
-
-    def __init__(self) -> None:
-        self.known = b""
-        self.changes = 0
-
-    def read(self, client: ApiClient) -> None:
-        with contextlib.suppress(ApiException, HTTPError):
-            found: Any = AdmissionregistrationV1Api(client).read_mutating_webhook_configuration(
-                CONFIGURATION, _request_timeout=3
-            )
-            bundle = base64.b64decode(found.webhooks[0].client_config.ca_bundle or "")
-            self.changes += bool(self.known) and bundle != self.known
-            self.known = bundle or self.known
+FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21)
+SHORT = Size(steady.SHORT, pods=150, connections=2_000, phases=1, seconds=3)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--short", action="store_true", help="the version that `make test` runs")
-    size = SHORT if parser.parse_args().short else FULL
-    happened = Happened()
-    with (
-        control_plane() as plane,
-        tempfile.TemporaryDirectory() as directory,
-        concurrent.futures.ThreadPoolExecutor(1) as pool,
-    ):
-        soaking = pool.submit(lambda: asyncio.run(_soak(plane, Path(directory), size, happened)))
-        _restart_until(soaking, plane, size.seconds / 4.5, happened)
-        return soaking.result()
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given several times")
+    options = parser.parse_args()
+    console, went_well = Console(), True
+    for report in _reports(SHORT if options.short else FULL, options.only or PARTS):
+        report.show(console)
+        went_well = went_well and not report.problems
+    return 0 if went_well else 1
 
 
-def _restart_until(
-    soaking: concurrent.futures.Future[int], plane: ControlPlane, every: float, happened: Happened
-) -> None:
-    """Kill the API server, and start it again, until the soak is done: its children belong to the main thread."""
-    while True:
-        done, _ = concurrent.futures.wait([soaking], timeout=every)
-        if done:
-            return
-        plane.kill_apiserver()
-        plane.start_apiserver()
-        happened.count("API server killed and started")
+def _reports(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
+    if set(parts) - {"steady"}:
+        yield from _with_replicas(size, parts)
+    if "steady" in parts:
+        yield steady.run(size.steady)
 
 
-async def _soak(plane: ControlPlane, directory: Path, size: Size, happened: Happened) -> int:
-    target = int(plane.url.rpartition(":")[2])
-    relay = proxy.Relay(target)
-    await relay.start()
-    relayed = proxy.through(plane.kubeconfig, target, relay.port, directory)
+def _with_replicas(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
+    """The parts that share a control plane and two replicas."""
+    with control_plane() as plane, tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with replicas(plane, directory, 2, [], kubeconfig=plane.kubeconfig) as running:
+            bundle = _bundle(plane)
+            if "burst" in parts:
+                yield burst.run(plane, running[0], bundle, size.pods)
+            if "hostile" in parts:
+                yield asyncio.run(hostile.run(running[0], bundle, size.connections, size.phases, size.seconds))
+            if "roll" in parts:
+                yield asyncio.run(restart.roll(running, _successors(plane, directory), bundle))
+            if "kill" in parts:
+                yield asyncio.run(restart.kill(running, bundle, size.seconds))
+
+
+def _bundle(plane: ControlPlane) -> bytes:
+    """The caBundle that the replicas published."""
     bundle = Bundle()
-    made = replicas(plane, directory, 2, list(size.lifetimes), kubeconfig=relayed)
-    running = await asyncio.to_thread(made.__enter__)
-    try:
-        with plane.client() as client:
-            await asyncio.to_thread(bundle.read, client)
-            load = Load(lambda: [replica.port for replica in running], lambda: bundle.known, size.rate)
-            around = [
-                asyncio.create_task(_every(seconds, action))
-                for seconds, action in _disturbances(client, relay, running, happened, bundle, size)
-            ]
-            begin = time.monotonic()
-            await load.run(size.admissions)
-            seconds = time.monotonic() - begin
-            for task in around:
-                task.cancel()
-            await asyncio.gather(*around, return_exceptions=True)
-        stopped = [await asyncio.to_thread(replica.stop) for replica in running]
-    finally:
-        made.__exit__(None, None, None)
-    happened.counts["caBundles published"] = bundle.changes
-    happened.counts["connections to the API server cut"] = relay.cuts
-    return _report(load.tally, happened, seconds, stopped)
+    with plane.client() as client:
+        bundle.read(client)
+    return bundle.known
 
 
-def _disturbances(
-    client: ApiClient,
-    relay: proxy.Relay,
-    running: list[Replica],
-    happened: Happened,
-    bundle: Bundle,
-    size: Size,
-) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
-    core = CoreV1Api(client)
-    generations = itertools.count(2)
-    seconds = size.seconds
-
-    async def change_settings() -> None:
-        await _apply(core, config_map(next(generations)), happened, "settings changed")
-
-    async def break_settings() -> None:
-        bad = {"metadata": {"name": CONFIG_MAP}, "data": {"storageInitializer": '{"memoryLimit": "many"}'}}
-        await _apply(core, bad, happened, "settings broken")
-
-    async def cut() -> None:
-        relay.cut()
-
-    async def measure() -> None:
-        happened.memory.append(sum(replica.memory() for replica in running))
-        happened.descriptors.append(sum(replica.descriptors() for replica in running))
-
-    async def follow() -> None:
-        await asyncio.to_thread(bundle.read, client)
-
-    return [
-        (seconds / 40, change_settings),
-        (seconds / 9, break_settings),
-        (seconds / 15, cut),
-        (seconds / 200, measure),
-        (1.0, follow),
-    ]
-
-
-async def _apply(core: CoreV1Api, body: Any, happened: Happened, what: str) -> None:
-    with contextlib.suppress(ApiException, HTTPError):
-        await asyncio.to_thread(core.replace_namespaced_config_map, CONFIG_MAP, NAMESPACE, body, _request_timeout=3)
-        happened.count(what)
-
-
-async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await action()
-
-
-def _most(problems: list[str]) -> str:
-    return "".join(f"\n  {count} x {problem}" for problem, count in Counter(problems).most_common(3))
-
-
-def _report(tally: Tally, happened: Happened, seconds: float, stopped: list[int]) -> int:
-    quarter = max(len(happened.memory) // 4, 1)
-    second, last = happened.memory[quarter : 2 * quarter], happened.memory[-quarter:]
-    growth = (sum(last) / len(last)) / (sum(second) / len(second)) - 1 if second else 0.0
-    table = Table("What", "Figure", box=None)
-    table.add_row("admissions", f"{tally.sent:,} in {seconds:.0f} s")
-    table.add_row("failed", f"{len(tally.failed)}{_most(tally.failed)}")
-    table.add_row("wrong", f"{len(tally.wrong)} of {tally.compared} made again{_most(tally.wrong)}")
-    table.add_row("p50, p99", f"{tally.quantile(0.5):.1f} ms, {tally.quantile(0.99):.1f} ms")
-    if happened.memory:
-        table.add_row("memory of both, end", f"{happened.memory[-1] / 1e6:.0f} MB")
-        table.add_row("memory, last quarter to second", f"{growth:+.1%}")
-        table.add_row("descriptors, least and most", f"{min(happened.descriptors)}, {max(happened.descriptors)}")
-    for what, count in sorted(happened.counts.items()):
-        table.add_row(what, str(count))
-    table.add_row("exit codes after SIGTERM", ", ".join(map(str, stopped)))
-    console.print(table)
-    return 1 if tally.failed or tally.wrong or any(stopped) else 0
+def _successors(plane: ControlPlane, directory: Path) -> Iterator[Replica]:
+    """Replicas that are not started yet, under names of their own."""
+    for number in itertools.count(2):
+        yield Replica(f"replica-{number}", plane.kubeconfig, directory / f"replica-{number}.log", [])
 
 
 if __name__ == "__main__":

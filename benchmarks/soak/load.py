@@ -10,7 +10,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,14 @@ class Tally:
     sent: int = 0
     failed: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """Why requests failed that went well when they were sent again."""
     compared: int = 0
     seconds: list[float] = field(default_factory=list)
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})
 
     def quantile(self, share: float) -> float:
         """Milliseconds that this share of the requests stayed below."""
@@ -64,15 +70,18 @@ class Load:
         bundle: Callable[[], bytes],
         rate: float,
         reviews: Sequence[Any] | None = None,
+        again_after: float | None = None,
     ) -> None:
         """`ports` says where ready replicas listen; `bundle` is the caBundle as an API server knows it.
 
-        `reviews` are sent in turns; without them, those of the soak.
+        `reviews` are sent in turns; without them, those of the soak. `again_after`: seconds until a failed request is
+        sent again, as a controller makes a refused pod again.
         """
         self.tally = Tally()
         self._ports = ports
         self._bundle = bundle
         self._interval = 1 / rate
+        self._again_after = again_after
         self._reviews = reviews or bodies()
         self._trusted = b""
         self._session: aiohttp.ClientSession | None = None
@@ -92,21 +101,37 @@ class Load:
             pending.add(task)
             task.add_done_callback(pending.discard)
         await asyncio.gather(*pending)
+
+    async def close(self) -> None:
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
     async def _one(self, number: int) -> None:
         review = dict(self._reviews[number % len(self._reviews)])
         review["request"] = {**review["request"], "uid": str(uuid.uuid4())}
+        tally = self.tally
         begin = time.perf_counter()
         try:
             answer = await self._send(orjson.dumps(review))
         except Exception as error:
-            self.tally.failed.append(f"{type(error).__name__}: {error}"[:200])
+            await self._failed(review, type(error).__name__)
         else:
-            self.tally.seconds.append(time.perf_counter() - begin)
+            tally.seconds.append(time.perf_counter() - begin)
             self._look_at(review, answer)
-        self.tally.sent += 1
+        tally.sent += 1
+
+    async def _failed(self, review: Any, reason: str) -> None:
+        if self._again_after is None:
+            self.tally.failed.append(reason)
+            return
+        self.tally.lost.append(reason)
+        await asyncio.sleep(self._again_after)
+        try:
+            self._look_at(review, await self._send(orjson.dumps(review)))
+        except Exception as error:
+            self.tally.failed.append(f"again: {type(error).__name__}")
 
     async def _send(self, body: bytes) -> Any:
         port = random.choice(list(self._ports()))

@@ -1,16 +1,17 @@
-"""A TCP relay in front of the API server whose connections can be cut, as networks do."""
+"""A TCP relay: what a network does to connections. It cuts them, and it finds a Service's endpoints, a little late."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 
 
 class Relay:
-    """Passes bytes on to a port of this machine, and back."""
+    """Passes bytes on to a port of this machine, and back; each connection to any one of its targets."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, *targets: int) -> None:
+        self.targets = set(targets)
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.cuts = 0
@@ -26,15 +27,26 @@ class Relay:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def learn(self, target: int, after: float) -> None:
+        """Send new connections there too, some seconds later."""
+        asyncio.get_running_loop().call_later(after, self.targets.add, target)
+
+    def forget(self, target: int, after: float) -> None:
+        """Send no new connections there, some seconds later; those that are open stay."""
+        asyncio.get_running_loop().call_later(after, self.targets.discard, target)
+
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", random.choice(list(self.targets)))
+        except (OSError, IndexError):
             writer.transport.abort()
             return
         self._writers |= {writer, there_writer}
         try:
             await asyncio.gather(_pass(reader, there_writer), _pass(there_reader, writer))
+        except asyncio.CancelledError:
+            # The end of everything; asyncio's streams would report it.
+            return
         finally:
             self._writers -= {writer, there_writer}
             for each in (writer, there_writer):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import yaml
 from kubernetes.client import AdmissionregistrationV1Api, CoreV1Api
 
+from tests.chart.rendering import one, render
 from tests.controlplane.plane import ControlPlane
 
 NAMESPACE = "storage-webhook"
@@ -43,11 +45,13 @@ class Replica:
 
     def start(self) -> None:
         """Start, without waiting."""
+        # The chart's arguments, and behind them what must differ: here is no network of Services.
         command = [
-            *(sys.executable, "-m", "webhook", "serve", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--settings", f"configmap:{NAMESPACE}/{CONFIG_MAP}", "--metrics-port", str(self.metrics_port)),
+            *(sys.executable, "-m", "webhook", *_chart_arguments()),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--metrics-port", str(self.metrics_port)),
+            *("--settings", f"configmap:{NAMESPACE}/{CONFIG_MAP}"),
             *("--certificate-secret", f"{NAMESPACE}/certificates", "--certificate-names", SERVER_NAME),
-            *("--webhook-configurations", CONFIGURATION, "--drain-seconds", "2", *self._lifetimes),
+            *("--webhook-configurations", CONFIGURATION, *self._lifetimes),
         ]
         environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "POD_NAME": self.name}
         with self._log.open("ab") as log:
@@ -93,6 +97,13 @@ class Replica:
         assert self.process is not None
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith(field)))
+
+
+@cache
+def _chart_arguments() -> tuple[str, ...]:
+    """What the chart's Deployment starts the webhook with, by its default values."""
+    (container,) = one("Deployment", render())["spec"]["template"]["spec"]["containers"]
+    return tuple(container["args"])
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""The short soak: nothing lost and nothing wrong while everything around the webhook changes and breaks."""
+"""The short soak: nothing lost and nothing wrong while everything around the webhook changes, breaks and attacks."""
 
 import subprocess
 import sys
@@ -9,9 +9,11 @@ from tests.controlplane import binaries
 
 
 @pytest.mark.slow
-def test_the_short_soak_loses_nothing():
+@pytest.mark.parametrize("parts", [("steady",), ("burst", "hostile", "roll", "kill")], ids="-".join)
+def test_the_short_soak_loses_nothing(parts: tuple[str, ...]):
     if missing := binaries.missing():
         pytest.fail(binaries.advice(missing), pytrace=False)
-    command = [sys.executable, "-m", "benchmarks.soak", "--short"]
+    chosen = [option for part in parts for option in ("--only", part)]
+    command = [sys.executable, "-m", "benchmarks.soak", "--short", *chosen]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
