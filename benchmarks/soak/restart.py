@@ -26,7 +26,8 @@ class _Clients:
 
     def __init__(self, address: Relay, bundle: bytes, again_after: float | None = None) -> None:
         self._loads = [
-            Load(lambda: [address.port], lambda: bundle, RATE / CLIENTS, again_after=again_after) for _ in range(CLIENTS)
+            Load(lambda: [address.port], lambda: bundle, RATE / CLIENTS, again_after=again_after)
+            for _ in range(CLIENTS)
         ]
 
     async def run(self, total: int) -> None:

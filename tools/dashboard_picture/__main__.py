@@ -115,6 +115,7 @@ async def _load(plane: ControlPlane, running: Sequence[Replica], seconds: float)
             rate = 90 + 50 * math.sin((end - time.monotonic()) / 55) + 25 * math.sin((end - time.monotonic()) / 17)
             load = Load(lambda: [each.port for each in running], functools.partial(bytes, bundle), rate, _mixed())
             await load.run(int(rate * _WAVE))
+            await load.close()
             sent += load.tally.sent
             failures.update(load.tally.failed)
         await asyncio.gather(*around)
