@@ -20,6 +20,7 @@ CLIENTS = 8
 NAMESPACE = "burst"
 _URIS = ("s3://models/flowers", "pvc://models/flowers", None)
 _WEBHOOK = "apiserver_admission_webhook_admission_duration_seconds"
+_OWN = "storage_webhook_admission_duration_seconds"
 _REQUEST = "apiserver_request_duration_seconds"
 
 Histogram = dict[float, float]
@@ -33,15 +34,16 @@ def run(plane: ControlPlane, replica: Replica, bundle: bytes, pods: int) -> Repo
     with plane.http() as api:
         api.timeout = httpx.Timeout(60)
         _register(api, replica, bundle)
-        before = api.get("/metrics").text
+        before = _metrics(api, replica)
         begin = time.monotonic()
         with ThreadPoolExecutor(CLIENTS) as pool:
             refused = [answer for answer in pool.map(lambda n: _create(api, n), range(pods)) if answer]
         seconds = time.monotonic() - begin
-        after = api.get("/metrics").text
+        after = _metrics(api, replica)
         missing = _not_injected(api)
     report.add("pods created", f"{pods - len(refused):,} in {seconds:.1f} s, {pods / seconds:.0f} a second")
     for what, metric, labels in (
+        ("the webhook alone", _OWN, {}),
         ("the webhook, as the API server sees it", _WEBHOOK, {"name": _webhook()["name"]}),
         ("the whole request", _REQUEST, {"verb": "POST", "resource": "pods", "subresource": ""}),
     ):
@@ -53,6 +55,12 @@ def run(plane: ControlPlane, replica: Replica, bundle: bytes, pods: int) -> Repo
     report.must(not refused, f"pods were refused: {refused[:1]}")
     report.must(not missing, "pods lack their model")
     return report
+
+
+def _metrics(api: httpx.Client, replica: Replica) -> str:
+    """Those of the API server and of the replica."""
+    own = httpx.get(f"http://127.0.0.1:{replica.metrics_port}/metrics", trust_env=False)
+    return api.get("/metrics").text + own.text
 
 
 def _webhook() -> dict[str, Any]:

@@ -196,4 +196,5 @@ def _report(tally: Tally, happened: Happened, seconds: float, stopped: list[int]
         report.add(what, count)
     report.add("exit codes after SIGTERM", ", ".join(map(str, stopped)))
     report.must(not any(stopped), "a replica did not exit with 0")
+    report.must(growth < 0.05, "memory grew by 5 % or more")
     return report
