@@ -71,6 +71,10 @@ class Claim:
         """Where a complete model is to be seen."""
         return self.cache.model
 
+    def find(self, name: str) -> list[Path]:
+        """What has this name, wherever it is. `rglob` fails where a directory goes away meanwhile."""
+        return [Path(folder) / name for folder, *inside in os.walk(self.root) for names in inside if name in names]
+
     def names(self) -> set[str]:
         """All that lies in the cache directory, but for the locks."""
         return {path.name for path in self.cache.directory.iterdir() if path.suffix != ".lock"}

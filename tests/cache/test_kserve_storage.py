@@ -67,7 +67,7 @@ def test_s3_is_downloaded_by_several_processes_and_found_by_the_next_pod(claim: 
 def test_killed_in_the_middle_and_downloaded_by_the_next(claim: Claim, s3: str):
     claim = as_initializer(claim, "s3://models/iris", s3_environment(s3))
     pod = start(claim, "pod-a")
-    until(lambda: [*claim.root.rglob("model")], "the download")
+    until(lambda: claim.find("model"), "the download")
     pod.process.kill()
     follower = finished(start(claim, "pod-b"))
     pod.finish()

@@ -120,7 +120,7 @@ def test_scan_tells_what_is_complete_written_interrupted_and_damaged(claim: Clai
     victim = died.start(shell('printf part > "$1/part"; exec sleep 1000'))
     busy = replace(claim, uri="s3://models/busy")
     writer = busy.start(shell('printf part > "$1/part"; exec sleep 1000'), "pod-w")
-    until(lambda: len([*claim.root.rglob("part")]) == 2, "the downloads")
+    until(lambda: len(claim.find("part")) == 2, "the downloads")
     victim.kill()
     until(lambda: not is_locked(died.cache.lock), "the downloader's end")
     (claim.cache.directory / "README").write_text("not ours")
@@ -171,7 +171,7 @@ def test_model_that_was_used_since_the_plan_was_made_stays(claim: Claim):
 def test_download_under_way_stays(claim: Claim):
     gate = claim.root / "gate"
     writer = claim.start(shell(f'printf x > "$1/part"; until [ -e {gate} ]; do sleep 0.02; done'))
-    until(lambda: [*claim.root.rglob("part")], "the download")
+    until(lambda: claim.find("part"), "the download")
     assert go(claim, OLD, time.time() + DAY) == []
     leftovers = Removal(claim.model.name, False, 1, "planned before the download began")
     assert not remove(claim.cache.directory, leftovers, OLD, time.time(), ignore)
@@ -182,7 +182,7 @@ def test_download_under_way_stays(claim: Claim):
 
 def test_leftovers_of_a_killed_pod_go_and_foreign_files_stay(claim: Claim):
     pod = claim.start(shell('mkdir "$1/deep"; ln -s deep "$1/link"; printf x > "$1/deep/part"; exec sleep 1000'))
-    until(lambda: [*claim.root.rglob("part")], "the download")
+    until(lambda: claim.find("part"), "the download")
     pod.kill()
     until(lambda: not is_locked(claim.cache.lock), "the downloader's end")
     foreign = claim.cache.directory / "README"

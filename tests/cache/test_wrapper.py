@@ -115,8 +115,8 @@ def test_secrets_in_the_uri_are_in_no_file_and_no_message(claim: Claim):
 
 def written_pid(claim: Claim) -> int:
     """The process id that a downloader has written into the file `pid`."""
-    until(lambda: any(path.stat().st_size for path in claim.root.rglob("pid")), "the download")
-    return int(next(claim.root.rglob("pid")).read_text())
+    until(lambda: any(path.stat().st_size for path in claim.find("pid")), "the download")
+    return int(claim.find("pid")[0].read_text())
 
 
 def test_sigterm_ends_the_download_and_cleans_up(claim: Claim):
@@ -155,7 +155,7 @@ def test_lock_stays_while_anything_the_downloader_started_may_write(claim: Claim
     gate = claim.root / "gate"
     script = f'(until [ -e {gate} ]; do sleep 0.05; done; echo late > "$1/late") & printf x > "$1/part"; wait'
     pod = claim.start(shell(script))
-    until(lambda: [*claim.root.rglob("part")], "the download")
+    until(lambda: claim.find("part"), "the download")
     pod.process.kill()  # the shell dies with it, what the shell started does not
     follower = claim.start(DOWNLOAD, "pod-b")
     assert follower.process.stdout
@@ -175,7 +175,7 @@ def test_waiting_pod_says_for_whom_and_then_sees_every_byte(claim: Claim):
         f" for i in range({chunks}):\n  f.write(bytes(range(256)) * 256); f.flush(); time.sleep(0.03)"
     )
     writer = claim.start([sys.executable, "-c", program])
-    until(lambda: [*claim.root.rglob("weights")], "the download")
+    until(lambda: claim.find("weights"), "the download")
     reader = claim.start(NEVER, "pod-b")
     while reader.process.poll() is None:
         if claim.model.exists():
