@@ -21,10 +21,12 @@ from tests.serving import HOST, eventually, pod, response_of, review
 class Process:
     """`storage-webhook serve` and the lines of its log."""
 
+    main = ("-m", "webhook")
+
     def __init__(self, *options, **env):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_WEBHOOK_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "webhook", "serve", "--log-format", "json", *options],
+            [sys.executable, *self.main, "serve", "--log-format", "json", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -222,3 +224,33 @@ def test_a_port_in_use_is_named(options):
     assert finished.returncode == 2
     assert f"port {port}" in finished.stderr
     assert "Address already in use" in finished.stderr
+
+
+# The Kubernetes client's calls go through pydantic: its threads are there whenever the API server makes them wait.
+BUSY = """
+import threading, time
+from pydantic import validate_call
+from webhook.__main__ import main
+
+@validate_call
+def busy(seconds: float):
+    while True:
+        time.sleep(seconds)
+
+threading.Thread(target=busy, args=(0.001,), daemon=True).start()
+main()
+"""
+
+
+def test_threads_that_are_busy_at_the_end_do_not_spoil_it(monkeypatch):
+    monkeypatch.setattr(Process, "main", ("-c", BUSY))
+    with started("--dev") as process:
+        process.terminate()
+        assert process.wait() == (0, "")
+
+
+def test_threads_that_are_busy_do_not_spoil_a_refusal():
+    with socket.create_server((HOST, 0)) as taken:
+        command = [sys.executable, "-c", BUSY, "serve", "--dev", "--port", str(taken.getsockname()[1])]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (finished.returncode, "Address already in use" in finished.stderr) == (2, True)

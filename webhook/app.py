@@ -13,12 +13,8 @@ from webhook.endpoint import AdmissionEndpoint
 from webhook.tracing import Endpoint, Tracing
 
 
-def create_app(webhook: Webhook, *, docs: bool = False, traces: bool = False) -> FastAPI:
-    """The ASGI application. `docs` switches FastAPI's OpenAPI pages on, `traces` OpenTelemetry.
-
-    Raises TracingUnavailable when traces are asked for and cannot be made.
-    """
-    tracing = Tracing() if traces else None
+def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None = None) -> FastAPI:
+    """The ASGI application. `docs` switches FastAPI's OpenAPI pages on; `tracing` makes spans of admissions."""
     tell = tracing.tell if tracing else None
     endpoints: dict[str, Endpoint] = {
         "/mutate-pods": AdmissionEndpoint(webhook, decide.pods, tell),

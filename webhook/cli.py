@@ -74,10 +74,13 @@ def serve(
     behaviour = run.Behaviour(
         metrics_port, drain_seconds, max_in_flight, events, traces, dev, audit_seconds, configuration, max_connections
     )
+    code = 0
     try:
         run.run(run.Options(address, port, certificate, client_ca_file, settings, cluster, behaviour))
     except run.CannotStart as error:
-        _fail(str(error), UNUSABLE)
+        _complain(str(error))
+        code = UNUSABLE
+    run.leave(code)
 
 
 def _certificate_files(certificate: Path | None, key: Path | None, optional: bool) -> tuple[Path, Path] | None:
@@ -267,5 +270,9 @@ def _named(file: str) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.secho(message, fg="red", err=True)
+    _complain(message)
     raise typer.Exit(code)
+
+
+def _complain(message: str) -> None:
+    typer.secho(message, fg="red", err=True)

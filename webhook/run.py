@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import prometheus_client
 import uvloop
@@ -21,7 +25,7 @@ from webhook.server import CannotListen, Listener, serve
 from webhook.settings.open import open_source
 from webhook.settings.parse import SettingsError
 from webhook.state_metrics import StateCollector
-from webhook.tracing import TracingUnavailable
+from webhook.tracing import Tracing, TracingUnavailable
 
 
 class CannotStart(Exception):
@@ -71,13 +75,29 @@ def run(options: Options) -> None:
         raise CannotStart(f"settings {options.settings} cannot be used:\n{lines}") from None
 
 
+def leave(code: int) -> NoReturn:
+    """End the process, with this exit code, and leave its threads where they are.
+
+    An interpreter that ends in order ends its daemon threads as soon as they run again: one that is inside a native
+    library then, as the Kubernetes client is in pydantic's, takes the process down by SIGABRT.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 def _run(options: Options) -> None:
     webhook = _webhook(options)
     listener, expires = _listener(options)
     webhook.metrics.registry.register(StateCollector(webhook, expires))
     _expose(options, webhook.metrics)
-    app = create_app(webhook, docs=options.behaviour.docs, traces=options.behaviour.traces)
-    uvloop.run(serve(app, webhook, listener))
+    tracing = Tracing() if options.behaviour.traces else None
+    try:
+        uvloop.run(serve(create_app(webhook, docs=options.behaviour.docs, tracing=tracing), webhook, listener))
+    finally:
+        if tracing:
+            tracing.close()
 
 
 def _webhook(options: Options) -> Webhook:

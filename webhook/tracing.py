@@ -39,12 +39,13 @@ class Tracing:
             from opentelemetry import trace
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-            self._tracer = _provider().get_tracer("webhook")
+            self._provider = _provider()
         except ImportError as error:
             raise TracingUnavailable(
                 f"traces need the extra otel ({error.name} is missing): "
                 "pip install 'storage-initializer-webhook[otel]', or '.[otel]' in a checkout"
             ) from None
+        self._tracer = self._provider.get_tracer("webhook")
         self._trace = trace
         self._propagator = TraceContextTextMapPropagator()
 
@@ -65,6 +66,10 @@ class Tracing:
         span.set_attributes({name: admission[key] for key, name in _ATTRIBUTES.items() if key in admission})
         if admission["outcome"] == "failed":
             span.set_status(self._trace.StatusCode.ERROR)
+
+    def close(self) -> None:
+        """Send what waits to be sent."""
+        self._provider.shutdown()
 
 
 def _provider() -> Any:
