@@ -9,6 +9,9 @@ PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 # Asks a running webhook about the pod in examples/review.json, and shows the answer with its patch decoded.
 ASK = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: application/json" -d @examples/review.json | $(BIN)/python -m tools.answer
 
+# The tests start the program some hundred times: what is compiled once need not be compiled again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-fast controlplane record check bench soak alerts dashboard-picture docs image image-test lock clean
 

@@ -11,6 +11,7 @@ from typing import Any
 import jsonpatch
 import yaml
 
+from tests import yamls
 from tests.overlay import overlay
 from webhook import admission, manifests, review
 from webhook.admission import Outcome
@@ -68,7 +69,7 @@ class Case:
 
     def _yaml(self, name: str) -> Any:
         path = self.path / name
-        return yaml.safe_load(path.read_bytes()) if path.exists() else None
+        return yamls.document(path.read_bytes()) if path.exists() else None
 
     def decide(self, pod: Any) -> Outcome:
         """What the webhook decides about a pod, with the case's settings and facts and without the server."""

@@ -10,9 +10,9 @@ import click
 import jsonpatch
 import pytest
 import typer
-import yaml
 from typer.testing import CliRunner
 
+from tests import yamls
 from tests.golden import cases
 from tests.serving import pod, review
 from webhook.cli import app
@@ -62,7 +62,7 @@ def written(tmp_path, text, name="input.yaml"):
 def test_a_plain_deployment_gets_its_model():
     result = run("mutate", stdin=DEPLOYMENT)
     assert (result.exit_code, result.stderr) == (0, "")
-    mutated = yaml.safe_load(result.stdout)
+    mutated = yamls.document(result.stdout)
     spec = mutated["spec"]["template"]["spec"]
     assert spec["initContainers"][0]["args"] == ["s3://models/iris", "/mnt/models"]
     assert spec["containers"][0]["volumeMounts"] == [
@@ -99,7 +99,7 @@ def test_the_command_line_answers_like_the_server(case, tmp_path):
 
 
 def test_quoted_texts_and_dates_survive():
-    annotations = yaml.safe_load(run("mutate", stdin=DEPLOYMENT).stdout)["metadata"]["annotations"]
+    annotations = yamls.document(run("mutate", stdin=DEPLOYMENT).stdout)["metadata"]["annotations"]
     assert annotations == {"built": "2024-01-01", "commit": "12e03", "ok": "yes"}
     assert "commit: '12e03'" in run("mutate", stdin=DEPLOYMENT).stdout
 
@@ -107,8 +107,8 @@ def test_quoted_texts_and_dates_survive():
 def test_several_documents_come_out_as_several():
     service = "kind: Service\nmetadata: {name: iris}\n"
     result = run("mutate", stdin=f"---\n{service}---\n{DEPLOYMENT}---\n# nothing\n---\n3\n")
-    first, second, third = yaml.safe_load_all(result.stdout)
-    assert first == yaml.safe_load(service)
+    first, second, third = yamls.documents(result.stdout)
+    assert first == yamls.document(service)
     assert second["spec"]["template"]["spec"]["initContainers"]
     assert third == 3
 
@@ -126,8 +126,8 @@ def test_a_review_comes_out_as_a_review():
 def test_the_patch_is_that_of_each_document():
     result = run("mutate", "-o", "patch", stdin=f"{DEPLOYMENT}---\nkind: Service\n")
     first, second = map(json.loads, result.stdout.splitlines())
-    mutated = yaml.safe_load(run("mutate", stdin=DEPLOYMENT).stdout)
-    assert jsonpatch.apply_patch(yaml.safe_load(DEPLOYMENT), first) == mutated
+    mutated = yamls.document(run("mutate", stdin=DEPLOYMENT).stdout)
+    assert jsonpatch.apply_patch(yamls.document(DEPLOYMENT), first) == mutated
     assert second == []
 
 
@@ -192,7 +192,7 @@ def test_a_warning_is_said_and_the_rest_done():
 def test_when_nothing_is_changed_it_says_why():
     result = run("mutate", stdin=DEPLOYMENT.replace("storage.kserve.io/uri", "note"))
     assert result.stderr == "nothing is changed: Deployment iris: The pod does not say where a model is.\n"
-    assert yaml.safe_load(result.stdout)["kind"] == "Deployment"
+    assert yamls.document(result.stdout)["kind"] == "Deployment"
     result = run("mutate", stdin="kind: Service\n")
     assert result.stderr == "nothing is changed: no pod and no pod template is in standard input.\n"
 
@@ -260,7 +260,7 @@ def test_wrong_usage_is_exit_code_2(arguments):
 def test_good_settings_are_shown_whole(tmp_path):
     result = run("check-settings", "-f", written(tmp_path, CONFIG_MAP % "enforce"))
     assert (result.exit_code, result.stderr) == (0, "")
-    effective = yaml.safe_load(result.stdout)
+    effective = yamls.document(result.stdout)
     assert effective["storageInitializer"]["image"] == "registry.example.com/initializer:2"
     assert effective["storageInitializer"]["cpuLimit"] == "1"
     assert run("check-settings", stdin=result.stdout).stdout == result.stdout
@@ -309,18 +309,26 @@ def test_what_is_no_configmap_is_refused(text):
         (["--dev", "--host", "203.0.113.7"], ["203.0.113.7", "address"]),
     ],
 )
-def test_a_server_that_cannot_start_says_what_to_change(arguments, words):
-    finished = storage_webhook("serve", *arguments)
-    assert finished.returncode == 2
-    assert "Traceback" not in finished.stderr + finished.stdout
+def test_a_server_that_cannot_start_says_what_to_change(arguments, words, here):
+    finished = run("serve", *arguments)
+    assert finished.exit_code == 2
+    assert isinstance(finished.exception, SystemExit)
     for word in words:
         assert word in finished.stderr
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """The command in this process: it must neither end it nor take its logs over."""
+    monkeypatch.setattr("webhook.run.leave", sys.exit)
+    monkeypatch.setattr("webhook.logs.configure", lambda *_: None)
 
 
 def test_a_server_does_not_start_with_wrong_settings(tmp_path):
     settings = written(tmp_path, "storageInitializer: {cpuLimit: lots}\nstorageDefaults: {readonli: true}")
     finished = storage_webhook("serve", "--dev", "--port", "0", "--settings", f"file:{settings}")
     assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr + finished.stdout
     assert "storageInitializer.cpuLimit: " in finished.stderr
     assert "storageDefaults.readonli: " in finished.stderr
 

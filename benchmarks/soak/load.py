@@ -84,7 +84,8 @@ class Load:
         self._again_after = again_after
         self._reviews = reviews or bodies()
         self._trusted = b""
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: list[aiohttp.ClientSession] = []
+        """The last is in use; what the others hold is closed when it was idle for long."""
         self.stopping = False
 
     async def run(self, total: int) -> None:
@@ -104,9 +105,9 @@ class Load:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in self._sessions:
+            await session.close()
+        self._sessions.clear()
 
     async def _one(self, number: int) -> None:
         review = dict(self._reviews[number % len(self._reviews)])
@@ -116,22 +117,22 @@ class Load:
         try:
             answer = await self._send(orjson.dumps(review))
         except Exception as error:
-            await self._failed(review, type(error).__name__)
+            await self._failed(review, error)
         else:
             tally.seconds.append(time.perf_counter() - begin)
             self._look_at(review, answer)
         tally.sent += 1
 
-    async def _failed(self, review: Any, reason: str) -> None:
+    async def _failed(self, review: Any, why: Exception) -> None:
         if self._again_after is None:
-            self.tally.failed.append(reason)
+            self.tally.failed.append(f"{type(why).__name__}: {why}")
             return
-        self.tally.lost.append(reason)
+        self.tally.lost.append(type(why).__name__)
         await asyncio.sleep(self._again_after)
         try:
             self._look_at(review, await self._send(orjson.dumps(review)))
         except Exception as error:
-            self.tally.failed.append(f"again: {type(error).__name__}")
+            self.tally.failed.append(f"again: {type(error).__name__}: {error}")
 
     async def _send(self, body: bytes) -> Any:
         port = random.choice(list(self._ports()))
@@ -145,14 +146,12 @@ class Load:
     def _trusting(self) -> aiohttp.ClientSession:
         """A session that trusts the caBundle as it is now; connections that are open stay so, as in an API server."""
         bundle = self._bundle()
-        if self._session is None or bundle != self._trusted:
+        if not self._sessions or bundle != self._trusted:
             context = ssl.create_default_context(cadata=bundle.decode())
-            if self._session is not None:
-                asyncio.get_running_loop().call_later(15, asyncio.ensure_future, self._session.close())
             connector = aiohttp.TCPConnector(ssl=context, limit=64, keepalive_timeout=90, resolver=_Loopback())
-            self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+            self._sessions.append(aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT))
             self._trusted = bundle
-        return self._session
+        return self._sessions[-1]
 
     def _look_at(self, review: Any, answer: Any) -> None:
         response = answer["response"]

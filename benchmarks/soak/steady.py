@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import itertools
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Size:
     """Admissions a second."""
     lifetimes: tuple[str, ...]
     """So short that certificates, and their CA, are rotated."""
+    outages: int = 4
+    """How often the API server is killed."""
     flat: bool = False
     """Long enough for memory to be judged: what is warmed up grows no more."""
 
@@ -43,13 +46,15 @@ class Size:
 
 
 FULL = Size(200_000, 320, ("--certificate-days", "0.002", "--ca-days", "0.003", "--settle-seconds", "20"), flat=True)
-SHORT = Size(8_000, 200, ("--certificate-days", "0.002", "--ca-days", "0.0007", "--settle-seconds", "5"))
+SHORT = Size(4_000, 100, ("--certificate-days", "0.002", "--ca-days", "0.0006", "--settle-seconds", "5"), outages=1)
 
 
 @dataclass
 class Happened:
     """What the load had to bear."""
 
+    begun: threading.Event = field(default_factory=threading.Event)
+    """The load has."""
     counts: dict[str, int] = field(default_factory=dict)
     memory: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
@@ -84,16 +89,19 @@ def run(size: Size) -> Report:
         concurrent.futures.ThreadPoolExecutor(1) as pool,
     ):
         soaking = pool.submit(lambda: asyncio.run(_soak(plane, Path(directory), size, happened)))
-        _restart_until(soaking, plane, size.seconds / 4.5, happened)
+        _restart(soaking, plane, size, happened)
         return soaking.result()
 
 
-def _restart_until(
-    soaking: concurrent.futures.Future[Report], plane: ControlPlane, every: float, happened: Happened
-) -> None:
-    """Kill the API server, and start it again, until the soak is done: its children belong to the main thread."""
-    while True:
-        done, _ = concurrent.futures.wait([soaking], timeout=every)
+def _restart(soaking: concurrent.futures.Future[Report], plane: ControlPlane, size: Size, happened: Happened) -> None:
+    """Kill the API server now and then, and start it again: its children belong to the main thread.
+
+    Not before the load: what a replica has never read it cannot remember, and refuses.
+    """
+    soaking.add_done_callback(lambda _: happened.begun.set())
+    happened.begun.wait()
+    for _ in range(size.outages):
+        done, _ = concurrent.futures.wait([soaking], timeout=size.seconds / 4.5)
         if done:
             return
         plane.kill_apiserver()
@@ -118,6 +126,7 @@ async def _soak(plane: ControlPlane, directory: Path, size: Size, happened: Happ
                 for seconds, action in _disturbances(client, relay, running, happened, bundle, size)
             ]
             begin = time.monotonic()
+            happened.begun.set()
             await load.run(size.admissions)
             await load.close()
             seconds = time.monotonic() - begin

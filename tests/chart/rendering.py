@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tests import yamls
 from tests.controlplane import binaries
 
 CHART = Path(__file__).parents[2] / "charts" / "storage-initializer-webhook"
@@ -47,7 +46,7 @@ def render(*arguments: str | Path) -> list[Object]:
     """All objects of a release, the test's among them."""
     run = helm("template", RELEASE, CHART, "--namespace", NAMESPACE, *arguments)
     assert run.returncode == 0, run.stderr
-    return [document for document in yaml.safe_load_all(run.stdout) if document]
+    return yamls.documents(run.stdout)
 
 
 def is_hook(rendered: Object) -> bool:

@@ -9,6 +9,7 @@ import yaml
 from cryptography import x509
 from typer.testing import CliRunner
 
+from tests import yamls
 from tests.chart.rendering import (
     CHART,
     FULLNAME,
@@ -158,7 +159,7 @@ def test_a_ca_bundle_that_is_something_else_is_refused(bundle, sentence):
 
 def test_names_that_look_like_numbers_stay_text():
     run = helm("template", "123", CHART, "--namespace", "2024", *values(fullnameOverride="456", namespaces=["789"]))
-    metadata = [each["metadata"] for each in yaml.safe_load_all(run.stdout)]
+    metadata = [each["metadata"] for each in yamls.documents(run.stdout)]
     texts = [(each["name"], each.get("namespace", ""), *each["labels"].values()) for each in metadata]
     assert all(isinstance(text, str) for each in texts for text in each)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tests import yamls
 from tests.controlplane import binaries
 from tests.controlplane.plane import ControlPlane
 from tests.e2e.api import Object
@@ -41,7 +42,7 @@ def mutated_offline(
     command = [sys.executable, "-m", "webhook", "mutate", "--file=pods.yaml", *options]
     run = subprocess.run(command, cwd=directory, env=_environment(), capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    return list(yaml.safe_load_all(run.stdout))
+    return yamls.documents(run.stdout)
 
 
 def _environment() -> dict[str, str]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import yaml
-
+from tests import yamls
 from tests.chart.rendering import CHART, RELEASE, Object, helm, of_kind, one, values
 from tests.controlplane.plane import ControlPlane
 from tests.e2e.api import Api
@@ -49,7 +48,7 @@ def installed(plane: ControlPlane, namespace: str, *options: str) -> Iterator[Re
     run_helm(plane, namespace, "install", "--create-namespace", *options)
     try:
         text = run_helm(plane, namespace, "get manifest")
-        yield Release(namespace, list(yaml.safe_load_all(text)))
+        yield Release(namespace, yamls.documents(text))
     finally:
         run_helm(plane, namespace, "uninstall")
 

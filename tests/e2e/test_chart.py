@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes.client import ApiException, CoreV1Api, CustomObjectsApi
 
+from tests import yamls
 from tests.chart.rendering import (
     CHART,
     FULLNAME,
@@ -38,7 +38,7 @@ CHECK_INJECTION = CHART / "files" / "check_injection.py"
 SELF_SIGNED = values(certificates__mode="self-signed")
 RUNNING = values(deployments__enabled=True, events=True, test__namespace="chart-running-served")
 CA_BUNDLE = "/webhooks/0/clientConfig/caBundle"
-PUBLISHED = yaml.safe_load((CHART / "ci" / "existing-certificate-values.yaml").read_text())["certificates"]["existing"][
+PUBLISHED = yamls.document((CHART / "ci" / "existing-certificate-values.yaml").read_text())["certificates"]["existing"][
     "caBundle"
 ]
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
@@ -58,9 +58,9 @@ def places(api: Api) -> None:
     """What the value sets suppose to be in the cluster: namespaces, and the kinds of others."""
     for namespace in (NAMESPACE, "kserve", "team-a", "team-b", "models"):
         api.namespace(namespace)
-    for crd in yaml.safe_load_all(CRDS.read_text()):
+    for crd in yamls.documents(CRDS.read_text()):
         api.apply(crd).raise_for_status()
-    for crd in yaml.safe_load_all(CRDS.read_text()):
+    for crd in yamls.documents(CRDS.read_text()):
         eventually(partial(_is_served, api, crd))
 
 
@@ -310,7 +310,7 @@ def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int
 def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
     """Who runs the test, with the rights that the chart gives."""
     text = run_helm(plane, release.namespace, "get hooks")
-    hooks = [each for each in yaml.safe_load_all(text) if each["kind"] != "Pod"]
+    hooks = [each for each in yamls.documents(text) if each["kind"] != "Pod"]
     assert all(map(is_hook, hooks))
     for each in hooks:
         api.apply(each).raise_for_status()

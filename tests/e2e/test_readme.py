@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests import yamls
 from tests.chart.rendering import CHART
 from tests.controlplane import binaries
 from tests.e2e.api import admitted, eventually
@@ -50,7 +50,7 @@ def test_installing_and_one_annotated_deployment(api, authority, shell, tmp_path
         [text for language, text in section("Install") if language == wanted] for wanted in ("sh", "")
     )
     assert "STATUS: deployed" in shell(install)
-    objects = yaml.safe_load_all(shell("helm get manifest storage-webhook --namespace storage-webhook"))
+    objects = yamls.documents(shell("helm get manifest storage-webhook --namespace storage-webhook"))
     release = Release("storage-webhook", list(objects))
     with running_webhook(tmp_path, ["serve"], authority) as webhook:
         point_at(api, release, webhook.url, authority.pem)
