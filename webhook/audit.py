@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-from kubernetes.client import AdmissionregistrationV1Api, ApiClient, ApiException, CoreV1Api
+from kubernetes.client import AdmissionregistrationV1Api, ApiClient, ApiException
 
 from webhook import annotations as keys
 from webhook.admission import Outcome, ask, settle
+from webhook.core_api import CoreApi
 from webhook.errors import LookupFailed
 from webhook.facts import NO_FACTS
 from webhook.request import ModelRequest
 from webhook.settings.model import Settings
 
-_PAGE = 500
 _TIMEOUT = (3, 30)
-"""Seconds to connect, and to wait for a page of pods."""
+"""Seconds to connect, and to wait for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Auditor:
     """Looks at the pods of a cluster."""
 
     def __init__(self, client: ApiClient, configuration: str) -> None:
-        self._core = CoreV1Api(client)
+        self._core = CoreApi(client)
         self._hooks = AdmissionregistrationV1Api(client)
         self._configuration = configuration
 
@@ -91,7 +90,7 @@ class Auditor:
             registration = self._registration()
             return [
                 Finding(pod["metadata"]["namespace"], pod["metadata"]["name"], self._reason(pod, outcome, registration))
-                for pod in self._pods(namespace)
+                for pod in self._core.unfinished_pods(namespace)
                 if (outcome := slipped(pod, settings)) is not None
             ]
         except ApiException as error:
@@ -99,25 +98,6 @@ class Auditor:
 
     def _reason(self, pod: Mapping[str, Any], outcome: Outcome, registration: Registration) -> str:
         return explain(pod, outcome, registration, self._labels(pod["metadata"]["namespace"]))
-
-    def _pods(self, namespace: str | None) -> Iterator[dict[str, Any]]:
-        """Raw pods, page by page: models of the client would drop the fields that they do not know."""
-        unfinished = "status.phase!=Succeeded,status.phase!=Failed"
-        token: str | None = None
-        while True:
-            options: dict[str, Any] = {"limit": _PAGE, "field_selector": unfinished, "_preload_content": False}
-            if token:
-                options["_continue"] = token
-            response: Any = (
-                self._core.list_namespaced_pod(namespace, **options, _request_timeout=_TIMEOUT)
-                if namespace
-                else self._core.list_pod_for_all_namespaces(**options, _request_timeout=_TIMEOUT)
-            )
-            page = orjson.loads(response.data)
-            yield from page["items"]
-            token = page["metadata"].get("continue")
-            if not token:
-                return
 
     def _registration(self) -> Registration:
         try:
@@ -131,11 +111,10 @@ class Auditor:
 
     def _labels(self, namespace: str) -> Mapping[str, str]:
         try:
-            found: Any = self._core.read_namespace(namespace, _request_timeout=_TIMEOUT)
+            return self._core.namespace_labels(namespace, _TIMEOUT)
         except ApiException:
             # A reason less, not an audit less.
             return {}
-        return found.metadata.labels or {}
 
 
 def _remedy(error: ApiException) -> str:

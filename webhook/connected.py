@@ -1,6 +1,6 @@
 """What a server does in a cluster: looks facts up, tells of refusals, keeps its certificates.
 
-The Kubernetes client's typed APIs take tens of megabytes: what uses them is imported when it is switched on.
+The Kubernetes client takes some time and memory to load: what uses it is imported when it is switched on.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ import yaml
 from kubernetes.client import AdmissionregistrationV1Api, CoreV1Api
 
 from tests.chart.rendering import one, render
+from tests.controlplane.die_with_parent import tied
 from tests.controlplane.plane import ControlPlane
 
 NAMESPACE = "storage-webhook"
@@ -54,6 +55,8 @@ class Replica:
             *("--webhook-configurations", CONFIGURATION, *self._lifetimes),
         ]
         environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "POD_NAME": self.name}
+        # The thread is the loop's, or one of its pool's: both last as long as the soak.
+        command = tied(command, thread_stays=True)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 

@@ -1,7 +1,7 @@
 """Commands tied to the process that starts them: they end with it, however it ends.
 
 A program of its own and not a `preexec_fn`, which is not safe in a process with threads. For the kernel the
-parent is the thread that started it (PR_SET_PDEATHSIG in prctl(2)), so that has to be the main thread.
+parent is the thread that started it (PR_SET_PDEATHSIG in prctl(2)), so that has to be one that stays.
 """
 
 import ctypes
@@ -13,12 +13,13 @@ import threading
 PR_SET_PDEATHSIG = 1
 
 
-def tied(command: list[str]) -> list[str]:
+def tied(command: list[str], thread_stays: bool = False) -> list[str]:
     """The command line that runs `command`, whose program is an absolute path, tied to this process.
 
+    `thread_stays`: the calling thread is not the main one, and is there for as long as the command is needed.
     Only Linux has a way to do this; elsewhere the command runs untied.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not thread_stays and threading.current_thread() is not threading.main_thread():
         raise RuntimeError(f"{command[0]} would end with this thread: start it from the main thread")
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
 

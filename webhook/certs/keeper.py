@@ -21,7 +21,6 @@ from kubernetes.client import (
     ApiClient,
     ApiException,
     CoordinationV1Api,
-    CoreV1Api,
     V1ObjectMeta,
     V1Secret,
 )
@@ -31,6 +30,7 @@ from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 from webhook.certs import rotation
 from webhook.certs.rotation import Pair, Policy, State
+from webhook.core_api import CoreApi
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ class CertificateKeeper:
         self._place = place
         self._policy = policy
         self._serve = serve
-        self._secrets = CoreV1Api(client)
+        self._core = CoreApi(client)
         self._configurations = AdmissionregistrationV1Api(client)
         self._election = _election(client, place)
         self._state: State | None = None
@@ -111,7 +111,7 @@ class CertificateKeeper:
 
         Raises ApiException or urllib3's HTTPError when the API server does not answer.
         """
-        secret = self._read()
+        secret = self._core.secret(self._place.namespace, self._place.secret, _TIMEOUT)
         found = _decode(secret) if secret is not None else None
         if found is not None:
             self._state = found
@@ -132,7 +132,7 @@ class CertificateKeeper:
         if state != found:
             # Stored before it is published: what API servers trust must never exist in one process alone.
             self._write(secret, state)
-            secret = self._read()
+            secret = self._core.secret(self._place.namespace, self._place.secret, _TIMEOUT)
         published = self._publish(state.bundle)
         if published != (state.published is not None):
             state = replace(state, published=now if published else None)
@@ -148,25 +148,15 @@ class CertificateKeeper:
 
     # --- The Secret -----------------------------------------------------------------------------------------------
 
-    def _read(self) -> V1Secret | None:
-        try:
-            return self._secrets.read_namespaced_secret(
-                self._place.secret, self._place.namespace, _request_timeout=_TIMEOUT
-            )
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
-
     def _write(self, secret: V1Secret | None, state: State) -> None:
         """Create the Secret, or replace exactly the version that was read: a conflict means another leader wrote."""
         place = self._place
         if secret is None:
             body = V1Secret(metadata=V1ObjectMeta(name=place.secret), type="kubernetes.io/tls", data=_encode(state))
-            self._secrets.create_namespaced_secret(place.namespace, body, _request_timeout=_TIMEOUT)
+            self._core.create_secret(place.namespace, body, _TIMEOUT)
         else:
             secret.data = _encode(state)
-            self._secrets.replace_namespaced_secret(place.secret, place.namespace, secret, _request_timeout=_TIMEOUT)
+            self._core.replace_secret(place.namespace, place.secret, secret, _TIMEOUT)
         self._state = state
         log.info("certificates stored", secret=place.secret)
 

@@ -18,9 +18,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import ApiClient, ApiException, CoreV1Api, V1ConfigMap, V1ListMeta, V1ObjectMeta
+from kubernetes.client import ApiClient, ApiException, V1ConfigMap, V1ListMeta, V1ObjectMeta
 from kubernetes.watch import Watch
 
+from webhook.core_api import CoreApi
 from webhook.errors import shown
 from webhook.kube import api_client
 from webhook.settings.parse import Problem, SettingsError
@@ -82,7 +83,7 @@ class ConfigMapSettings(LiveSettings):
         """`client` makes the client that is used, and closed at the end; `pause` waits between rounds, in seconds."""
         super().__init__(f"configmap:{namespace}/{name}")
         self._namespace = namespace
-        self._field_selector = f"metadata.name={name}"
+        self._config_map = name
         self._client = client
         self._timing = timing
         self._stopping = threading.Event()
@@ -124,14 +125,14 @@ class ConfigMapSettings(LiveSettings):
         with client:
             while not self._stopping.is_set():
                 began = time.monotonic()
-                error = self._round(CoreV1Api(client))
+                error = self._round(CoreApi(client))
                 steady = time.monotonic() - began >= self._timing.steady
                 failures = 0 if steady else failures + 1
                 if failures and not self._stopping.is_set():
                     self._note(error)
                     self._pause(self._timing.delay(failures - 1))
 
-    def _round(self, api: CoreV1Api) -> Exception | None:
+    def _round(self, api: CoreApi) -> Exception | None:
         """One list, one watch. Returns what ended it, None for an end in good order."""
         try:
             version, wrong = self._list(api)
@@ -146,12 +147,10 @@ class ConfigMapSettings(LiveSettings):
         if not self._answered.done():
             self._answered.set_result(wrong)
 
-    def _list(self, api: CoreV1Api) -> tuple[str, SettingsError | None]:
+    def _list(self, api: CoreApi) -> tuple[str, SettingsError | None]:
         """Take the ConfigMap as it is. Returns the resourceVersion to watch from, and what is wrong with it."""
         timeout = (self._timing.connect, self._timing.answer)
-        found = api.list_namespaced_config_map(
-            self._namespace, field_selector=self._field_selector, _request_timeout=timeout
-        )
+        found = api.config_maps(self._namespace, self._config_map, timeout)
         self._recover()
         wrong = None
         if found.items:
@@ -160,14 +159,13 @@ class ConfigMapSettings(LiveSettings):
             self._miss()
         return _version(found.metadata), wrong
 
-    def _watch(self, api: CoreV1Api, version: str) -> None:
-        self._stream = Watch()
+    def _watch(self, api: CoreApi, version: str) -> None:
+        self._stream = Watch(return_type="V1ConfigMap")
         events = self._stream.stream(
-            api.list_namespaced_config_map,
+            api.config_map_events,
             self._namespace,
-            field_selector=self._field_selector,
+            self._config_map,
             resource_version=version,
-            allow_watch_bookmarks=True,
             timeout_seconds=self._timing.watch,
             _request_timeout=(self._timing.connect, self._timing.watch + self._timing.silence),
         )
