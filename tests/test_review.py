@@ -30,8 +30,14 @@ def test_what_is_read_of_a_request() -> None:
     body = _asked({"a": 1}, kind=kind, subResource="status", dryRun=True, userInfo={"username": "a"}, later=1)
     request = review.parse(json.dumps(body).encode()).request
     assert (request.uid, request.operation, request.namespace) == ("705ab4f5", "CREATE", "models")
-    assert (request.kind.kind, request.sub_resource, request.dry_run) == ("Pod", "status", True)
+    assert (request.group, request.kind) == ("", "Pod")
+    assert (request.sub_resource, request.dry_run) == ("status", True)
     assert request.object == {"a": 1}
+
+
+def test_what_is_null_is_not_there() -> None:
+    nothing = dict.fromkeys(("kind", "operation", "namespace", "subResource", "dryRun", "oldObject"))
+    assert review.from_object(_asked(**nothing)).request == review.Request("705ab4f5")
 
 
 @pytest.mark.parametrize("value", [None, [], "", 0, False, {}, [{}], "text"])
@@ -58,6 +64,10 @@ def test_any_json_may_stand_in_for_the_object(value: Any) -> None:
         (json.dumps(_asked(uid="")).encode(), "request.uid"),
         (json.dumps(_asked(uid=5)).encode(), "request.uid"),
         (json.dumps(_asked(namespace=[])).encode(), "request.namespace"),
+        (json.dumps(_asked(kind="Pod")).encode(), 'request.kind must be an object, and is "Pod"'),
+        (json.dumps(_asked(kind={"group": 7})).encode(), "request.kind.group"),
+        (json.dumps(_asked(subResource={})).encode(), "request.subResource"),
+        (json.dumps(_asked(dryRun=1)).encode(), "request.dryRun must be true or false"),
     ],
 )
 def test_what_is_no_review_is_told_why_in_one_line(body: bytes, why: str) -> None:

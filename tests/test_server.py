@@ -355,6 +355,23 @@ def test_requests_that_arrive_in_pieces_or_together_are_answered(running):
         assert read_to_end(connection).count(b"HTTP/1.1 200 ") == 3
 
 
+def test_who_waits_to_be_told_to_continue_is_told(running):
+    header, body = request_bytes().split(b"\r\n\r\n", 1)
+    with running.connect() as connection:
+        connection.sendall(header + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_answer_is_one_tls_record(running):
+    with running.connect() as connection:
+        connection.sendall(request_bytes())
+        header, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+        assert header.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(body)["response"]["allowed"]
+
+
 def test_connections_outlive_the_api_servers_idle_pool():
     assert server_module.KEEP_ALIVE_SECONDS >= 120
 

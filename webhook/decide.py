@@ -19,7 +19,7 @@ _NO_SETTINGS = "the storage webhook has no settings yet: try again"
 
 async def pods(webhook: Webhook, request: Request) -> Outcome:
     """A pod that is created gets the model it asks for."""
-    if (request.kind.group, request.kind.kind) != ("", "Pod") or request.sub_resource:
+    if (request.group, request.kind) != ("", "Pod") or request.sub_resource:
         return skipped("not-a-pod")
     if request.operation != "CREATE":
         return skipped("not-a-create")
@@ -35,7 +35,7 @@ async def pods(webhook: Webhook, request: Request) -> Outcome:
 
 async def deployments(webhook: Webhook, request: Request) -> Outcome:
     """A Deployment whose pods ask for a model rolls out as its storage needs."""
-    if (request.kind.group, request.kind.kind) != ("apps", "Deployment") or request.sub_resource:
+    if (request.group, request.kind) != ("apps", "Deployment") or request.sub_resource:
         return skipped("not-a-deployment")
     if request.operation not in ("CREATE", "UPDATE"):
         return skipped("not-a-change")

@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
 
 from webhook.admission import Outcome
 from webhook.diff import Operation, diff
-from webhook.errors import BadReview
+from webhook.errors import BadReview, shown
 
 # The API server cuts a warning to 256 characters, and all of one response to 4096 (apiserver: warning.AddWarning).
 _MAX_WARNING = 256
 _MAX_WARNINGS = 16
 # Names, and the UUIDs that the API server gives to requests, are never longer (DNS-1123 subdomain).
 _MAX_NAME = 253
+_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 
 
 class TooDeep(Exception):
     """A patch cannot be written."""
 
 
-class _Envelope(BaseModel):
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, extra="ignore", strict=True)
-
-
-class ReviewKind(_Envelope):
-    """Group, version and kind of what is admitted."""
-
-    group: str = ""
-    version: str = ""
-    kind: str = ""
-
-
-class Request(_Envelope):
+class Request(NamedTuple):
     """One request of the API server. `object` is the raw JSON of what is admitted, of any type."""
 
-    uid: str = Field(min_length=1, max_length=_MAX_NAME)
-    kind: ReviewKind = ReviewKind()
+    uid: str
+    group: str = ""
+    kind: str = ""
     operation: str = ""
-    namespace: str = Field("", max_length=_MAX_NAME)
+    namespace: str = ""
     sub_resource: str = ""
-    dry_run: bool | None = False
+    dry_run: bool = False
     object: Any = None
     old_object: Any = None
 
@@ -59,11 +47,10 @@ class Request(_Envelope):
         return f"{owner.get('kind')}/{owner.get('name')}" if owner else str(metadata.get("name") or "")
 
 
-class Review(_Envelope):
+class Review(NamedTuple):
     """An AdmissionReview that asks."""
 
-    api_version: Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
-    kind: Literal["AdmissionReview"]
+    api_version: str
     request: Request
 
 
@@ -77,13 +64,56 @@ def parse(body: bytes) -> Review:
 
 
 def from_object(review: Any) -> Review:
-    """Like `parse`, from the JSON value."""
-    try:
-        return Review.model_validate(review)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise BadReview(f"the body is not an AdmissionReview: {place}: {first['msg']}") from None
+    """Like `parse`, from the JSON value. Read by hand: pydantic's models cost a request as much as its decision."""
+    if not isinstance(review, dict):
+        raise _no_review("the body", "an object", review)
+    version = review.get("apiVersion")
+    if version not in _VERSIONS:
+        raise _no_review("apiVersion", " or ".join(_VERSIONS), version)
+    if review.get("kind") != "AdmissionReview":
+        raise _no_review("kind", "AdmissionReview", review.get("kind"))
+    request = _object(review, "request", "")
+    kind = _object(request, "kind", "request.") if request.get("kind") is not None else {}
+    dry_run = request.get("dryRun")
+    if dry_run is not None and not isinstance(dry_run, bool):
+        raise _no_review("request.dryRun", "true or false", dry_run)
+    uid = _text(request, "uid")
+    if not uid:
+        raise _no_review("request.uid", "the request's UID", request.get("uid"))
+    return Review(
+        version,
+        Request(
+            uid,
+            _text(kind, "group", "request.kind."),
+            _text(kind, "kind", "request.kind."),
+            _text(request, "operation"),
+            _text(request, "namespace"),
+            _text(request, "subResource"),
+            dry_run or False,
+            request.get("object"),
+            request.get("oldObject"),
+        ),
+    )
+
+
+def _object(parent: dict[str, Any], field: str, place: str) -> dict[str, Any]:
+    value = parent.get(field)
+    if not isinstance(value, dict):
+        raise _no_review(place + field, "an object", value)
+    return value
+
+
+def _text(parent: dict[str, Any], field: str, place: str = "request.") -> str:
+    value = parent.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > _MAX_NAME:
+        raise _no_review(place + field, f"text of at most {_MAX_NAME} characters", value)
+    return value
+
+
+def _no_review(place: str, wanted: str, value: Any) -> BadReview:
+    return BadReview(f"the body is not an AdmissionReview: {place} must be {wanted}, and is {shown(value)}")
 
 
 def patch(pod: Any, outcome: Outcome) -> list[Operation]:

@@ -74,7 +74,8 @@ class Connection(HttpToolsProtocol, Visitor):
         self._visit = visit
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        self._answers = _WholeAnswers(transport, self)
+        super().connection_made(self._answers)  # type: ignore[arg-type]
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {CLIENT_VERIFIED: bool(tls and tls.getpeercert())}
         self._header_bytes = 0
@@ -97,6 +98,7 @@ class Connection(HttpToolsProtocol, Visitor):
             self._unset_deadline()
 
     def on_response_complete(self) -> None:
+        self._answers.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._leave()
@@ -136,6 +138,38 @@ class Connection(HttpToolsProtocol, Visitor):
             self._deadline.cancel()
             self._deadline = None
         self._header_bytes = 0
+
+
+class _WholeAnswers:
+    """A connection's transport that sends the header of an answer with its body: one TLS record, one system call."""
+
+    def __init__(self, transport: Any, connection: Connection) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._held: list[bytes] = []
+        self.abort = transport.abort
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep until `flush` when it belongs to an answer that is not complete."""
+        self._held.append(data)
+        cycle = self._connection.cycle
+        if cycle is None or not cycle.response_started:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if self._held:
+            self._transport.write(b"".join(self._held))
+            self._held.clear()
+
+    def close(self) -> None:
+        """Send what was kept, and close."""
+        self.flush()
+        self._transport.close()
 
 
 class Server(uvicorn.Server):

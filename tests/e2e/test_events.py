@@ -16,7 +16,7 @@ DENIED = Outcome("denied", message="annotation storage.kserve.io/uri is empty", 
 
 def request(namespace: str, *, dry_run: bool = False, owners: Any = (OWNER,)) -> Request:
     pod = {"metadata": {"generateName": "iris-5d9-", "ownerReferences": list(owners)}}
-    return Request(uid="1", operation="CREATE", namespace=namespace, dryRun=dry_run, object=pod, subResource="")
+    return Request(uid="1", operation="CREATE", namespace=namespace, dry_run=dry_run, object=pod)
 
 
 def written(client: ApiClient, events: RefusalEvents, namespace: str) -> list[Any]:
