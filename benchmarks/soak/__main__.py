@@ -38,7 +38,7 @@ class Size:
 
 
 FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21)
-SHORT = Size(steady.SHORT, pods=150, connections=2_000, phases=1, seconds=3)
+SHORT = Size(steady.SHORT, pods=100, connections=1_500, phases=1, seconds=2)
 
 
 def main() -> int:
