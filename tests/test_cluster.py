@@ -18,7 +18,7 @@ from kubernetes.client import ApiClient, Configuration
 from tests.cluster_objects import secret
 from tests.planted import PLANTED, leaks
 from webhook.cluster import ClusterReader
-from webhook.errors import LookupFailed
+from webhook.errors import LookupFailed, Unanswered
 from webhook.facts import Secret
 from webhook.objects import CLAIM, SECRET, SERVICE_ACCOUNT, STORAGE_CONFIG, STORAGE_CONTAINERS, Key
 
@@ -104,6 +104,7 @@ REFUSALS = {
     (401, "no"): ("does not accept the storage webhook's credentials", "try again"),
     (429, "later"): ("answered 429", "try again"),
     (500, "oh"): ("answered 500", "try again"),
+    (503, "starting"): ("answered 503", "try again"),
     (302, "elsewhere"): ("answered 302", "try again"),
     (200, f'{{"data": "{PLANTED}'): ("could not make sense",),
     (200, f'["{PLANTED}"]'): ("could not make sense",),
@@ -118,6 +119,7 @@ def test_an_answer_that_is_none_is_said_in_words(answer: tuple[int, str], words:
     assert all(word in str(raised.value) for word in words), str(raised.value)
     assert not leaks("".join(traceback.format_exception(raised.value)))
     assert raised.value.__context__ is None, "the cause may hold the text of the answer"
+    assert isinstance(raised.value, Unanswered) == (answer[0] in (429, 500, 503)), "whether to ask again in a moment"
 
 
 def test_storage_containers_that_may_not_be_read_are_not_used_and_that_is_said_once(
@@ -135,14 +137,14 @@ def test_a_connection_that_the_server_closed_is_opened_again() -> None:
 
 
 def test_a_server_that_hangs_up_for_good() -> None:
-    with answering(None, None) as (port, _), pytest.raises(LookupFailed, match=r"cannot be reached .* try again"):
+    with answering(None, None) as (port, _), pytest.raises(Unanswered, match=r"cannot be reached .* try again"):
         reader(port)(HUB, 1)
 
 
 def test_a_server_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(LookupFailed, match=r"cannot be reached \(NewConnectionError\)"):
+    with pytest.raises(Unanswered, match=r"cannot be reached \(NewConnectionError\)"):
         reader(port)(HUB, 1)
 
 

@@ -16,7 +16,7 @@ from tests.cluster_objects import claim as claim_object
 from tests.cluster_objects import secret as secret_object
 from tests.mutation import JsonObject, Settings, kserve_pod, plain_pod
 from webhook import admission
-from webhook.errors import LookupFailed
+from webhook.errors import LookupFailed, Unanswered
 from webhook.fact_cache import FactCache, Limits
 from webhook.facts import NO_FACTS, Claim, Facts
 from webhook.facts_file import FactsFile
@@ -38,6 +38,8 @@ class Cluster:
         self.objects = list(objects)
         self.asked: Counter[str] = Counter()
         self.failing: set[str] = set()
+        self.starting = 0
+        """How many more reads meet an API server that is not able to answer yet."""
         self.open = threading.Event()
         self.open.set()
         self.now = 1000.0
@@ -48,6 +50,9 @@ class Cluster:
     def __call__(self, key: Key[Any], seconds: float) -> Any:
         self.asked[str(key)] += 1
         found = FactsFile(self.objects).read(key)
+        if self.starting:
+            self.starting -= 1
+            raise Unanswered(f"not yet about {key}: try again")
         if not self.open.wait(seconds) or key.kind.name in self.failing:
             raise LookupFailed(f"no answer about {key}: try again")
         return found
@@ -243,6 +248,36 @@ def test_a_failure_reaches_all_who_waited_and_is_not_kept() -> None:
     assert asyncio.run(asked(cache)).secrets["s"] is not None
     assert metrics.registry.get_sample_value("storage_webhook_lookups_total", {"answer": "failed"}) == 20
     assert metrics.registry.get_sample_value("storage_webhook_api_reads_total", {"kind": "Secret"}) == 2
+
+
+def test_an_api_server_that_is_able_to_answer_in_a_moment_costs_no_pod() -> None:
+    cluster = Cluster(*HELD)
+    cluster.starting = 2
+    cache = cluster.cache(Limits(jitter=0, again=(0, 0)))
+    assert asyncio.run(asked(cache)).secrets["s"] is not None
+    assert sum(cluster.asked.values()) == len(ALL_THREE) + 2
+
+
+def test_it_is_asked_again_a_few_times_and_no_more() -> None:
+    cluster = Cluster(*HELD)
+    cluster.starting = 1000
+    with pytest.raises(LookupFailed, match="not yet about"):
+        asyncio.run(asked(cluster.cache(Limits(again=(0, 0)))))
+    assert set(cluster.asked.values()) == {3}
+
+
+def test_it_is_not_asked_again_about_what_is_known() -> None:
+    cluster = Cluster(*HELD)
+    cache = cluster.cache()
+
+    async def through_a_restart() -> None:
+        before = await asked(cache)
+        cluster.now += 60
+        cluster.starting = 1000
+        assert await asked(cache) == before
+
+    asyncio.run(through_a_restart())
+    assert set(cluster.asked.values()) == {2}
 
 
 def test_an_admission_does_not_wait_longer_than_its_budget() -> None:

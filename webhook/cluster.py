@@ -11,7 +11,7 @@ from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 
-from webhook.errors import LookupFailed
+from webhook.errors import LookupFailed, Unanswered
 from webhook.fact_cache import FactCache
 from webhook.metrics import Metrics
 from webhook.objects import Key
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_ATTEMPTS = 2
+_PASSING = (429, 500, 502, 503, 504)
+"""Status codes of an API server that is overloaded, starting or stopping, or of a load balancer that found none."""
 
 
 def cluster_facts(client: ApiClient, metrics: Metrics) -> FactCache:
@@ -41,7 +42,10 @@ class ClusterReader:
         self._told: set[str] = set()
 
     def __call__(self, key: Key[T], seconds: float) -> T | None:
-        """The fact, or what its kind makes of there being none. Raises LookupFailed, saying what to do."""
+        """The fact, or what its kind makes of there being none.
+
+        Raises LookupFailed, saying what to do; Unanswered when asking again in a moment may do.
+        """
         if not all(is_object_name(part) for part in _path(key)):
             # No object has such a name; in a path it could lead anywhere.
             return key.kind.absent
@@ -51,6 +55,8 @@ class ClusterReader:
         if status == 403 and key.kind.forbidden is not None:
             self._tell_once(key)
             return key.kind.forbidden
+        if status in _PASSING:
+            raise Unanswered(_refusal(key, status))
         if status != 200:
             raise LookupFailed(_refusal(key, status))
         fact = _reduced(key, body)
@@ -64,17 +70,22 @@ class ClusterReader:
             _log.warning("%ss are not used: RBAC does not allow to %s", key.kind.name, key.kind.rule)
 
     def _get(self, key: Key[Any], seconds: float) -> tuple[int, bytes]:
-        failure = ""
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._send(key, seconds)
-            except (HTTPError, ApiException) as error:
-                if isinstance(error, HTTPTimeout) and not isinstance(error, NewConnectionError):
-                    failure = f"did not answer within {seconds:g} s"
-                    break
-                # The server may have closed a connection that was kept open; a second attempt opens another.
-                failure = f"cannot be reached ({type(error).__name__})"
-        raise LookupFailed(f"the API server {failure} when the storage webhook read {key}: try again")
+        answer = self._attempt(key, seconds)
+        if isinstance(answer, Unanswered):
+            # The server may have closed a connection that was kept open; a second attempt opens another.
+            answer = self._attempt(key, seconds)
+        if isinstance(answer, LookupFailed):
+            raise answer
+        return answer
+
+    def _attempt(self, key: Key[Any], seconds: float) -> tuple[int, bytes] | LookupFailed:
+        try:
+            return self._send(key, seconds)
+        except (HTTPError, ApiException) as error:
+            # Raised by the caller: raised here, it would carry the client's error with it, and what that knows.
+            if isinstance(error, HTTPTimeout) and not isinstance(error, NewConnectionError):
+                return LookupFailed(_failure(key, f"did not answer within {seconds:g} s"))
+            return Unanswered(_failure(key, f"cannot be reached ({type(error).__name__})"))
 
     def _send(self, key: Key[Any], seconds: float) -> tuple[int, bytes]:
         request = self._client.param_serialize(
@@ -101,6 +112,10 @@ def _reduced(key: Key[T], body: bytes) -> tuple[T] | None:
         return (key.kind.reduce(orjson.loads(body)),)
     except Exception:
         return None
+
+
+def _failure(key: Key[Any], what: str) -> str:
+    return f"the API server {what} when the storage webhook read {key}: try again"
 
 
 def _refusal(key: Key[Any], status: int) -> str:

@@ -30,6 +30,10 @@ class LookupFailed(Exception):
     """The cluster did not answer a read; the same request may well succeed when it is tried again."""
 
 
+class Unanswered(LookupFailed):
+    """The API server could not be reached, or was not able to answer just now; in a moment it may."""
+
+
 class BadReview(Exception):
     """The bytes that came in are not an AdmissionReview; answered with HTTP 400."""
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from webhook.errors import LookupFailed
+from webhook.errors import LookupFailed, Unanswered
 from webhook.facts import Facts
 from webhook.metrics import Metrics
 from webhook.needs import Read, always, gather
@@ -42,6 +42,8 @@ class Limits:
     """What one admission may spend on lookups; the API server gives the webhook 5 s for all."""
     answer: float = 2
     """What one read may take."""
+    again: tuple[float, ...] = (0.1, 0.3, 0.8)
+    """How long to wait before asking again an API server that was not able to answer, where nothing is known yet."""
     threads: int = 8
     """Reads that are under way at once."""
     entries: int = 20_000
@@ -177,18 +179,35 @@ class FactCache:
 
     async def _fly(self, key: Key[Any]) -> None:
         asked = self._clock()
+        substitute = self._substitute(key, asked)
         try:
-            value = await asyncio.get_running_loop().run_in_executor(self._pool, self._read, key, asked)
+            value = await self._answer(key, asked, again=() if substitute else self._limits.again)
         except LookupFailed:
-            known = self._entries.get(key)
-            if known is not None and known.value is not None and asked - known.found < self._limits.stale:
-                self._keep(key, known.value, asked, self._limits.not_found, found=known.found)
-            elif key.kind.unknown is not None:
-                self._keep(key, key.kind.unknown, asked, self._limits.not_found)
-            else:
+            if substitute is None:
                 raise
+            value, found = substitute
+            self._keep(key, value, asked, self._limits.not_found, found=found)
         else:
             self._keep(key, value, asked, self._limits.not_found if value is None else self._limits.found)
+
+    def _substitute(self, key: Key[Any], now: float) -> tuple[Any, float] | None:
+        """What is believed when the cluster does not answer, and since when: what was last known, not too long ago."""
+        known = self._entries.get(key)
+        if known is not None and known.value is not None and now - known.found < self._limits.stale:
+            return known.value, known.found
+        return (key.kind.unknown, now) if key.kind.unknown is not None else None
+
+    async def _answer(self, key: Key[Any], asked: float, again: tuple[float, ...]) -> Any:
+        """What the cluster says; `again` are the seconds to wait before each further attempt."""
+        for wait in again:
+            try:
+                return await self._in_thread(key, asked)
+            except Unanswered:
+                await asyncio.sleep(wait)
+        return await self._in_thread(key, asked)
+
+    async def _in_thread(self, key: Key[Any], asked: float) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, key, asked)
 
     def _read(self, key: Key[Any], asked: float) -> Any:
         waited = self._clock() - asked

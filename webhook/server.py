@@ -157,7 +157,7 @@ class _WholeAnswers:
         """Send, or keep until `flush` when it belongs to an answer that is not complete."""
         self._held.append(data)
         cycle = self._connection.cycle
-        if cycle is None or not cycle.response_started:
+        if cycle is None or not cycle.response_started or cycle.response_complete:
             self.flush()
 
     def flush(self) -> None:

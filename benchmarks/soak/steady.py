@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from kubernetes.client import AdmissionregistrationV1Api, ApiClient, ApiException, CoreV1Api
@@ -37,7 +38,7 @@ class Size:
     outages: int = 4
     """How often the API server is killed."""
     flat: bool = False
-    """Long enough for memory to be judged: what is warmed up grows no more."""
+    """Long enough for memory and descriptors to be judged: what is warmed up grows no more."""
 
     @property
     def seconds(self) -> float:
@@ -193,9 +194,7 @@ async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
 
 def _report(size: Size, tally: Tally, happened: Happened, seconds: float, stopped: list[int]) -> Report:
     report = Report("Steady load, while settings change, certificates rotate and the API server comes and goes")
-    quarter = max(len(happened.memory) // 4, 1)
-    second, last = happened.memory[quarter : 2 * quarter], happened.memory[-quarter:]
-    growth = (sum(last) / len(last)) / (sum(second) / len(second)) - 1 if second else 0.0
+    growth, more_descriptors = _growth(happened.memory), _growth(happened.descriptors)
     report.take(tally)
     report.add("time", f"{seconds:.0f} s")
     report.add("p50, p99", f"{tally.quantile(0.5):.1f} ms, {tally.quantile(0.99):.1f} ms")
@@ -203,9 +202,17 @@ def _report(size: Size, tally: Tally, happened: Happened, seconds: float, stoppe
         report.add("memory of both, end", f"{happened.memory[-1] / 1e6:.0f} MB")
         report.add("memory, last quarter to second", f"{growth:+.1%}")
         report.add("descriptors, least and most", f"{min(happened.descriptors)}, {max(happened.descriptors)}")
+        report.add("descriptors, last quarter to second", f"{more_descriptors:+.1%}")
     for what, count in sorted(happened.counts.items()):
         report.add(what, count)
     report.add("exit codes after SIGTERM", ", ".join(map(str, stopped)))
     report.must(not any(stopped), "a replica did not exit with 0")
     report.must(growth < 0.05 or not size.flat, "memory grew by 5 % or more")
+    report.must(more_descriptors < 0.05 or not size.flat, "file descriptors grew by 5 % or more")
     return report
+
+
+def _growth(samples: list[int]) -> float:
+    """By how much the median of the last quarter is above that of the second."""
+    quarter = len(samples) // 4
+    return median(samples[-quarter:]) / median(samples[quarter : 2 * quarter]) - 1 if quarter else 0.0
