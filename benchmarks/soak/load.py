@@ -29,6 +29,8 @@ CASES = ("s3", "pvc-direct", "istio-uid", "oci-unknown-suffix")
 _SAMPLED = 200
 """One answer in so many is made again and compared."""
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_RETIREMENT = 15
+"""Seconds that connections which trust an old caBundle stay open."""
 
 
 @dataclass
@@ -84,8 +86,8 @@ class Load:
         self._again_after = again_after
         self._reviews = reviews or bodies()
         self._trusted = b""
-        self._sessions: list[aiohttp.ClientSession] = []
-        """The last is in use; what the others hold is closed when it was idle for long."""
+        self._session: aiohttp.ClientSession | None = None
+        self._retired: list[asyncio.Task[None]] = []
         self.stopping = False
 
     async def run(self, total: int) -> None:
@@ -105,9 +107,12 @@ class Load:
 
     async def close(self) -> None:
         """Close all connections."""
-        for session in self._sessions:
-            await session.close()
-        self._sessions.clear()
+        for closing in self._retired:
+            closing.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def _one(self, number: int) -> None:
         review = dict(self._reviews[number % len(self._reviews)])
@@ -146,12 +151,14 @@ class Load:
     def _trusting(self) -> aiohttp.ClientSession:
         """A session that trusts the caBundle as it is now; connections that are open stay so, as in an API server."""
         bundle = self._bundle()
-        if not self._sessions or bundle != self._trusted:
+        if self._session is None or bundle != self._trusted:
             context = ssl.create_default_context(cadata=bundle.decode())
             connector = aiohttp.TCPConnector(ssl=context, limit=64, keepalive_timeout=90, resolver=_Loopback())
-            self._sessions.append(aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT))
+            if self._session is not None:
+                self._retired.append(asyncio.create_task(_retire(self._session)))
+            self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
             self._trusted = bundle
-        return self._sessions[-1]
+        return self._session
 
     def _look_at(self, review: Any, answer: Any) -> None:
         response = answer["response"]
@@ -180,6 +187,13 @@ def compared(review: Any, response: Any) -> str:
     if outcome.allowed != response["allowed"]:
         return f"allowed is {response['allowed']}, not {outcome.allowed}"
     return "" if (outcome.pod or pod) == got else "another pod than the same settings make"
+
+
+async def _retire(session: aiohttp.ClientSession) -> None:
+    try:
+        await asyncio.sleep(_RETIREMENT)
+    finally:
+        await session.close()
 
 
 class _Loopback(aiohttp.abc.AbstractResolver):

@@ -38,7 +38,7 @@ class Size:
     outages: int = 4
     """How often the API server is killed."""
     flat: bool = False
-    """Long enough for memory and descriptors to be judged: what is warmed up grows no more."""
+    """Long enough for memory to be judged: what is warmed up grows no more."""
 
     @property
     def seconds(self) -> float:
@@ -50,6 +50,10 @@ FULL = Size(200_000, 320, ("--certificate-days", "0.002", "--ca-days", "0.003", 
 SHORT = Size(2_400, 60, ("--certificate-days", "0.002", "--ca-days", "0.0006", "--settle-seconds", "5"), outages=1)
 
 
+_LOOKUPS = 16
+"""Connections to the API server that two replicas may keep for their lookups."""
+
+
 @dataclass
 class Happened:
     """What the load had to bear."""
@@ -59,6 +63,8 @@ class Happened:
     counts: dict[str, int] = field(default_factory=dict)
     memory: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
+    at_rest: list[int] = field(default_factory=list)
+    """Descriptors before and after the load, without its connections."""
 
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -126,11 +132,14 @@ async def _soak(plane: ControlPlane, directory: Path, size: Size, happened: Happ
                 asyncio.create_task(_every(seconds, action))
                 for seconds, action in _disturbances(client, relay, running, happened, bundle, size)
             ]
+            happened.at_rest.append(_descriptors(running))
             begin = time.monotonic()
             happened.begun.set()
             await load.run(size.admissions)
-            await load.close()
             seconds = time.monotonic() - begin
+            await load.close()
+            await asyncio.sleep(2)
+            happened.at_rest.append(_descriptors(running))
             for task in around:
                 task.cancel()
             await asyncio.gather(*around, return_exceptions=True)
@@ -166,7 +175,7 @@ def _disturbances(
 
     async def measure() -> None:
         happened.memory.append(sum(replica.memory() for replica in running))
-        happened.descriptors.append(sum(replica.descriptors() for replica in running))
+        happened.descriptors.append(_descriptors(running))
 
     async def follow() -> None:
         await asyncio.to_thread(bundle.read, client)
@@ -178,6 +187,10 @@ def _disturbances(
         (seconds / 200, measure),
         (1.0, follow),
     ]
+
+
+def _descriptors(running: list[Replica]) -> int:
+    return sum(replica.descriptors() for replica in running)
 
 
 async def _apply(core: CoreV1Api, body: Any, happened: Happened, what: str) -> None:
@@ -194,7 +207,7 @@ async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
 
 def _report(size: Size, tally: Tally, happened: Happened, seconds: float, stopped: list[int]) -> Report:
     report = Report("Steady load, while settings change, certificates rotate and the API server comes and goes")
-    growth, more_descriptors = _growth(happened.memory), _growth(happened.descriptors)
+    growth, more = _growth(happened.memory), _growth(happened.descriptors)
     report.take(tally)
     report.add("time", f"{seconds:.0f} s")
     report.add("p50, p99", f"{tally.quantile(0.5):.1f} ms, {tally.quantile(0.99):.1f} ms")
@@ -202,13 +215,14 @@ def _report(size: Size, tally: Tally, happened: Happened, seconds: float, stoppe
         report.add("memory of both, end", f"{happened.memory[-1] / 1e6:.0f} MB")
         report.add("memory, last quarter to second", f"{growth:+.1%}")
         report.add("descriptors, least and most", f"{min(happened.descriptors)}, {max(happened.descriptors)}")
-        report.add("descriptors, last quarter to second", f"{more_descriptors:+.1%}")
+        report.add("descriptors, last quarter to second", f"{more:+.1%}")
+        report.add("descriptors before and after the load", "{}, {}".format(*happened.at_rest))
     for what, count in sorted(happened.counts.items()):
         report.add(what, count)
     report.add("exit codes after SIGTERM", ", ".join(map(str, stopped)))
     report.must(not any(stopped), "a replica did not exit with 0")
     report.must(growth < 0.05 or not size.flat, "memory grew by 5 % or more")
-    report.must(more_descriptors < 0.05 or not size.flat, "file descriptors grew by 5 % or more")
+    report.must(happened.at_rest[1] <= happened.at_rest[0] + _LOOKUPS, "file descriptors are left behind")
     return report
 
 
