@@ -221,6 +221,11 @@ def test_what_is_no_review_is_a_400_with_one_line_why(client, content, words):
     assert len(answer.text) < 500
 
 
+def test_settings_that_are_no_configmap_are_a_400(client):
+    answer = client.post("/validate-settings", json=review(5))
+    assert (answer.status_code, answer.text) == (400, "the AdmissionReview's object is not a ConfigMap\n")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_another_method_is_a_405(client, method):
     answer = client.request(method, MUTATE)

@@ -292,6 +292,22 @@ def test_what_is_no_configmap_is_refused(text):
     assert "Traceback" not in result.stderr
 
 
+# --- audit: what cannot be read
+
+
+def test_an_audit_of_a_cluster_that_cannot_be_reached_is_no_finding(tmp_path):
+    nobody = """
+    apiVersion: v1
+    kind: Config
+    clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}]
+    contexts: [{name: c, context: {cluster: c}}]
+    current-context: c
+    """
+    result = run("audit", "-A", env={"KUBECONFIG": written(tmp_path, nobody)})
+    assert result.exit_code == 2
+    assert result.stderr == "the API server cannot be reached (NewConnectionError): try again\n"
+
+
 # --- serve: what cannot begin
 
 

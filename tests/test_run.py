@@ -1,5 +1,6 @@
 """The server as a process of its own: from the options to exit code 0."""
 
+import base64
 import contextlib
 import json
 import os
@@ -247,6 +248,46 @@ def test_threads_that_are_busy_at_the_end_do_not_spoil_it(monkeypatch):
     with started("--dev") as process:
         process.terminate()
         assert process.wait() == (0, "")
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: "https://127.0.0.1:1"}}}}]
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+users: [{{name: u, user: {{client-key-data: {key}, client-certificate-data: {key}}}}}]
+current-context: c
+"""
+
+
+def test_nothing_of_a_kubeconfig_is_left_behind(tmp_path):
+    """The Kubernetes client writes keys that stand in a kubeconfig to temporary files."""
+    temporary, kubeconfig = tmp_path / "temporary", tmp_path / "kubeconfig"
+    temporary.mkdir()
+    key = base64.b64encode(b"a private key").decode()
+    kubeconfig.write_text(KUBECONFIG.format(key=key))
+    with started("--dev", "--cluster", KUBECONFIG=str(kubeconfig), TMPDIR=str(temporary)) as process:
+        assert any(path.read_bytes() == b"a private key" for path in temporary.iterdir())
+        process.terminate()
+        assert process.wait()[0] == 0
+    assert list(temporary.iterdir()) == []
+
+
+BROKEN = """
+import webhook.run
+from webhook.__main__ import main
+
+webhook.run.create_app = lambda *_, **__: 1 / 0
+main()
+"""
+
+
+def test_an_error_that_nobody_expected_is_told_and_ends_it():
+    command = [sys.executable, "-c", BROKEN, "serve", "--dev", "--log-format", "json", "--port", "0"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 1
+    (line,) = [json.loads(line) for line in finished.stdout.splitlines() if "the server failed" in line]
+    assert "ZeroDivisionError" in line["exception"]
 
 
 def test_threads_that_are_busy_do_not_spoil_a_refusal():

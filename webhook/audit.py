@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.client import AdmissionregistrationV1Api, ApiClient, ApiException
+from urllib3.exceptions import HTTPError
 
 from webhook import annotations as keys
 from webhook.admission import Outcome, ask, settle
@@ -95,6 +96,8 @@ class Auditor:
             ]
         except ApiException as error:
             raise LookupFailed(f"the API server answered {error.status} {error.reason}: {_remedy(error)}") from None
+        except HTTPError as error:
+            raise LookupFailed(f"the API server cannot be reached ({type(error).__name__}): try again") from None
 
     def _reason(self, pod: Mapping[str, Any], outcome: Outcome, registration: Registration) -> str:
         return explain(pod, outcome, registration, self._labels(pod["metadata"]["namespace"]))
@@ -112,7 +115,7 @@ class Auditor:
     def _labels(self, namespace: str) -> Mapping[str, str]:
         try:
             return self._core.namespace_labels(namespace, _TIMEOUT)
-        except ApiException:
+        except (ApiException, HTTPError):
             # A reason less, not an audit less.
             return {}
 

@@ -80,6 +80,9 @@ def serve(
     except run.CannotStart as error:
         _complain(str(error))
         code = UNUSABLE
+    except Exception:
+        logs.failed()
+        code = 1
     run.leave(code)
 
 

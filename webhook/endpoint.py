@@ -122,6 +122,8 @@ class AdmissionEndpoint:
         try:
             outcome = await self._decide(self._webhook, review.request)
             answer = reviews.answer(review, outcome)
+        except BadReview:
+            raise
         except Exception as error:
             outcome = self._broken(review, error)
             answer = reviews.answer(review, outcome)

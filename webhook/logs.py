@@ -30,6 +30,11 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     _route_standard_logging(threshold)
 
 
+def failed() -> None:
+    """Tell of the error being handled, which nobody expected and the server does not survive."""
+    structlog.get_logger().exception("the server failed")
+
+
 def _as_json(logger: Any, level: str, event: Any) -> bytes:
     """A line for machines. One function, since every admission pays for it."""
     if event.get("exc_info"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import ssl
@@ -79,8 +80,11 @@ def leave(code: int) -> NoReturn:
     """End the process, with this exit code, and leave its threads where they are.
 
     An interpreter that ends in order ends its daemon threads as soon as they run again: one that is inside a native
-    library then, as the Kubernetes client is in pydantic's, takes the process down by SIGABRT.
+    library then, as the Kubernetes client is in pydantic's, takes the process down by SIGABRT. What libraries clean up
+    at the end is cleaned up: the Kubernetes client has a kubeconfig's keys in temporary files.
     """
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
