@@ -65,7 +65,8 @@ class Visit(asyncio.Protocol):
         self._door.answered(self)
 
     def ended(self) -> None:
-        """The connection is closed."""
+        """The connection is closed. Two that know each other would wait for the garbage collector."""
+        self.visitor = None
         self._door.ended(self)
 
     def is_busy(self) -> bool:

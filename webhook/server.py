@@ -35,8 +35,8 @@ MAX_HEADER_BYTES = 64 * 1024
 SHUTDOWN_SECONDS = 30
 # Seconds that a client gets to take its leave when the server closes an idle connection.
 GOODBYE_SECONDS = 1
-# Garbage is collected seldom: a request leaves none, a closed connection little, and with a thousand connections open
-# looking for it stops the server for 20 ms.
+# Garbage is collected seldom: neither a request nor a closed connection leaves any, and with a thousand connections
+# open looking for it stops the server for 20 ms.
 _GC_THRESHOLDS = (10_000, 100, 100)
 # Seconds between two looks at the certificate files.
 CERTIFICATE_POLL_SECONDS = 10
@@ -87,6 +87,7 @@ class Connection(HttpToolsProtocol, Visitor):
         self._unset_deadline()
         self._visit.ended()
         super().connection_lost(exc)
+        self._answers.forget()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -145,7 +146,7 @@ class _WholeAnswers:
 
     def __init__(self, transport: Any, connection: Connection) -> None:
         self._transport = transport
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._held: list[bytes] = []
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info
@@ -156,7 +157,7 @@ class _WholeAnswers:
     def write(self, data: bytes) -> None:
         """Send, or keep until `flush` when it belongs to an answer that is not complete."""
         self._held.append(data)
-        cycle = self._connection.cycle
+        cycle = self._connection.cycle if self._connection else None
         if cycle is None or not cycle.response_started or cycle.response_complete:
             self.flush()
 
@@ -165,6 +166,11 @@ class _WholeAnswers:
         if self._held:
             self._transport.write(b"".join(self._held))
             self._held.clear()
+
+    def forget(self) -> None:
+        """The connection is lost. Two that know each other would wait for the garbage collector, which comes seldom."""
+        self._connection = None
+        self._held.clear()
 
     def close(self) -> None:
         """Send what was kept, and close."""
