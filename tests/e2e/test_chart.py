@@ -324,7 +324,7 @@ def _bundle(api: Api, release: Release) -> bytes:
 
 
 def _is_served(api: Api, crd: Object) -> bool:
-    conditions = api.get(crd).get("status", {}).get("conditions", [])
+    conditions = (api.get(crd).get("status") or {}).get("conditions") or ()
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 

@@ -9,8 +9,16 @@ from tests.controlplane import binaries
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", [("steady",), ("burst", "hostile", "roll", "kill")], ids="-".join)
-def test_the_short_soak_loses_nothing(parts: tuple[str, ...]):
+def test_nothing_is_lost_while_everything_around_changes():
+    soak("steady")
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_to_bursts_attacks_restarts_and_kills():
+    soak("burst", "hostile", "roll", "kill")
+
+
+def soak(*parts: str) -> None:
     if missing := binaries.missing():
         pytest.fail(binaries.advice(missing), pytrace=False)
     chosen = [option for part in parts for option in ("--only", part)]
