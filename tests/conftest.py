@@ -26,14 +26,14 @@ settings.load_profile("quick")
 
 
 HERE = Path(__file__).parent
-# The long ones. The tests that share a control plane share a worker; soaks have their own. xdist gives each worker one
-# group, and a short one the next at once: the steady soak, which mostly waits, comes after the other, beside the race.
+# The long ones; the race takes all there is of the processors, and comes after the soaks, which wait a lot. The tests
+# that share a control plane share a worker; soaks have their own.
 _SOAK = "e2e/test_soak.py"
 _BEGIN_WITH = (
-    "e2e",
-    f"{_SOAK}::test_nothing_is_lost_to_bursts_attacks_restarts_and_kills",
-    "cache/test_race.py",
     f"{_SOAK}::test_nothing_is_lost_while_everything_around_changes",
+    f"{_SOAK}::test_nothing_is_lost_to_bursts_attacks_restarts_and_kills",
+    "e2e",
+    "cache/test_race.py",
     "chart",
     "test_cli.py",
 )
