@@ -12,7 +12,12 @@ RACES = 2
 """How many run at a time; rounds spend much of their time waiting."""
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """A few, where the slow tests are left out."""
+    return 10 if "not slow" in request.config.getoption("-m") else 200
+
+
 def test_one_download_completes_and_nothing_partial_is_seen(tmp_path: Path, rounds: int):
     results = run_races(tmp_path, rounds)
     assert len(results) == rounds

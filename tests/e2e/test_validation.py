@@ -18,7 +18,7 @@ from tests.fixtures.record import submitted
 from tests.golden import Case, cases
 from tests.mutation import answer, decide, kserve_pod, mutated, patched, plain_pod, response, several
 
-GENERATED = 400
+GENERATED = 300
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 IMAGE = "registry.example.com/models/iris:1.0"
 
