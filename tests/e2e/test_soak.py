@@ -10,18 +10,21 @@ from tests.controlplane import binaries
 
 @pytest.mark.slow
 def test_nothing_is_lost_while_everything_around_changes():
-    soak("steady")
+    done = soak("steady")
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
 def test_nothing_is_lost_to_bursts_attacks_restarts_and_kills():
-    soak("burst", "hostile", "roll", "kill")
+    done = soak("burst", "hostile", "roll", "kill")
+    assert done.returncode == 0, done.stdout
 
 
-def soak(*parts: str) -> None:
+def soak(*parts: str) -> "subprocess.CompletedProcess[str]":
     if missing := binaries.missing():
         pytest.fail(binaries.advice(missing), pytrace=False)
     chosen = [option for part in parts for option in ("--only", part)]
     command = [sys.executable, "-m", "benchmarks.soak", "--short", *chosen]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False
+    )
