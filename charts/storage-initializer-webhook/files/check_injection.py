@@ -44,12 +44,8 @@ def main(environ):
         sys.exit(f"The API server refused a pod with a model in namespace {namespace}: {refused.body}")
     injected = "storage-initializer" in [container.name for container in answer.spec.init_containers or []]
     if injected == observing:
-        sys.exit(
-            f"A pod with a model in namespace {namespace} was {'' if injected else 'not '}injected; mode: {environ['MODE']}"
-        )
-    print(
-        f"A pod with a model in namespace {namespace} was {'left alone, in observe mode' if observing else 'injected'}."
-    )
+        sys.exit(f"A pod with a model in namespace {namespace} was {'' if injected else 'not '}injected; mode: {environ['MODE']}")
+    print(f"A pod with a model in namespace {namespace} was {'left alone, in observe mode' if observing else 'injected'}.")
 
 
 if __name__ == "__main__":
