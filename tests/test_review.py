@@ -56,7 +56,7 @@ def test_any_json_may_stand_in_for_the_object(value: Any) -> None:
         (b'"\\ud800"', "not JSON"),
         (b"null", "the body"),
         (b"[]", "the body"),
-        (b"{}", "apiVersion"),
+        (b"{}", "apiVersion must be admission.k8s.io/v1 or admission.k8s.io/v1beta1, and is missing"),
         (json.dumps({**_asked(), "apiVersion": "admission.k8s.io/v2"}).encode(), "apiVersion"),
         (json.dumps({**_asked(), "kind": "Pod"}).encode(), "kind"),
         (json.dumps({**_asked(), "request": None}).encode(), "request"),

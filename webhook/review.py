@@ -113,7 +113,8 @@ def _text(parent: dict[str, Any], field: str, place: str = "request.") -> str:
 
 
 def _no_review(place: str, wanted: str, value: Any) -> BadReview:
-    return BadReview(f"the body is not an AdmissionReview: {place} must be {wanted}, and is {shown(value)}")
+    given = "missing" if value is None else shown(value)
+    return BadReview(f"the body is not an AdmissionReview: {place} must be {wanted}, and is {given}")
 
 
 def patch(pod: Any, outcome: Outcome) -> list[Operation]:
