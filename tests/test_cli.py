@@ -308,6 +308,19 @@ def test_an_audit_of_a_cluster_that_cannot_be_reached_is_no_finding(tmp_path):
     assert result.stderr == "the API server cannot be reached (NewConnectionError): try again\n"
 
 
+def test_where_no_certificate_is_served_it_says_what_to_name():
+    result = run("certs", "show", "--address", "127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "127.0.0.1:1: no certificate is served: Connection refused" in result.stderr
+    assert "--address" in result.stderr
+
+
+def test_a_cache_that_is_not_there_is_named(tmp_path):
+    result = run("cache", "list", str(tmp_path / "absent"))
+    assert result.exit_code == 2
+    assert f"{tmp_path}/absent: No such file or directory: name the directory of a mounted claim" in result.stderr
+
+
 # --- serve: what cannot begin
 
 

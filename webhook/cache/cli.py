@@ -152,7 +152,7 @@ def _scan(directory: Path) -> list[Entry]:
         with _progress(f"Looking at {directory}", None) as tick:
             return scan(directory, tick)
     except OSError as error:
-        _unusable(f"cannot read the cache: {error}")
+        _unusable(f"cannot read the cache {directory}: {error.strerror}: name the directory of a mounted claim")
 
 
 def _carry_out(directory: Path, removals: list[Removal], rules: Rules, failures: list[str]) -> list[Removal]:

@@ -43,8 +43,13 @@ def show(address: Address = "127.0.0.1:8443", as_json: Json = False) -> None:
 
     try:
         certificate = x509.load_der_x509_certificate(_served(address))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         typer.secho(f"{address}: {error}", fg="red", err=True)
+        raise typer.Exit(UNREACHABLE) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        advice = "is a webhook running there? Name its address with --address"
+        typer.secho(f"{address}: no certificate is served: {reason}: {advice}", fg="red", err=True)
         raise typer.Exit(UNREACHABLE) from None
     facts = _described(certificate)
     typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(f"{key:9}{value}" for key, value in facts.items()))

@@ -111,7 +111,7 @@ class CertificateKeeper:
 
         Raises ApiException or urllib3's HTTPError when the API server does not answer.
         """
-        secret = self._core.secret(self._place.namespace, self._place.secret, _TIMEOUT)
+        secret = self._read()
         found = _decode(secret) if secret is not None else None
         if found is not None:
             self._state = found
@@ -132,7 +132,7 @@ class CertificateKeeper:
         if state != found:
             # Stored before it is published: what API servers trust must never exist in one process alone.
             self._write(secret, state)
-            secret = self._core.secret(self._place.namespace, self._place.secret, _TIMEOUT)
+            secret = self._read()
         published = self._publish(state.bundle)
         if published != (state.published is not None):
             state = replace(state, published=now if published else None)
@@ -147,6 +147,9 @@ class CertificateKeeper:
         return replace(self._state, published=None)
 
     # --- The Secret -----------------------------------------------------------------------------------------------
+
+    def _read(self) -> V1Secret | None:
+        return self._core.secret(self._place.namespace, self._place.secret, _TIMEOUT)
 
     def _write(self, secret: V1Secret | None, state: State) -> None:
         """Create the Secret, or replace exactly the version that was read: a conflict means another leader wrote."""
