@@ -199,8 +199,10 @@ def test_a_swapped_secret_volume_is_served_to_new_connections_while_old_ones_go_
 def test_files_written_over_are_served(authority, tmp_path):
     files = authority.issue(tmp_path)
     with serving(authority, tmp_path, files=files) as running:
+        before = served_by(running)
         authority.issue(tmp_path)
         eventually(lambda: served_by(running) == serial(files[0]))
+        assert served_by(running) != before
 
 
 @pytest.mark.usefixtures("attentive")

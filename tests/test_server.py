@@ -391,6 +391,7 @@ def test_of_a_closed_connection_nothing_waits_for_the_garbage_collector(running,
             with contextlib.suppress(TimeoutError):
                 read_to_end(connection)
     eventually(lambda: connections_in_memory() <= before)
+    assert not gc.isenabled()
 
 
 def connections_in_memory():

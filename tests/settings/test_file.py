@@ -106,6 +106,7 @@ def test_changes_are_found_without_being_told(tmp_path):
             await until(lambda: live(source) == "v2")
             path.write_text("{")
             await until(lambda: source.refused)
+            assert live(source) == "v2"
             path.write_text(bare("v3"))
             await until(lambda: live(source) == "v3")
 
