@@ -17,7 +17,11 @@ from benchmarks.processes import Server
 
 BARE = "bare app"
 REQUESTS = 100_000
-console = Console()
+Reviews = dict[str, list[bytes]]
+"""What is sent in turns, by what it is."""
+_TITLE = """12 KB AdmissionReviews, TLS, 16 kept connections, one server process; medians
+Of pods of one ReplicaSet; new: each of a ReplicaSet of its own"""
+console = Console(width=100)
 
 
 @dataclass(slots=True)
@@ -45,28 +49,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="how often everything is measured in turns")
     parser.add_argument("--seconds", type=float, default=2, help="how long one measurement takes")
     options = parser.parse_args()
+    reviews = bodies.reviews()
     with tempfile.TemporaryDirectory() as directory:
         files = processes.issue(Path(directory))
         with processes.bare(files) as bare, processes.webhook(files, bodies.cluster()) as ours:
-            figures = _measure(bare, ours, options.rounds, options.seconds)
-            memory = _memory(ours)
+            figures = _measure(reviews, bare, ours, options.rounds, options.seconds)
+            memory = _memory(reviews, ours)
             _print_requests(figures)
             goals = _Goals()
             _judge_requests(goals, figures)
             _judge_process(goals, bare, ours, memory)
-    _judge_in_process(goals, options.rounds)
+    _judge_in_process(goals, reviews, options.rounds)
     _judge_command(goals)
     console.print(goals.table)
 
 
-def _measure(bare: Server, ours: Server, rounds: int, seconds: float) -> dict[str, Figures]:
-    sent = {BARE: (bare, bodies.reviews()["download"])}
-    sent |= {name: (ours, body) for name, body in bodies.reviews().items()}
+def _measure(reviews: Reviews, bare: Server, ours: Server, rounds: int, seconds: float) -> dict[str, Figures]:
+    sent = {BARE: (bare, next(iter(reviews.values())))} | {name: (ours, sent) for name, sent in reviews.items()}
     figures = {name: Figures() for name in sent}
     for number in range(rounds):
         console.print(f"round {number + 1} of {rounds}", end="\r")
-        for name, (server, body) in sent.items():
-            with Load(server.target, body) as load:
+        for name, (server, in_turns) in sent.items():
+            with Load(server.target, in_turns) as load:
                 load.run(seconds / 10)
                 before = server.cpu()
                 result = load.run(seconds)
@@ -74,10 +78,10 @@ def _measure(bare: Server, ours: Server, rounds: int, seconds: float) -> dict[st
     return figures
 
 
-def _memory(server: Server) -> list[tuple[int, int]]:
+def _memory(reviews: Reviews, server: Server) -> list[tuple[int, int]]:
     """Requests so far and resident bytes, some times on the way."""
     taken, total = [], 0
-    with Load(server.target, bodies.reviews()["download"]) as load:
+    with Load(server.target, [body for sent in reviews.values() for body in sent]) as load:
         while total < REQUESTS:
             console.print(f"{total:,} of {REQUESTS:,} requests", end="\r")
             total += load.run(2).requests
@@ -86,7 +90,7 @@ def _memory(server: Server) -> list[tuple[int, int]]:
 
 
 def _print_requests(figures: dict[str, Figures]) -> None:
-    table = Table("request", title="12 KB AdmissionReview, TLS, 16 kept connections, one server process; medians")
+    table = Table("request", title=_TITLE)
     for heading in ("requests/s", "of bare", "CPU µs", "times bare", "CPU busy", "p50 ms", "p99 ms"):
         table.add_column(heading, justify="right")
     for name, measured in figures.items():
@@ -123,8 +127,8 @@ def _judge_requests(goals: _Goals, figures: dict[str, Figures]) -> None:
     for name in figures:
         if name != BARE:
             cpu, rate = _ratio(figures, name, "cpus"), _ratio(figures, name, "rates")
-            goals.add(f"CPU, times the bare app: {name}", cpu, "4.00 (stretch 3.00)", cpu <= 4)
-            goals.add(f"throughput, share of the bare app's: {name}", rate, "0.25 (stretch 0.33)", rate >= 0.25)
+            goals.add(f"CPU, times bare: {name}", cpu, "4.00 (stretch 3.00)", cpu <= 4)
+            goals.add(f"throughput, of bare: {name}", rate, "0.25 (stretch 0.33)", rate >= 0.25)
 
 
 def _judge_process(goals: _Goals, bare: Server, ours: Server, memory: list[tuple[int, int]]) -> None:
@@ -135,10 +139,10 @@ def _judge_process(goals: _Goals, bare: Server, ours: Server, memory: list[tuple
     console.print(f"start-up: {ours.start_up:.2f} s, the bare app {bare.start_up:.2f} s")
 
 
-def _judge_in_process(goals: _Goals, rounds: int) -> None:
-    for name, body in bodies.reviews().items():
-        ours, parsing = in_process.endpoint_and_parsing(body, rounds)
-        figure = f"endpoint, times orjson.loads ({parsing * 1e6:.0f} µs): {name}"
+def _judge_in_process(goals: _Goals, reviews: Reviews, rounds: int) -> None:
+    for name, sent in reviews.items():
+        ours, parsing = in_process.endpoint_and_parsing(sent, rounds)
+        figure = f"endpoint, times parsing: {name}"
         goals.add(figure, ours / parsing, "2.00", ours <= 2 * parsing)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,10 +40,11 @@ class Result:
 class Load:
     """A load that is ready to go: its connections are made. To be used as a context."""
 
-    def __init__(self, target: Target, body: bytes, connections: int = CONNECTIONS) -> None:
+    def __init__(self, target: Target, bodies: list[bytes], connections: int = CONNECTIONS) -> None:
+        """`bodies` are sent in turns."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_main, args=(theirs, target, body, connections), daemon=True)
+        self._process = context.Process(target=_main, args=(theirs, target, bodies, connections), daemon=True)
 
     def __enter__(self) -> Load:
         self._process.start()
@@ -67,8 +70,8 @@ class Load:
 class _Client(asyncio.Protocol):
     """One connection: the next request goes out when the answer to the last is complete."""
 
-    def __init__(self, request: bytes) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self._requests = requests
         self._size = 0
         self._received = bytearray()
         self._began = 0.0
@@ -94,7 +97,7 @@ class _Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._began = time.perf_counter()
-        self.transport.write(self._request)
+        self.transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -106,6 +109,7 @@ class _Client(asyncio.Protocol):
             self.failure = bytes(self._received[:100])
         self.latencies.append(time.perf_counter() - self._began)
         self._received.clear()
+        self._size = 0
         if self.going and not self.failure:
             self._send()
         else:
@@ -113,7 +117,7 @@ class _Client(asyncio.Protocol):
 
 
 def _size(answer: bytearray) -> int:
-    """The bytes of a whole answer, 0 while its header is not complete; every answer to one request is as long."""
+    """The bytes of a whole answer, 0 while its header is not complete."""
     header, end, _ = answer.partition(b"\r\n\r\n")
     if not end:
         return 0
@@ -121,22 +125,23 @@ def _size(answer: bytearray) -> int:
     return len(header) + len(end) + int(length.partition(b":")[2])
 
 
-def _main(pipe: Connection, target: Target, body: bytes, connections: int) -> None:
-    uvloop.run(_serve(pipe, target, body, connections))
+def _main(pipe: Connection, target: Target, bodies: list[bytes], connections: int) -> None:
+    uvloop.run(_serve(pipe, target, bodies, connections))
 
 
-async def _serve(pipe: Connection, target: Target, body: bytes, connections: int) -> None:
+async def _serve(pipe: Connection, target: Target, bodies: list[bytes], connections: int) -> None:
     loop = asyncio.get_running_loop()
     head = (
         b"POST /mutate-pods HTTP/1.1\r\nHost: webhook.example.svc\r\nUser-Agent: kube-apiserver-admission\r\n"
         b"Content-Length: %d\r\nAccept: application/json, */*\r\nContent-Type: application/json\r\n"
         b"Accept-Encoding: gzip\r\n\r\n"
     )
+    requests = itertools.cycle([head % len(body) + body for body in bodies])
     tls = ssl.create_default_context(cafile=str(target.ca))
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(
-            lambda: _Client(head % len(body) + body), HOST, target.port, ssl=tls, server_hostname=HOST
+            lambda: _Client(requests), HOST, target.port, ssl=tls, server_hostname=HOST
         )
         clients.append(client)
     pipe.send("ready")

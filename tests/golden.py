@@ -51,8 +51,13 @@ class Case:
 
     @property
     def settings(self) -> Settings:
-        settings, _ = parse_settings(self._yaml("settings.yaml") or {})
+        settings, _ = parse_settings(self.raw_settings)
         return settings
+
+    @property
+    def raw_settings(self) -> dict[str, Any]:
+        """The keys of the ConfigMap."""
+        return self._yaml("settings.yaml") or {}
 
     def facts(self, request: ModelRequest) -> Facts:
         """What the cluster of facts.yaml holds of what the request needs."""

@@ -165,8 +165,8 @@ def pod(**annotations: str) -> dict[str, Any]:
 def review(pod: Any, **request: Any) -> dict[str, Any]:
     """An AdmissionReview that asks about the creation of a pod; `request` overrides its fields."""
     return {
-        "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
+        "apiVersion": "admission.k8s.io/v1",
         "request": {
             "uid": "8a7e-1",
             "kind": {"group": "", "version": "v1", "kind": "Pod"},

@@ -146,6 +146,20 @@ def test_one_line_an_admission(process, client):
     assert "names no claim" in line["message"]
 
 
+def test_an_answer_that_was_remembered_is_logged_like_any_other(process, client):
+    asking = pod(uri="pvc://claim/iris")
+    asking["metadata"]["generateName"] = asking["metadata"].pop("name")
+    lines = []
+    for uid in ("11111111-2222-4333-8444-555555555555", "042c6b3a-248b-57a9-9d0e-e21970641cd2") * 2:
+        response = ask(client, asking, uid=uid)
+        line = process.next("admission")
+        assert line["uid"] == response["uid"] == uid
+        lines.append({key: value for key, value in line.items() if key not in ("uid", "timestamp", "milliseconds")})
+    new, known = lines[0], lines[-1]
+    assert known == {**new, "remembered": True}
+    assert lines == [new, new, known, known]
+
+
 def test_development_listens_on_loopback_only_with_documentation(process, client):
     assert process.url.startswith("https://127.0.0.1:")
     assert client.get("/docs").status_code == 200

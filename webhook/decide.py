@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook import rollout
 from webhook.admission import Outcome, ask, denied, failed, lookup_failed, settle, skipped
 from webhook.context import Webhook
 from webhook.errors import Denied, LookupFailed
-from webhook.facts import Facts
+from webhook.facts import NO_FACTS, Facts
 from webhook.request import ModelRequest
 from webhook.review import Request
 from webhook.settings.admit import admit_settings
@@ -17,24 +17,59 @@ from webhook.settings.model import Settings
 _NO_SETTINGS = "the storage webhook has no settings yet: try again"
 
 
-async def pods(webhook: Webhook, request: Request) -> Outcome:
+class Basis(NamedTuple):
+    """What the outcome of a request rests on, beside the request itself."""
+
+    settings: Settings
+    asked: ModelRequest | None = None
+    """What facts were looked up for; None when the pod asks for nothing."""
+    facts: Facts = NO_FACTS
+
+    def holds(self, webhook: Webhook) -> bool:
+        """Whether the same request would have the same outcome now; False also when that must be looked up."""
+        snapshot = webhook.settings.current
+        if snapshot is None or snapshot.settings is not self.settings:
+            return False
+        return self.asked is None or webhook.facts.cached(self.asked, self.settings) == self.facts
+
+
+class Decision(NamedTuple):
+    """What becomes of a request; `basis`: on what else it depends, None when that is not known."""
+
+    outcome: Outcome
+    basis: Basis | None = None
+
+
+async def pods(webhook: Webhook, request: Request) -> Decision:
     """A pod that is created gets the model it asks for."""
     if (request.group, request.kind) != ("", "Pod") or request.sub_resource:
-        return skipped("not-a-pod")
+        return Decision(skipped("not-a-pod"))
     if request.operation != "CREATE":
-        return skipped("not-a-create")
+        return Decision(skipped("not-a-create"))
     snapshot = webhook.settings.current
     if snapshot is None:
-        return failed(_NO_SETTINGS)
-    asked = ask(request.object, request.namespace, snapshot.settings)
+        return Decision(failed(_NO_SETTINGS))
+    settings = snapshot.settings
+    asked = ask(request.object, request.namespace, settings)
     if isinstance(asked, Outcome):
-        return asked
-    facts = await _facts(webhook, asked, snapshot.settings)
-    return facts if isinstance(facts, Outcome) else settle(request.object, asked, snapshot.settings, facts)
+        return Decision(asked, Basis(settings))
+    facts = await _facts(webhook, asked, settings)
+    if isinstance(facts, Outcome):
+        return Decision(facts)
+    return Decision(settle(request.object, asked, settings, facts), Basis(settings, asked, facts))
 
 
-async def deployments(webhook: Webhook, request: Request) -> Outcome:
+async def deployments(webhook: Webhook, request: Request) -> Decision:
     """A Deployment whose pods ask for a model rolls out as its storage needs."""
+    return Decision(await _deployment(webhook, request))
+
+
+async def settings(webhook: Webhook, request: Request) -> Decision:
+    """A ConfigMap with settings is admitted when they could be used."""
+    return Decision(admit_settings(request.operation, request.object))
+
+
+async def _deployment(webhook: Webhook, request: Request) -> Outcome:
     if (request.group, request.kind) != ("apps", "Deployment") or request.sub_resource:
         return skipped("not-a-deployment")
     if request.operation not in ("CREATE", "UPDATE"):
@@ -49,11 +84,6 @@ async def deployments(webhook: Webhook, request: Request) -> Outcome:
     if isinstance(facts, Outcome):
         return facts
     return rollout.settle_deployment(request.object, _previous(request), asked, snapshot.settings, facts)
-
-
-async def settings(webhook: Webhook, request: Request) -> Outcome:
-    """A ConfigMap with settings is admitted when they could be used."""
-    return admit_settings(request.operation, request.object)
 
 
 def _previous(request: Request) -> Any:

@@ -13,8 +13,11 @@ import structlog
 
 from webhook import review as reviews
 from webhook.admission import Outcome, failed, lookup_failed
+from webhook.answer_cache import Answer, AnswerCache
 from webhook.context import Webhook
+from webhook.decide import Decision
 from webhook.errors import BadReview, LookupFailed
+from webhook.fingerprint import Fingerprint, speaks_for_all
 from webhook.review import Request, Review, TooDeep
 
 # The API server limits an object to 3 MiB (apiserver: MaxRequestBodyBytes); an UPDATE's review carries two of them
@@ -30,7 +33,7 @@ Scope = MutableMapping[str, Any]
 Headers = Mapping[bytes, bytes]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Decide = Callable[[Webhook, Request], Awaitable[Outcome]]
+Decide = Callable[[Webhook, Request], Awaitable[Decision]]
 """What becomes of one admission request."""
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -52,6 +55,7 @@ class AdmissionEndpoint:
         self._webhook = webhook
         self._decide = decide
         self._tell = tell
+        self._answers = AnswerCache()
         # Bound now, not anew for every line.
         self._log = structlog.get_logger().bind()
 
@@ -118,20 +122,30 @@ class AdmissionEndpoint:
 
     async def _review(self, body: bytes) -> bytes:
         start = time.perf_counter()
+        mark = self._answers.mark(body)
+        known = self._answers.recall(mark, self._webhook) if mark else None
+        answer = known or await self._work_out(body, mark)
+        seconds = time.perf_counter() - start
+        self._webhook.metrics.admitted(answer.outcome, seconds, remembered=known is not None)
+        self._log_admission(answer, seconds, remembered=known is not None)
+        return answer.body
+
+    async def _work_out(self, body: bytes, mark: Fingerprint | None) -> Answer:
         review = reviews.parse(body)
         try:
-            outcome = await self._decide(self._webhook, review.request)
-            answer = reviews.answer(review, outcome)
+            outcome, basis = await self._decide(self._webhook, review.request)
+            written = reviews.answer(review, outcome)
         except BadReview:
             raise
         except Exception as error:
-            outcome = self._broken(review, error)
-            answer = reviews.answer(review, outcome)
-        seconds = time.perf_counter() - start
-        self._webhook.metrics.admitted(outcome, seconds)
-        self._log_admission(review, outcome, seconds)
-        if not outcome.allowed and self._webhook.events is not None:
-            self._webhook.events.refused(review.request, outcome)
+            outcome, basis = self._broken(review, error), None
+            written = reviews.answer(review, outcome)
+        answer = Answer(review.request.uid, written, outcome, _described(review.request, outcome))
+        if not outcome.allowed:
+            if self._webhook.events is not None:
+                self._webhook.events.refused(review.request, outcome)
+        elif mark and basis and speaks_for_all(mark, body, review, written):
+            self._answers.keep(mark, answer, basis)
         return answer
 
     def _broken(self, review: Review, error: Exception) -> Outcome:
@@ -145,25 +159,10 @@ class AdmissionEndpoint:
             return lookup_failed(LookupFailed(message), snapshot.settings)
         return failed(message, code=500)
 
-    def _log_admission(self, review: Review, outcome: Outcome, seconds: float) -> None:
-        request = review.request
-        event: dict[str, Any] = {
-            "uid": request.uid,
-            "namespace": request.namespace,
-            "owner": request.owner,
-            "outcome": outcome.kind,
-            "milliseconds": round(seconds * 1000, 3),
-        }
-        if outcome.reason:
-            event["reason"] = outcome.reason
-        if outcome.sources:
-            event["sources"] = outcome.sources
-        if outcome.differences:
-            event["differs"] = outcome.differences
-        if outcome.message:
-            event["message"] = outcome.message
-        if request.dry_run:
-            event["dry_run"] = True
+    def _log_admission(self, answer: Answer, seconds: float, *, remembered: bool) -> None:
+        event = {"uid": answer.uid, **answer.described, "milliseconds": round(seconds * 1000, 3)}
+        if remembered:
+            event["remembered"] = True
         self._log.info("admission", **event)
         if self._tell is not None:
             self._tell(event)
@@ -193,6 +192,22 @@ _TOO_DEEP = Outcome(
     code=422,
     audit={"outcome": "denied"},
 )
+
+
+def _described(request: Request, outcome: Outcome) -> dict[str, Any]:
+    """What the log says of an admission; requests that are alike have it in common."""
+    described: dict[str, Any] = {"namespace": request.namespace, "owner": request.owner, "outcome": outcome.kind}
+    if outcome.reason:
+        described["reason"] = outcome.reason
+    if outcome.sources:
+        described["sources"] = outcome.sources
+    if outcome.differences:
+        described["differs"] = outcome.differences
+    if outcome.message:
+        described["message"] = outcome.message
+    if request.dry_run:
+        described["dry_run"] = True
+    return described
 
 
 def _too_large() -> HttpError:

@@ -23,6 +23,11 @@ class Metrics:
             ("outcome", "reason", "sources"),
             registry=self.registry,
         )
+        self._remembered = Counter(
+            "storage_webhook_remembered_answers",
+            "Admission requests that were answered like one before that differed in nothing but made-up names.",
+            registry=self.registry,
+        )
         self._duration = Histogram(
             "storage_webhook_admission_duration_seconds",
             "Time from the whole body received to the answer made.",
@@ -60,12 +65,14 @@ class Metrics:
         # Labels are few and looked up on every request.
         self._admission = lru_cache(maxsize=512)(self._admissions.labels)
 
-    def admitted(self, outcome: Outcome, seconds: float) -> None:
-        """Count one admission request and the time it took."""
+    def admitted(self, outcome: Outcome, seconds: float, *, remembered: bool = False) -> None:
+        """Count one admission request and the time it took; `remembered`: it was answered like one before."""
         # Combinations of kinds are without number, and a pod's author chooses them.
         sources = "several" if len(outcome.sources) > 1 else "".join(outcome.sources)
         self._admission(outcome.kind, outcome.reason, sources).inc()
         self._duration.observe(seconds)
+        if remembered:
+            self._remembered.inc()
         if outcome.reason == "differs":
             for place in outcome.differences:
                 self._differences.labels(place).inc()

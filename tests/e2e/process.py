@@ -58,6 +58,11 @@ class WebhookProcess:
         """How many admission requests it has answered."""
         return self.count("storage_webhook_admissions")
 
+    @property
+    def remembered(self) -> float:
+        """How many of them it answered like one before."""
+        return self.count("storage_webhook_remembered_answers")
+
 
 @contextmanager
 def running_webhook(

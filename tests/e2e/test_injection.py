@@ -61,7 +61,7 @@ def test_applying_the_same_pod_again_changes_nothing(installation, place):
     assert admitted(installation.api.apply(pod))["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_the_pod_of_a_replica_set_is_injected(installation, place, expected):
+def test_the_pods_of_a_replica_set_are_injected(installation, place, expected):
     labels = {"app": "iris"}
     template = {"metadata": {**ASKING["metadata"], "labels": labels}, "spec": ASKING["spec"]}
     del template["metadata"]["name"]
@@ -72,10 +72,23 @@ def test_the_pod_of_a_replica_set_is_injected(installation, place, expected):
         "spec": {"selector": {"matchLabels": labels}, "template": template},
     }
     pod = pod_of(admitted(installation.api.apply(replica_set)))
+    before = installation.webhook.remembered
     with controller(installation.api, "replicaset-controller") as http:
-        stored = admitted(http.post(f"/api/v1/namespaces/{place[0]}/pods", json=pod))
-    assert stored["metadata"]["ownerReferences"][0]["name"] == "iris"
-    assert essence(stored)["spec"] == expected["s3"]["spec"]
+        pods = [admitted(http.post(f"/api/v1/namespaces/{place[0]}/pods", json=pod)) for _ in range(6)]
+    for stored in pods:
+        assert stored["metadata"]["ownerReferences"][0]["name"] == "iris"
+        assert essence(stored)["spec"] == expected["s3"]["spec"]
+    assert len({token_volume(stored) for stored in pods}) == 6
+    # Each was asked about twice, and the first two were worked out; so is what was looked up too long ago.
+    assert installation.webhook.remembered >= before + 6
+
+
+def token_volume(pod):
+    """The name of the volume that all containers have their token from."""
+    (name,) = {name for each in pod["spec"]["volumes"] if (name := each["name"]).startswith("kube-api-access-")}
+    for each in (*pod["spec"]["containers"], *pod["spec"]["initContainers"]):
+        assert name in names(each["volumeMounts"])
+    return name
 
 
 def test_the_webhook_is_not_asked_about_pods_that_do_not_ask(installation, place):
