@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Tests spend much of their time waiting for processes: more workers than this are of no use on two cores.
 WORKERS ?= 3
-PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 # Asks a running webhook about the pod in examples/review.json, and shows the answer with its patch decoded.
 ASK = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: application/json" -d @examples/review.json | $(BIN)/python -m tools.answer

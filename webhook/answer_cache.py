@@ -8,12 +8,20 @@ from typing import Any, NamedTuple
 from webhook.admission import Outcome
 from webhook.context import Webhook
 from webhook.decide import Basis
-from webhook.fingerprint import Fingerprint, fingerprint, generate_name
+from webhook.fingerprint import Fingerprint, fingerprint
 
-# Some ReplicaSets make pods at the same time, not thousands. An answer has some 3 KB, and what it rests on as much.
-MAX_ENTRIES = 256
-MAX_NAMES = 1024
+# Some ReplicaSets make pods at the same time, not thousands. What an answer rests on comes from the body, whose
+# characters may take four bytes each: 20 MB, if somebody means ill.
+MAX_ENTRIES = 128
+MAX_BODY_BYTES = 32 * 1024
 MAX_ANSWER_BYTES = 32 * 1024
+MAX_NAMES = 1024
+
+# Pods of one name may differ all the same: those of StatefulSets do. After so many in a row, so many are spared.
+TRIES = 4
+PAUSE = 32
+
+_GENERATE_NAME = b'"generateName":"'
 
 
 class Answer(NamedTuple):
@@ -24,6 +32,13 @@ class Answer(NamedTuple):
     outcome: Outcome
     described: dict[str, Any]
     """What the log says of the admission, but for what is each request's own."""
+
+
+class Mark(NamedTuple):
+    """What an answer is kept under."""
+
+    name: bytes
+    fingerprint: Fingerprint
 
 
 class _Entry(NamedTuple):
@@ -39,38 +54,56 @@ class AnswerCache:
 
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}
-        self._names: dict[bytes, None] = {}
+        self._tries: dict[bytes, int] = {}
+        """By name: how many more pods may turn out to be like no other; below zero, how many were spared."""
 
-    def mark(self, body: bytes) -> Fingerprint | None:
-        """The fingerprint of a review; None for the first pod of a name.
+    def mark(self, body: bytes) -> Mark | None:
+        """What the answer to a review is kept under; None for pods that seem to be like no other.
 
-        Pods that are like no other are spared what it costs.
+        Those are spared what it costs: the first of a name, and pods whose name never helped.
         """
-        name = generate_name(body)
-        if name in self._names:
-            return fingerprint(body)
-        if name:
-            _make_room(self._names, MAX_NAMES)
-            self._names[name] = None
-        return None
+        name = _name(body) if len(body) <= MAX_BODY_BYTES else b""
+        if not name or not self._is_worth_a_try(name):
+            return None
+        found = fingerprint(body)
+        return Mark(name, found) if found else None
 
-    def recall(self, mark: Fingerprint, webhook: Webhook) -> Answer | None:
-        """The answer to a review with this fingerprint, when what it rests on still holds."""
-        entry = self._entries.get(mark.digest)
+    def _is_worth_a_try(self, name: bytes) -> bool:
+        tries = self._tries.get(name)
+        if tries is None:
+            _make_room(self._tries, MAX_NAMES)
+        self._tries[name] = TRIES if tries is None or tries == -PAUSE else tries - 1
+        return tries is not None and tries > 0
+
+    def recall(self, mark: Mark, webhook: Webhook) -> Answer | None:
+        """The answer to a review of this mark, when what it rests on still holds."""
+        name, (digest, uid, *_) = mark
+        entry = self._entries.get(digest)
         if entry is None or not entry.basis.holds(webhook):
             return None
-        body = b"%b%b%b" % (entry.before, mark.uid, entry.after)
-        return Answer(mark.uid.decode(), body, entry.outcome, entry.described)
+        self._tries[name] = TRIES
+        return Answer(uid.decode(), b"%b%b%b" % (entry.before, uid, entry.after), entry.outcome, entry.described)
 
-    def keep(self, mark: Fingerprint, answer: Answer, basis: Basis) -> None:
-        """Keep an answer that speaks for all reviews with this fingerprint. The oldest makes room."""
+    def keep(self, mark: Mark, answer: Answer, basis: Basis) -> None:
+        """Keep an answer that speaks for all reviews of this fingerprint. The oldest makes room."""
+        digest, uid, *_ = mark.fingerprint
+        self._entries.pop(digest, None)
         if len(answer.body) > MAX_ANSWER_BYTES:
             return
-        before, _, after = answer.body.partition(mark.uid)
-        self._entries.pop(mark.digest, None)
         _make_room(self._entries, MAX_ENTRIES)
-        # Without the pod, which is in the patch and is ten times as large.
-        self._entries[mark.digest] = _Entry(basis, before, after, replace(answer.outcome, pod=None), answer.described)
+        before, _, after = answer.body.partition(uid)
+        # Without what is in the answer already, and is ten times as large.
+        outcome = replace(answer.outcome, pod=None, warnings=())
+        self._entries[digest] = _Entry(basis, before, after, outcome, answer.described)
+
+
+def _name(body: bytes) -> bytes:
+    """What the pod's controller names all its pods, found without parsing; b"" when there is no such name."""
+    start = body.find(_GENERATE_NAME)
+    if start < 0:
+        return b""
+    start += len(_GENERATE_NAME)
+    return body[start : body.find(b'"', start, start + 253)]
 
 
 def _make_room(entries: dict[bytes, Any], limit: int) -> None:

@@ -30,7 +30,10 @@ class Basis(NamedTuple):
         snapshot = webhook.settings.current
         if snapshot is None or snapshot.settings is not self.settings:
             return False
-        return self.asked is None or webhook.facts.cached(self.asked, self.settings) == self.facts
+        if self.asked is None:
+            return True
+        facts = webhook.facts.peek(self.asked, self.settings)
+        return facts is not None and facts.is_same_reading(self.facts)
 
 
 class Decision(NamedTuple):

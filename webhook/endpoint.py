@@ -13,11 +13,11 @@ import structlog
 
 from webhook import review as reviews
 from webhook.admission import Outcome, failed, lookup_failed
-from webhook.answer_cache import Answer, AnswerCache
+from webhook.answer_cache import Answer, AnswerCache, Mark
 from webhook.context import Webhook
 from webhook.decide import Decision
 from webhook.errors import BadReview, LookupFailed
-from webhook.fingerprint import Fingerprint, speaks_for_all
+from webhook.fingerprint import speaks_for_all
 from webhook.review import Request, Review, TooDeep
 
 # The API server limits an object to 3 MiB (apiserver: MaxRequestBodyBytes); an UPDATE's review carries two of them
@@ -130,7 +130,7 @@ class AdmissionEndpoint:
         self._log_admission(answer, seconds, remembered=known is not None)
         return answer.body
 
-    async def _work_out(self, body: bytes, mark: Fingerprint | None) -> Answer:
+    async def _work_out(self, body: bytes, mark: Mark | None) -> Answer:
         review = reviews.parse(body)
         try:
             outcome, basis = await self._decide(self._webhook, review.request)
@@ -144,7 +144,7 @@ class AdmissionEndpoint:
         if not outcome.allowed:
             if self._webhook.events is not None:
                 self._webhook.events.refused(review.request, outcome)
-        elif mark and basis and speaks_for_all(mark, body, review, written):
+        elif mark and basis and speaks_for_all(mark.fingerprint, body, review, written):
             self._answers.keep(mark, answer, basis)
         return answer
 

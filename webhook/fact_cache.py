@@ -87,12 +87,16 @@ class FactCache:
 
     def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
         """The facts of a request, when all are remembered; no I/O."""
+        facts = self.peek(request, settings)
+        if facts is not None:
+            self._metrics.looked_up("memory")
+        return facts
+
+    def peek(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        """Like `cached`, and not counted."""
         missing: list[Key[Any]] = []
         facts = gather(request, settings, self._reader(self._clock(), missing))
-        if missing:
-            return None
-        self._metrics.looked_up("memory")
-        return facts
+        return None if missing else facts
 
     async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
         """The facts of a request; what is missing is asked for, all at once where it can be.

@@ -89,8 +89,18 @@ class Facts(NamedTuple):
     """By name: the order in which the API server lists them."""
     claims: Mapping[str, Claim | None] = _NOTHING
 
+    def is_same_reading(self, other: Facts) -> bool:
+        """Whether both are what the cluster said at the same time: the same objects, not such that are equal."""
+        return all(map(_is_same, self, other))
+
 
 NO_FACTS = Facts()
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(one[name] is other[name] for name in one)
+    return one is other
 
 
 class FactSource(Protocol):
@@ -98,6 +108,9 @@ class FactSource(Protocol):
 
     def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
         """The facts of a request without any I/O; None when they must be looked up."""
+
+    def peek(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        """Like `cached`, and not counted."""
 
     async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
         """The facts of a request, read from the cluster where they are not cached.
@@ -110,6 +123,9 @@ class NoCluster:
     """Facts of a webhook without a cluster: none."""
 
     def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        return self.peek(request, settings)
+
+    def peek(self, request: ModelRequest, settings: Settings) -> Facts | None:
         return NO_FACTS
 
     async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:

@@ -63,6 +63,7 @@ class Arena:
         self.cache = Cache(root / "claim" / "models", self.model.key)
         self.logs = root / f"round-{number}"
         self.logs.mkdir()
+        _, self.arguments = wrapped(["sh", "-ec", DOWNLOADER, "sh"], ["/m"], "/m", self.model, Limits())
         self.alive: set[int] = set()
         self.start = -1
         self.killed: set[str] = set()
@@ -97,12 +98,12 @@ class Arena:
         try:
             os.close(self.start)
             os.read(start, 1)  # until everybody is there
-            log = os.open(self.logs / f"pod-{os.getpid()}", os.O_WRONLY | os.O_CREAT)
+            name = f"pod-{os.getpid()}"
+            log = os.open(f"{self.logs}/{name}", os.O_WRONLY | os.O_CREAT)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            os.environ["POD_NAME"] = f"pod-{os.getpid()}"
-            _, args = wrapped(["sh", "-ec", DOWNLOADER, "sh"], ["/m"], "/m", self.model, Limits())
-            status = self.main(["--termination-log=/dev/null", *args])
+            os.environ["POD_NAME"] = name
+            status = self.main(["--termination-log=/dev/null", *self.arguments])
         finally:
             sys.stdout.flush()
             os._exit(status)
