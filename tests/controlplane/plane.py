@@ -8,19 +8,7 @@ from typing import cast
 
 import httpx
 import yaml
-from kubernetes.client import (
-    ApiClient,
-    AuthenticationV1TokenRequest,
-    CoreV1Api,
-    V1ConfigMap,
-    V1Namespace,
-    V1ObjectMeta,
-    V1ResourceQuota,
-    V1ResourceQuotaSpec,
-    V1ServiceAccount,
-    V1TokenRequestSpec,
-    VersionApi,
-)
+from kubernetes import client as k8s
 from kubernetes.config import new_client_from_config
 
 from tests.controlplane import kubeconfig, servers
@@ -68,15 +56,15 @@ class ControlPlane:
         with httpx.Client(base_url=self.url, verify=verify, trust_env=False, headers=headers, timeout=30) as client:
             yield client
 
-    def client(self, kubeconfig: Path | None = None) -> ApiClient:
+    def client(self, kubeconfig: Path | None = None) -> k8s.ApiClient:
         """The official client, as the admin or whom the kubeconfig names: `with plane.client() as api:`."""
         config_file = str(kubeconfig or self.kubeconfig)
-        return cast(ApiClient, new_client_from_config(config_file))
+        return cast(k8s.ApiClient, new_client_from_config(config_file))
 
     def version(self) -> str:
         """The server's version as the server says it: `v1.35.4`."""
         with self.client() as api:
-            return VersionApi(api).get_code().git_version
+            return k8s.VersionApi(api).get_code().git_version
 
     def start_apiserver(self) -> None:
         """Start the stopped API server, at the same URL and with the same certificates and data."""
@@ -103,10 +91,10 @@ class ControlPlane:
 
     def service_account(self, namespace: str, name: str) -> Path:
         """The kubeconfig of an existing service account, with a token as its pods get."""
-        spec = V1TokenRequestSpec(audiences=[TOKEN_AUDIENCE], expiration_seconds=TOKEN_LIFETIME)
+        spec = k8s.V1TokenRequestSpec(audiences=[TOKEN_AUDIENCE], expiration_seconds=TOKEN_LIFETIME)
         with self.client() as api:
-            answer = CoreV1Api(api).create_namespaced_service_account_token(
-                name, namespace, AuthenticationV1TokenRequest(spec=spec)
+            answer = k8s.CoreV1Api(api).create_namespaced_service_account_token(
+                name, namespace, k8s.AuthenticationV1TokenRequest(spec=spec)
             )
         if not (answer.status and answer.status.token):
             raise LookupError(f"the API server gave no token for service account {namespace}/{name}")
@@ -115,7 +103,9 @@ class ControlPlane:
     def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace in which pods can be created, and give its name."""
         with self.client() as api:
-            CoreV1Api(api).create_namespace(V1Namespace(metadata=V1ObjectMeta(name=name, labels=dict(labels or {}))))
+            k8s.CoreV1Api(api).create_namespace(
+                k8s.V1Namespace(metadata=k8s.V1ObjectMeta(name=name, labels=dict(labels or {})))
+            )
         self.furnish_namespace(name)
         return name
 
@@ -124,10 +114,14 @@ class ControlPlane:
 
         The service account `default`, and the ConfigMap `kube-root-ca.crt` of every pod's token volume.
         """
-        bundle = V1ConfigMap(metadata=V1ObjectMeta(name="kube-root-ca.crt"), data={"ca.crt": self.ca_file.read_text()})
+        bundle = k8s.V1ConfigMap(
+            metadata=k8s.V1ObjectMeta(name="kube-root-ca.crt"), data={"ca.crt": self.ca_file.read_text()}
+        )
         with self.client() as api:
-            core = CoreV1Api(api)
-            core.create_namespaced_service_account(name, V1ServiceAccount(metadata=V1ObjectMeta(name="default")))
+            core = k8s.CoreV1Api(api)
+            core.create_namespaced_service_account(
+                name, k8s.V1ServiceAccount(metadata=k8s.V1ObjectMeta(name="default"))
+            )
             core.create_namespaced_config_map(name, bundle)
 
     def resource_quota(self, namespace: str, name: str, hard: Mapping[str, str]) -> None:
@@ -135,10 +129,10 @@ class ControlPlane:
 
         The API server decides by the quota's status, which in a cluster a controller fills from its spec.
         """
-        quota = V1ResourceQuota(metadata=V1ObjectMeta(name=name), spec=V1ResourceQuotaSpec(hard=dict(hard)))
+        quota = k8s.V1ResourceQuota(metadata=k8s.V1ObjectMeta(name=name), spec=k8s.V1ResourceQuotaSpec(hard=dict(hard)))
         status = {"hard": dict(hard), "used": dict.fromkeys(hard, "0")}
         with self.client() as api:
-            core = CoreV1Api(api)
+            core = k8s.CoreV1Api(api)
             core.create_namespaced_resource_quota(namespace, quota)
             core.patch_namespaced_resource_quota_status(name, namespace, {"status": status})
 

@@ -1,10 +1,12 @@
 """The audit against a real API server: what asked, and what it says of the reason."""
 
+from __future__ import annotations
+
 import uuid
 from typing import Any
 
 import pytest
-from kubernetes.client import AdmissionregistrationV1Api, ApiClient, CoreV1Api
+from kubernetes import client as k8s
 
 from tests.controlplane.plane import ControlPlane
 from webhook import annotations as keys
@@ -46,14 +48,14 @@ def configuration(name: str) -> Any:
     return {"metadata": {"name": name}, "webhooks": [hook]}
 
 
-def audited(client: ApiClient, namespace: str, hook: str = "none") -> dict[str, str]:
+def audited(client: k8s.ApiClient, namespace: str, hook: str = "none") -> dict[str, str]:
     return {finding.pod: finding.reason for finding in Auditor(client, hook).audit(Settings(), namespace)}
 
 
 def test_only_pods_that_asked_and_lack_their_model_are_found(control_plane: ControlPlane) -> None:
     namespace = control_plane.namespace(f"audit-{uuid.uuid4().hex[:8]}")
     with control_plane.client() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         for body in (
             pod("never-asked", {}),
             pod("asked", ASKS),
@@ -72,7 +74,7 @@ def test_the_reason_follows_what_is_registered(control_plane: ControlPlane) -> N
     hook = f"audit-{uuid.uuid4().hex[:8]}"
     before = control_plane.namespace(f"{hook}-before")
     with control_plane.client() as client:
-        core, hooks = CoreV1Api(client), AdmissionregistrationV1Api(client)
+        core, hooks = k8s.CoreV1Api(client), k8s.AdmissionregistrationV1Api(client)
         core.create_namespaced_pod(before, pod("old", ASKS))
         # Creation times have whole seconds.
         while core.read_namespaced_pod("old", before).metadata.creation_timestamp >= _made(hooks, hook):
@@ -88,7 +90,7 @@ def test_the_reason_follows_what_is_registered(control_plane: ControlPlane) -> N
     assert "its namespace carries the label" in reasons[2]["new"]
 
 
-def _made(hooks: AdmissionregistrationV1Api, name: str) -> Any:
+def _made(hooks: k8s.AdmissionregistrationV1Api, name: str) -> Any:
     created: Any = hooks.create_mutating_webhook_configuration(configuration(name))
     return created.metadata.creation_timestamp
 

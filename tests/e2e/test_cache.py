@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.utils import create_from_dict
 from typer.testing import CliRunner, Result
 
@@ -75,8 +75,8 @@ def a_pod(name: str, claim: Claim, phase: str = "Running") -> dict[str, Any]:
     }
 
 
-def create(client: ApiClient, namespace: str, pod: dict[str, Any]) -> Any:
-    core = CoreV1Api(client)
+def create(client: k8s.ApiClient, namespace: str, pod: dict[str, Any]) -> Any:
+    core = k8s.CoreV1Api(client)
     created = core.create_namespaced_pod(namespace, pod)
     phase = {"status": {"phase": pod["metadata"]["labels"]["phase"]}}
     core.patch_namespaced_pod_status(pod["metadata"]["name"], namespace, phase)
@@ -106,7 +106,7 @@ def test_prune_keeps_what_pods_of_the_namespace_mount(
         create(client, namespace, a_pod("llama", claim))
         assert prune(claim, namespace, pruner).exit_code == 0
         assert claim.model.exists()
-        CoreV1Api(client).delete_namespaced_pod("llama", namespace, grace_period_seconds=0)
+        k8s.CoreV1Api(client).delete_namespaced_pod("llama", namespace, grace_period_seconds=0)
     result = prune(claim, namespace, pruner)
     assert result.exit_code == 0, result.output
     assert not claim.model.exists()

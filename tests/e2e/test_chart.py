@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiException, CoreV1Api, CustomObjectsApi
+from kubernetes import client as k8s
 
 from tests import yamls
 from tests.chart.rendering import (
@@ -147,7 +147,7 @@ def test_the_account_may_read_what_it_uses_and_nothing_else(control_plane, api, 
     settings = one("ConfigMap", down.objects)["metadata"]["name"]
     account = control_plane.service_account(down.namespace, FULLNAME)
     with control_plane.client(account) as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         chosen = core.list_namespaced_config_map(down.namespace, field_selector=f"metadata.name={settings}")
         assert [each.metadata and each.metadata.name for each in chosen.items] == [settings]
         assert _status(core.read_namespaced_config_map, "other", down.namespace) == 403
@@ -157,7 +157,7 @@ def test_the_account_may_read_what_it_uses_and_nothing_else(control_plane, api, 
         assert _status(core.list_namespaced_secret, "default") == 403
         assert _status(core.read_namespaced_service_account, "absent", "default") == 404
         assert _status(core.list_namespaced_pod, "default") == 403
-        containers = CustomObjectsApi(client).list_cluster_custom_object
+        containers = k8s.CustomObjectsApi(client).list_cluster_custom_object
         assert _status(containers, "serving.kserve.io", "v1alpha1", "clusterstoragecontainers") in (None, 404)
 
 
@@ -165,7 +165,7 @@ def test_without_credentials_no_secret_may_be_read(control_plane):
     with installed(control_plane, "chart-no-credentials", *values(credentials__enabled=False)) as release:
         account = control_plane.service_account(release.namespace, FULLNAME)
         with control_plane.client(account) as client:
-            core = CoreV1Api(client)
+            core = k8s.CoreV1Api(client)
             assert _status(core.read_namespaced_secret, "absent", "default") == 403
             assert _status(core.read_namespaced_service_account, "default", "default") == 403
 
@@ -342,6 +342,6 @@ def _status(call: Callable[..., Any], *arguments: str) -> int | None:
     """The status with which the API server refuses a call; None when it does not."""
     try:
         call(*arguments)
-    except ApiException as refused:
+    except k8s.ApiException as refused:
         return int(refused.status)
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from kubernetes.client import ApiException, AuthenticationV1Api, CoreV1Api, V1SelfSubjectReview
+from kubernetes import client as k8s
 
 from tests.controlplane import binaries, pins
 from tests.controlplane.plane import ControlPlane
@@ -70,8 +70,8 @@ def test_quota_is_enforced(control_plane: ControlPlane) -> None:
 def test_a_user_has_no_rights_of_its_own(control_plane: ControlPlane) -> None:
     alice = control_plane.user("alice", ["some", "groups"])
     assert who(control_plane, alice) == ("alice", ["some", "groups", "system:authenticated"])
-    with control_plane.client(alice) as api, pytest.raises(ApiException, match="403"):
-        CoreV1Api(api).list_namespaced_pod("default")
+    with control_plane.client(alice) as api, pytest.raises(k8s.ApiException, match="403"):
+        k8s.CoreV1Api(api).list_namespaced_pod("default")
 
 
 def test_a_service_account_is_itself(control_plane: ControlPlane) -> None:
@@ -92,7 +92,7 @@ def test_a_restart_keeps_everything(control_plane: ControlPlane) -> None:
     assert who(control_plane, control_plane.kubeconfig)
     assert who(control_plane, account)
     with control_plane.client() as api:
-        assert CoreV1Api(api).read_namespace(namespace)
+        assert k8s.CoreV1Api(api).read_namespace(namespace)
 
 
 @pytest.mark.parametrize("command", [(binaries.kubectl, "get", "namespaces"), (binaries.helm, "list")])
@@ -136,7 +136,7 @@ def create_pod(plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> http
 def who(plane: ControlPlane, kubeconfig: Path) -> tuple[str, list[str]]:
     """The name and groups by which the API server knows the user of the kubeconfig."""
     with plane.client(kubeconfig) as api:
-        review = AuthenticationV1Api(api).create_self_subject_review(V1SelfSubjectReview()).to_dict()
+        review = k8s.AuthenticationV1Api(api).create_self_subject_review(k8s.V1SelfSubjectReview()).to_dict()
     user = review["status"]["user_info"]
     return user["username"], user["groups"]
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from kubernetes.client import ApiClient, EventsV1Api
+from kubernetes import client as k8s
 
 from tests.controlplane.plane import ControlPlane
 from webhook.admission import Outcome
@@ -19,10 +19,10 @@ def request(namespace: str, *, dry_run: bool = False, owners: Any = (OWNER,)) ->
     return Request(uid="1", operation="CREATE", namespace=namespace, dry_run=dry_run, object=pod)
 
 
-def written(client: ApiClient, events: RefusalEvents, namespace: str) -> list[Any]:
+def written(client: k8s.ApiClient, events: RefusalEvents, namespace: str) -> list[Any]:
     while not events._queue.empty():
         events.write(events._queue.get())
-    return EventsV1Api(client).list_namespaced_event(namespace).items
+    return k8s.EventsV1Api(client).list_namespaced_event(namespace).items
 
 
 def test_a_refusal_is_told_once_on_its_owner(control_plane: ControlPlane) -> None:

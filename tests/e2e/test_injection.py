@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from tests.e2e.api import admitted
 from tests.e2e.controllers import controller, pod_of
@@ -46,7 +46,7 @@ def test_the_stored_pod_is_what_the_command_line_prints(installation, place, exp
 
 def test_pods_of_the_official_client_and_of_server_side_apply_are_the_same(installation, place, expected):
     with installation.api.plane.client() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         made = core.create_namespaced_pod(place[0], unnamed(ASKING))
         stored = client.sanitize_for_serialization(core.read_namespaced_pod(made.metadata.name, place[0]))
     apply = ("apply", "--server-side", f"--namespace={place[0]}", "--filename=-", "--output=json")

@@ -8,12 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kubernetes.client import (
-    AdmissionregistrationV1Api,
-    ApiClient,
-    CoordinationV1Api,
-    CoreV1Api,
-)
+from kubernetes import client as k8s
 
 from tests.certs.test_rotation import trusts
 from tests.controlplane.plane import ControlPlane
@@ -30,7 +25,7 @@ CONFIGURATION = "keeper-test"
 class Replica:
     """One keeper and what it serves."""
 
-    def __init__(self, client: ApiClient, namespace: str, name: str) -> None:
+    def __init__(self, client: k8s.ApiClient, namespace: str, name: str) -> None:
         self.served: list[tuple[Pair, bytes]] = []
         place = Place(namespace, SECRET, (CONFIGURATION,), name)
         self.keeper = CertificateKeeper(client, place, POLICY, lambda pair, ca: self.served.append((pair, ca)))
@@ -41,14 +36,14 @@ class Replica:
 
 
 @pytest.fixture
-def client(control_plane: ControlPlane) -> Iterator[ApiClient]:
+def client(control_plane: ControlPlane) -> Iterator[k8s.ApiClient]:
     with control_plane.client() as client:
         yield client
 
 
 @pytest.fixture
-def namespace(control_plane: ControlPlane, client: ApiClient) -> Iterator[str]:
-    hooks = AdmissionregistrationV1Api(client)
+def namespace(control_plane: ControlPlane, client: k8s.ApiClient) -> Iterator[str]:
+    hooks = k8s.AdmissionregistrationV1Api(client)
     webhooks = [
         {
             "name": f"{letter}.example.com",
@@ -65,8 +60,8 @@ def namespace(control_plane: ControlPlane, client: ApiClient) -> Iterator[str]:
     hooks.delete_mutating_webhook_configuration(CONFIGURATION)
 
 
-def bundles(client: ApiClient) -> list[bytes]:
-    found: Any = AdmissionregistrationV1Api(client).read_mutating_webhook_configuration(CONFIGURATION)
+def bundles(client: k8s.ApiClient) -> list[bytes]:
+    found: Any = k8s.AdmissionregistrationV1Api(client).read_mutating_webhook_configuration(CONFIGURATION)
     return [base64.b64decode(webhook.client_config.ca_bundle or "") for webhook in found.webhooks]
 
 
@@ -79,7 +74,7 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def test_first_start_stores_then_publishes_then_serves(client: ApiClient, namespace: str) -> None:
+def test_first_start_stores_then_publishes_then_serves(client: k8s.ApiClient, namespace: str) -> None:
     replica = Replica(client, namespace, "one")
     replica.keeper.tick(now())
     assert not replica.served, "nothing is served before it is published"
@@ -88,17 +83,17 @@ def test_first_start_stores_then_publishes_then_serves(client: ApiClient, namesp
     assert all(trusts(split(bundle), replica.certificate, now(), NAME) for bundle in bundles(client))
 
 
-def test_two_replicas_serve_the_same_and_one_leads(client: ApiClient, namespace: str) -> None:
+def test_two_replicas_serve_the_same_and_one_leads(client: k8s.ApiClient, namespace: str) -> None:
     one, two = Replica(client, namespace, "one"), Replica(client, namespace, "two")
     for _ in range(2):
         one.keeper.tick(now())
         two.keeper.tick(now())
     assert one.certificate == two.certificate
-    lease: Any = CoordinationV1Api(client).read_namespaced_lease(SECRET, namespace)
+    lease: Any = k8s.CoordinationV1Api(client).read_namespaced_lease(SECRET, namespace)
     assert lease.spec.holder_identity == "one"
 
 
-def test_six_weeks_of_rotation_is_followed_by_both(client: ApiClient, namespace: str) -> None:
+def test_six_weeks_of_rotation_is_followed_by_both(client: k8s.ApiClient, namespace: str) -> None:
     one, two = Replica(client, namespace, "one"), Replica(client, namespace, "two")
     start = now()
     looks = itertools.product(range(0, 45, 2), range(0, 20, 5))
@@ -113,7 +108,7 @@ def test_six_weeks_of_rotation_is_followed_by_both(client: ApiClient, namespace:
     assert one.certificate == two.certificate
 
 
-def test_time_in_which_the_leader_saw_nothing_does_not_count(client: ApiClient, namespace: str) -> None:
+def test_time_in_which_the_leader_saw_nothing_does_not_count(client: k8s.ApiClient, namespace: str) -> None:
     replica = Replica(client, namespace, "one")
     start = now()
     for seconds in (0, 5, 10):
@@ -132,8 +127,8 @@ def test_time_in_which_the_leader_saw_nothing_does_not_count(client: ApiClient, 
 
 
 @pytest.mark.parametrize("harm", ["delete", "garbage", "empty"])
-def test_a_harmed_secret_is_written_again(client: ApiClient, namespace: str, harm: str) -> None:
-    core = CoreV1Api(client)
+def test_a_harmed_secret_is_written_again(client: k8s.ApiClient, namespace: str, harm: str) -> None:
+    core = k8s.CoreV1Api(client)
     replica = Replica(client, namespace, "one")
     for _ in range(2):
         replica.keeper.tick(now())
@@ -149,12 +144,12 @@ def test_a_harmed_secret_is_written_again(client: ApiClient, namespace: str, har
     assert newcomer.certificate == before, "what is served stays, and newcomers serve the same"
 
 
-def test_an_edited_ca_bundle_is_repaired(client: ApiClient, namespace: str) -> None:
+def test_an_edited_ca_bundle_is_repaired(client: k8s.ApiClient, namespace: str) -> None:
     replica = Replica(client, namespace, "one")
     for _ in range(2):
         replica.keeper.tick(now())
     good = bundles(client)
-    hooks = AdmissionregistrationV1Api(client)
+    hooks = k8s.AdmissionregistrationV1Api(client)
     operations = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
     hooks.patch_mutating_webhook_configuration(CONFIGURATION, operations)
     assert bundles(client) != good
@@ -162,12 +157,12 @@ def test_an_edited_ca_bundle_is_repaired(client: ApiClient, namespace: str) -> N
     assert bundles(client) == good
 
 
-def test_a_new_installation_keeps_old_replicas_trusted(client: ApiClient, namespace: str) -> None:
+def test_a_new_installation_keeps_old_replicas_trusted(client: k8s.ApiClient, namespace: str) -> None:
     old = Replica(client, namespace, "old")
     for _ in range(2):
         old.keeper.tick(now())
-    CoreV1Api(client).delete_namespaced_secret(SECRET, namespace)
-    CoordinationV1Api(client).delete_namespaced_lease(SECRET, namespace)
+    k8s.CoreV1Api(client).delete_namespaced_secret(SECRET, namespace)
+    k8s.CoordinationV1Api(client).delete_namespaced_lease(SECRET, namespace)
     new = Replica(client, namespace, "new")
     for _ in range(2):
         new.keeper.tick(now())
@@ -177,7 +172,7 @@ def test_a_new_installation_keeps_old_replicas_trusted(client: ApiClient, namesp
         assert trusts(split(bundle), new.certificate, now(), NAME)
 
 
-def test_without_a_configuration_nothing_is_served(client: ApiClient, namespace: str) -> None:
+def test_without_a_configuration_nothing_is_served(client: k8s.ApiClient, namespace: str) -> None:
     replica = Replica(client, namespace, "one")
     replica.keeper._place = Place(namespace, SECRET, ("no-such-configuration",), "one")
     for _ in range(3):
