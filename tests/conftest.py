@@ -26,13 +26,14 @@ settings.register_profile(
 settings.load_profile("quick")
 
 
-# The long ones; the race takes all there is of the processors, and comes after the soaks, which wait a lot. The tests
-# that share a control plane share a worker; soaks have their own.
+# The long ones. Of four workers the first gets the race as well, which takes all there is of the processors and comes
+# after soaks, which wait a lot. The tests that share a control plane share a worker; the others have their own.
 _SOAK = "e2e/test_soak.py"
 _BEGIN_WITH = (
-    f"{_SOAK}::test_nothing_is_lost_while_everything_around_changes",
     f"{_SOAK}::test_nothing_is_lost_to_bursts_attacks_restarts_and_kills",
+    f"{_SOAK}::test_nothing_is_lost_while_everything_around_changes",
     "e2e",
+    "e2e/test_recording.py",
     "cache/test_race.py",
     "chart",
     "test_cli.py",
@@ -61,7 +62,7 @@ def _group(nodeid: str) -> str:
     path, _, test = nodeid.removeprefix("tests/").partition("::")
     if path == _SOAK:
         return f"{path}::{test}"
-    return next((begin for begin in _BEGIN_WITH if path == begin or path.startswith(f"{begin}/")), path)
+    return max((begin for begin in _BEGIN_WITH if f"{path}/".startswith(f"{begin}/")), key=len, default=path)
 
 
 @pytest.fixture(scope="session", autouse=True)

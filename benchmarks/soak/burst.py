@@ -94,7 +94,8 @@ def _pod(number: int) -> dict[str, Any]:
     if _URIS[number % len(_URIS)] is None:
         pod["metadata"]["annotations"] = {}
     pod["metadata"].pop("namespace", None)
-    pod["metadata"]["name"] = f"pod-{number}"
+    del pod["metadata"]["name"]
+    pod["metadata"]["generateName"] = "burst-"
     return pod
 
 
