@@ -6,7 +6,7 @@ import asyncio
 import copy
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -413,30 +413,37 @@ def test_pods_of_a_name_that_are_never_alike_are_spared_for_a_while() -> None:
     assert asked.remembered
 
 
-def kept(*names: bytes) -> int:
-    """Bytes that are kept of pods."""
-    asked = Asked()
+def kept(asked: Asked, bodies: Iterable[bytes]) -> int:
+    """Bytes that a webhook keeps of pods that it was asked about twice each."""
     tracemalloc.start()
-    for body in names:
+    for body in bodies:
         asked.learn(body)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    asked(names[-1])
-    assert asked.remembered == 1, "nothing was kept"
     return size
 
 
 def test_what_is_kept_has_a_bound() -> None:
     """Python takes four bytes for each character of a text with one that is rare."""
     long = "😀" + "a" * (MAX_BODY_BYTES - 3000)
-    bodies = (named(f"iris-{number}-", long=long) for number in range(MAX_ENTRIES * 5 // 4))
-    assert kept(*bodies) < MAX_ENTRIES * 5 * MAX_BODY_BYTES
+    asked, bodies = Asked(), [named(f"iris-{number}-", long=long) for number in range(MAX_ENTRIES * 5 // 4)]
+    assert kept(asked, bodies) < MAX_ENTRIES * 5 * MAX_BODY_BYTES
+    asked(bodies[-1])
+    assert asked.remembered == 1, "nothing was kept"
 
 
 def test_of_a_pod_little_is_kept() -> None:
     pod = api_server_pod(plain_pod("s3://models/iris", "server", *(f"server-{number}" for number in range(150))))
     bodies = [body_of(pod).replace(b"iris-7c9d8b6f5-", b"iris-%d-" % number) for number in range(20)]
-    assert kept(*bodies) < sum(map(len, bodies)) / 2
+    asked = Asked()
+    assert kept(asked, bodies) < sum(map(len, bodies)) / 2
+    asked(bodies[-1])
+    assert asked.remembered == 1, "nothing was kept"
+
+
+def test_of_a_name_that_no_pod_may_have_little_is_kept() -> None:
+    bodies = [named("a" * (MAX_BODY_BYTES - 3000) + str(number)) for number in range(50)]
+    assert kept(Asked(), bodies) < sum(map(len, bodies)) / 4
 
 
 def test_a_pod_that_is_large_is_not_remembered() -> None:

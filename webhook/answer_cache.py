@@ -22,6 +22,7 @@ TRIES = 4
 PAUSE = 32
 
 _GENERATE_NAME = b'"generateName":"'
+_MAX_NAME = 253
 
 
 class Answer(NamedTuple):
@@ -103,7 +104,7 @@ def _name(body: bytes) -> bytes:
     if start < 0:
         return b""
     start += len(_GENERATE_NAME)
-    return body[start : body.find(b'"', start, start + 253)]
+    return body[start : start + _MAX_NAME].partition(b'"')[0]
 
 
 def _make_room(entries: dict[bytes, Any], limit: int) -> None:

@@ -59,26 +59,26 @@ def _leave_out(pattern: re.Pattern[bytes], beginning: bytes, text: bytes) -> tup
     return found[1], text.replace(found[0], beginning + _LEFT_OUT)
 
 
-def speaks_for_all(mark: Fingerprint, body: bytes, review: Review, answer: bytes) -> bool:
+def speaks_for_all(left_out: Fingerprint, body: bytes, review: Review, answer: bytes) -> bool:
     """Whether every review with this fingerprint gets this answer, but for the UID.
 
     It does when what the fingerprint leaves out stands in its place alone, and nothing else could be taken for it:
     neither in the review's body, nor in the answer.
     """
-    times = sum(_is(mark.time, entry.get("time")) for entry in _managed_fields(review))
-    names = sum(_is(mark.volume, item.get("name")) for item in _volumes_and_mounts(review))
+    times = sum(_is(left_out.time, entry.get("time")) for entry in _managed_fields(review))
+    names = sum(_is(left_out.volume, item.get("name")) for item in _volumes_and_mounts(review))
     return (
-        _is(mark.uid, review.request.uid)
-        and body.count(mark.uid) == 1
-        and (not mark.time or body.count(mark.time) == times)
+        _is(left_out.uid, review.request.uid)
+        and body.count(left_out.uid) == 1
+        and (not left_out.time or body.count(left_out.time) == times)
         and body.count(_VOLUMES) == names
         and _VOLUMES not in answer + _patch(answer)
         and not _ESCAPED.search(body)
     )
 
 
-def _is(left_out: bytes, value: Any) -> bool:
-    return bool(left_out) and bool(left_out.decode() == value)
+def _is(text: bytes, value: Any) -> bool:
+    return bool(text) and bool(text.decode() == value)
 
 
 def _patch(answer: bytes) -> bytes:
