@@ -26,15 +26,15 @@ settings.register_profile(
 settings.load_profile("quick")
 
 
-# The long ones. Of four workers the first gets the race as well, which takes all there is of the processors and comes
-# after soaks, which wait a lot. The tests that share a control plane share a worker; the others have their own.
+# The long ones. The first worker gets the race as well, which takes all there is of the processors and comes after a
+# soak, which waits a lot. The tests that share a control plane share a worker; the others have their own.
 _SOAK = "e2e/test_soak.py"
 _BEGIN_WITH = (
     f"{_SOAK}::test_nothing_is_lost_to_bursts_attacks_restarts_and_kills",
     f"{_SOAK}::test_nothing_is_lost_while_everything_around_changes",
     "e2e",
-    "e2e/test_recording.py",
     "cache/test_race.py",
+    "e2e/test_recording.py",
     "chart",
     "test_cli.py",
 )
