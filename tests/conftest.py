@@ -53,6 +53,7 @@ class _Groups(LoadScopeScheduling):  # type: ignore[misc]
         return _group(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Tests of a file, or of a folder that begins, stay together."""
     return _Groups(config, log)
