@@ -1,25 +1,32 @@
 """Many pods race for one model on one claim while some of them are killed; a program of its own.
 
-Prints one JSON object a round. Each pod is a fork of this process that runs the wrapper's delivered text, so that
-rounds are quick; the downloader is a program of its own, as in a container.
+Prints one JSON object a round. Each pod is a fork of this process that runs the wrapper's delivered text, round after
+round until it is killed, so that rounds are quick; the downloader is a program of its own, as in a container.
 """
 
 import gc
 import json
 import os
 import random
+import select
 import signal
+import socket
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.cache.pods import contents
 from webhook.cache.command import WRAPPER, CachedModel, Limits, wrapped
 from webhook.cache.key import key
 from webhook.cache.wrapper import Cache
+
+Main = Callable[[list[str]], int]
+"""The wrapper's: arguments to exit status."""
 
 PODS = 50
 PARTS = 3
@@ -54,59 +61,109 @@ class Round:
     """What was seen under the final name and was not the complete model."""
 
 
+class Pod:
+    """A process that takes part in rounds until it is killed."""
+
+    def __init__(self, main: Main, others: list["Pod"]) -> None:
+        self.line, theirs = socket.socketpair()
+        self.process = os.fork()
+        if not self.process:
+            for line in (self.line, *(other.line for other in others)):
+                line.close()  # or the others would not notice this program's end
+            _take_part(theirs, main)
+        theirs.close()
+        self.name = f"pod-{self.process}"
+        self.is_alive = True
+
+    def start(self, log: Path, arguments: list[str]) -> None:
+        self.line.sendall(json.dumps([str(log), *arguments]).encode() + b"\n")
+
+    def status(self) -> int:
+        """Its exit status in this round: what it said, or how the process ended before it could say."""
+        said = b""
+        with suppress(ConnectionError):
+            said = self.line.recv(16)
+        if self.is_alive and said:
+            return int(said)
+        ended = self.end()
+        return int(said) if said else ended
+
+    def kill(self) -> None:
+        os.kill(self.process, signal.SIGKILL)
+        self.is_alive = False
+
+    def end(self) -> int:
+        """Let it end, and give the process's exit status."""
+        self.is_alive = False
+        self.line.close()
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+def _take_part(line: socket.socket, main: Main) -> NoReturn:
+    status = 99
+    try:
+        os.environ["POD_NAME"] = f"pod-{os.getpid()}"
+        for words in line.makefile():
+            log, *arguments = json.loads(words)
+            with Path(log).open("w") as output:
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+            line.sendall(str(main(["--termination-log=/dev/null", *arguments])).encode())
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+class Crew:
+    """The pods of all rounds; in place of those that were killed come new ones."""
+
+    def __init__(self, main: Main) -> None:
+        self.main = main
+        self.pods: list[Pod] = []
+
+    def complete(self) -> list[Pod]:
+        self.pods = [pod for pod in self.pods if pod.is_alive]
+        while len(self.pods) < PODS:
+            self.pods.append(Pod(self.main, self.pods))
+        return self.pods
+
+    def end(self) -> None:
+        for pod in self.pods:
+            if pod.is_alive:
+                pod.end()
+
+
 class Arena:
     """One round: the pods, and what is seen of the model while they run."""
 
-    def __init__(self, number: int, root: Path, rng: random.Random, main: Any) -> None:
-        self.result, self.rng, self.main = Round(number), rng, main
+    def __init__(self, number: int, root: Path, rng: random.Random, crew: Crew) -> None:
+        self.result, self.rng, self.crew = Round(number), rng, crew
         self.model = CachedModel(f"s3://race/{number}", str(root / "claim"), "models", key(f"s3://race/{number}"))
         self.cache = Cache(root / "claim" / "models", self.model.key)
         self.logs = root / f"round-{number}"
         self.logs.mkdir()
         _, self.arguments = wrapped(["sh", "-ec", DOWNLOADER, "sh"], ["/m"], "/m", self.model, Limits())
-        self.alive: set[int] = set()
-        self.start = -1
+        self.running: dict[socket.socket, Pod] = {}
         self.killed: set[str] = set()
 
     def play(self) -> Round:
-        start, self.start = os.pipe()
-        self.alive = {self.fork(start) for _ in range(PODS)}
-        os.close(start)
-        os.close(self.start)  # and they are off
+        self.running = {pod.line: pod for pod in self.crew.complete()}
+        for pod in self.running.values():
+            pod.start(self.logs / pod.name, self.arguments)
         deadline, kills = time.monotonic() + ROUND_LIMIT, self.rng.randint(3, 25)
         next_kill = next_look = time.monotonic() + self.rng.uniform(0, 0.02)
-        while self.alive and time.monotonic() < deadline:
+        while self.running and time.monotonic() < deadline:
             if time.monotonic() >= next_look:
                 self.look()
                 next_look = time.monotonic() + 0.02
-            self.reap()
-            if kills and len(self.alive) > 5 and time.monotonic() >= next_kill:
+            self.listen()
+            if kills and len(self.running) > 5 and time.monotonic() >= next_kill:
                 self.kill()
                 kills, next_kill = kills - 1, time.monotonic() + self.rng.uniform(0, 0.04)
-            time.sleep(0.004)
         self.close()
         return self.result
-
-    def fork(self, start: int) -> int:
-        pod = os.fork()
-        if not pod:
-            self.become_a_pod(start)
-        return pod
-
-    def become_a_pod(self, start: int) -> None:
-        status = 99
-        try:
-            os.close(self.start)
-            os.read(start, 1)  # until everybody is there
-            name = f"pod-{os.getpid()}"
-            log = os.open(f"{self.logs}/{name}", os.O_WRONLY | os.O_CREAT)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.environ["POD_NAME"] = name
-            status = self.main(["--termination-log=/dev/null", *self.arguments])
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
 
     def look(self) -> None:
         """Whoever sees the final name must see the whole model, and for ever the same one."""
@@ -118,13 +175,10 @@ class Arena:
             if seen != MODEL or not self.cache.record.exists():
                 self.result.wrong.append(f"{sorted(seen)}, record: {self.cache.record.exists()}")
 
-    def reap(self) -> None:
-        while self.alive:
-            pod, status = os.waitpid(-1, os.WNOHANG)
-            if not pod:
-                return
-            self.alive.remove(pod)
-            self.judge(f"pod-{pod}", os.waitstatus_to_exitcode(status))
+    def listen(self) -> None:
+        for line in select.select(self.running, [], [], 0.004)[0]:
+            pod = self.running.pop(line)
+            self.judge(pod.name, pod.status())
 
     def judge(self, name: str, status: int) -> None:
         words = (self.logs / name).read_text() if (self.logs / name).exists() else ""
@@ -141,26 +195,26 @@ class Arena:
     def kill(self) -> None:
         """SIGKILL for a pod, often the one that downloads; with or without its downloader, as chance will have it."""
         pod = self.writer() if self.rng.random() < 0.5 else None
-        pod = pod or self.rng.choice(sorted(self.alive))
-        children = Path(f"/proc/{pod}/task/{pod}/children").read_text().split()
-        os.kill(pod, signal.SIGKILL)
+        pod = pod or self.rng.choice(list(self.running.values()))
+        children = Path(f"/proc/{pod.process}/task/{pod.process}/children").read_text().split()
+        pod.kill()
         if self.rng.random() < 0.5:
             for child in children:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(int(child), signal.SIGKILL)
 
-    def writer(self) -> int | None:
+    def writer(self) -> Pod | None:
         try:
-            pod = int(json.loads(self.cache.lock.read_text())["pod"].removeprefix("pod-"))
+            name = json.loads(self.cache.lock.read_text())["pod"]
         except (OSError, ValueError):
             return None
-        return pod if pod in self.alive else None
+        return next((pod for pod in self.running.values() if pod.name == name), None)
 
     def close(self) -> None:
-        for pod in self.alive:
+        for pod in self.running.values():
             self.result.failed.append(f"still running after {ROUND_LIMIT:.0f} s")
-            os.kill(pod, signal.SIGKILL)
-            os.waitpid(pod, 0)
+            pod.kill()
+            pod.end()
         self.look()
         self.result.killed = len(self.killed)
         self.result.leftovers = len(self.cache.leftovers())
@@ -173,10 +227,11 @@ def main(root: Path, rounds: int, seed: int) -> None:
     namespace: dict[str, Any] = {"__name__": "wrapper"}
     exec(compile(WRAPPER, "wrapper", "exec"), namespace)
     (root / "claim").mkdir()
-    rng = random.Random(seed)
+    rng, crew = random.Random(seed), Crew(namespace["main"])
     gc.freeze()  # forks then share what is there
     for number in range(rounds):
-        print(json.dumps(asdict(Arena(number, root, rng, namespace["main"]).play())), flush=True)
+        print(json.dumps(asdict(Arena(number, root, rng, crew).play())), flush=True)
+    crew.end()
 
 
 if __name__ == "__main__":
