@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,12 @@ def patch_of(response: dict[str, Any]) -> list[dict[str, Any]]:
 def cases() -> list[Case]:
     """All of them, by name."""
     return [Case(path.parent) for path in sorted(FIXTURES.glob("*/pod.yaml"))]
+
+
+@cache
+def injected_cases() -> list[Case]:
+    """Those whose pod is changed."""
+    return [case for case in cases() if "pod" in case.expected]
 
 
 def main(names: list[str]) -> None:

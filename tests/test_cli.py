@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests import yamls
-from tests.golden import cases
+from tests.golden import injected_cases
 from tests.serving import pod, review
 from webhook.cli import app
 
@@ -87,7 +87,7 @@ def test_a_kserve_pod_gets_its_single_file():
     }
 
 
-@pytest.mark.parametrize("case", [case for case in cases() if "pod" in case.expected], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", injected_cases(), ids=lambda case: case.name)
 def test_the_command_line_answers_like_the_server(case, tmp_path):
     options = ["-n", case.namespace]
     for name, option in (("settings.yaml", "--settings=file:{}"), ("facts.yaml", "--facts={}")):

@@ -23,7 +23,8 @@ Object = dict[str, Any]
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run helm and wait; the caller looks at the exit code."""
-    return subprocess.run([binaries.helm(), *arguments], capture_output=True, text=True, check=False)
+    command = [binaries.helm(), *arguments]
+    return subprocess.run(command, env=binaries.environ(), capture_output=True, text=True, check=False)
 
 
 def values(**settings: Any) -> list[str]:

@@ -40,6 +40,11 @@ def path(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
     return found
 
 
+def environ() -> dict[str, str]:
+    """What the programs are best run with: they do not live long, and garbage is a third to a half of what they do."""
+    return {**os.environ, "GOGC": "off", "GOMEMLIMIT": "1GiB"}
+
+
 def helm() -> Path:
     return path(pins.HELM)
 

@@ -1,20 +1,18 @@
 """A server run as a child process: its log in a file, ended for sure with this process."""
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests.controlplane import binaries
 from tests.controlplane.die_with_parent import tied
 
 START_WITHIN = 120.0
 """Seconds for a server to be ready; many times what two busy cores take."""
 STOP_WITHIN = 15.0
 """Seconds for an orderly end, before the process is killed."""
-_NO_GARBAGE_COLLECTION = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
-"""Below the limit: a third of what kube-apiserver computes at its start, and it does not live long."""
 
 
 class StartError(Exception):
@@ -49,7 +47,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, **_NO_GARBAGE_COLLECTION},
+                env=binaries.environ(),
             )
         try:
             self._wait_until_ready(self._process)
