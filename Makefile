@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Tests spend much of their time waiting for processes: more workers than this are of no use on two cores.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 # Asks a running webhook about the pod in examples/review.json, and shows the answer with its patch decoded.

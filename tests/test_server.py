@@ -18,6 +18,7 @@ from tests.golden import cases
 from tests.serving import HOST, eventually, pod, response_of, review, serving
 from webhook import annotations, door, endpoint
 from webhook import server as server_module
+from webhook.certs import serving as certs
 from webhook.facts import NO_FACTS, NoCluster
 
 MUTATE = "/mutate-pods"
@@ -448,15 +449,81 @@ def test_a_request_on_its_way_in_is_answered_before_the_end(authority, tmp_path)
         assert read_to_end(body).startswith(b"HTTP/1.1 200 ")
 
 
-def test_idle_connections_do_not_hold_the_end_up(authority, tmp_path):
+def test_idle_connections_do_not_hold_the_end_up(authority, tmp_path, monkeypatch):
+    monkeypatch.setattr(door, "LAST_CALL_SECONDS", 0.3)
     with serving(authority, tmp_path) as server:
+        outside = socket.create_connection((HOST, server.port))
         silent, served = server.connect(), server.connect()
         served.sendall(request_bytes())
         assert served.recv(65536).startswith(b"HTTP/1.1 200 ")
-        # Neither client reads on, so neither takes its leave.
+        # None of the clients reads on, so none takes its leave.
         server.stop()
-        silent.close()
-        served.close()
+        for connection in (outside, silent, served):
+            connection.close()
+
+
+def test_who_came_before_the_end_is_answered_and_then_has_to_leave(authority, tmp_path):
+    with serving(authority, tmp_path) as server, contextlib.ExitStack() as open_ones:
+        inside = [open_ones.enter_context(server.connect()) for _ in range(3)]
+        outside = [socket.create_connection((HOST, server.port), timeout=20) for _ in range(3)]
+        server.begin_to_stop()
+        eventually(lambda: is_refused(server.port))
+        for plain in outside:
+            inside.append(open_ones.enter_context(authority.client_context().wrap_socket(plain, server_hostname=HOST)))
+        inside[0].sendall(b"GET /healthz HTTP/1.1\r\nhost: webhook\r\n\r\n")
+        for connection in inside[1:]:
+            connection.sendall(request_bytes())
+        for connection in inside:
+            assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def is_refused(port):
+    try:
+        socket.create_connection((HOST, port), timeout=20).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_who_stands_in_the_queue_when_the_door_closes_is_let_in(authority, tmp_path):
+    class Guest(door.Visitor):
+        def __init__(self, visit):
+            self.visit = visit
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            self.transport.write(data.upper())
+            self.transport.close()
+
+        def connection_lost(self, error):
+            self.visit.ended()
+
+        def is_busy(self):
+            return False
+
+        turn_out = shutdown = last_call = lambda self: None
+
+    context = certs.server_context(None)
+    context.load_cert_chain(*authority.issue(tmp_path))
+
+    def ask(plain):
+        with authority.client_context().wrap_socket(plain, server_hostname=HOST) as client:
+            client.sendall(b"hello")
+            return client.recv(100)
+
+    async def close_at_once():
+        with socket.create_server((HOST, 0)) as listening:
+            listening.setblocking(False)
+            clients = [socket.create_connection(listening.getsockname(), timeout=20) for _ in range(20)]
+            closed = door.Door(listening, context, 1000, Guest)
+            closed.close()
+            answers = asyncio.gather(*(asyncio.to_thread(ask, client) for client in clients))
+            await closed.wait_closed()
+            return await answers
+
+    assert asyncio.run(close_at_once()) == [b"HELLO"] * 20
 
 
 def test_while_draining_requests_are_taken_and_every_answer_closes(authority, tmp_path):

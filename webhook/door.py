@@ -22,6 +22,12 @@ log = structlog.get_logger()
 HANDSHAKE_SECONDS = 10
 """For the TLS handshake; the API server gives its whole request no more, unless told to."""
 
+LAST_CALL_SECONDS = 5
+"""For who was let in and has not asked for anything yet, once nobody is let in any more."""
+
+BACKLOG = 2048
+"""Connections that the kernel keeps until they are accepted."""
+
 # Seconds until the next attempt, when the process has no file descriptor left.
 _OUT_OF_DESCRIPTORS_SECONDS = 0.1
 # File descriptors for everything that is not a client's connection.
@@ -44,7 +50,11 @@ class Visitor(asyncio.Protocol, ABC):
 
     @abstractmethod
     def shutdown(self) -> None:
-        """Close when idle; what is being answered is still answered."""
+        """Close when idle; what is being asked or answered, and a first request, are still answered."""
+
+    @abstractmethod
+    def last_call(self) -> None:
+        """Close when nothing was asked yet."""
 
 
 class Visit(asyncio.Protocol):
@@ -71,6 +81,16 @@ class Visit(asyncio.Protocol):
 
     def is_busy(self) -> bool:
         return self.visitor is not None and self.visitor.is_busy()
+
+    def shutdown(self) -> None:
+        if self.visitor is not None:
+            self.visitor.shutdown()
+
+    def last_call(self) -> None:
+        if self.visitor is not None:
+            self.visitor.last_call()
+        elif self.handshake is not None:
+            self.handshake.cancel()
 
     def turn_out(self) -> None:
         if self.visitor is not None:
@@ -113,6 +133,8 @@ class Door:
         """Who was answered is a guest, and the one heard of last."""
         self.ended(visit)
         self._guests[visit] = None
+        if self._closing:
+            visit.shutdown()
 
     def ended(self, visit: Visit) -> None:
         """The connection is closed."""
@@ -120,35 +142,46 @@ class Door:
         self._guests.pop(visit, None)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Let in who has come, and nobody any more. Each of them was sent here with a request."""
         self._closing = True
         self._loop.remove_reader(self._listening)
+        for _ in range(BACKLOG):
+            if not self._accept():
+                break
         self._listening.close()
+        self._loop.call_later(LAST_CALL_SECONDS, self._last_call)
 
     async def wait_closed(self) -> None:
-        """Turn out whoever still stands on the threshold."""
+        """Wait until all have left."""
+        while self._strangers or self._guests:
+            await asyncio.sleep(0.05)
+
+    def _last_call(self) -> None:
         for visit in list(self._strangers):
-            visit.turn_out()
+            visit.last_call()
 
     def _open(self) -> None:
         if not self._closing:
             self._loop.add_reader(self._listening, self._accept)
 
-    def _accept(self) -> None:
-        """Accept one connection. Others are served in between, or a flood would make them wait."""
+    def _accept(self) -> bool:
+        """Accept one connection, if one has come. Others are served in between, or a flood would make them wait."""
         try:
             accepted, _ = self._listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+        except BlockingIOError:
+            return False
+        except (InterruptedError, ConnectionAbortedError):
+            return True
         except OSError as error:
             log.warning("no connection can be accepted for now", reason=error.strerror)
             self._loop.remove_reader(self._listening)
             self._loop.call_later(_OUT_OF_DESCRIPTORS_SECONDS, self._open)
-            return
+            return False
         if len(self._strangers) + len(self._guests) < self._limit or self._make_room():
             self._let_in(accepted)
         else:
             accepted.close()
+        return True
 
     def _let_in(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
@@ -167,8 +200,6 @@ class Door:
             # Whoever does not speak TLS, or not in time, is of no interest.
             accepted.close()
             self.ended(visit)
-        elif self._closing and visit.visitor is not None:
-            visit.visitor.shutdown()
 
     def _make_room(self) -> bool:
         """End the connection that can best be spared. False when all are busy."""

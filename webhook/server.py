@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webhook.certs.serving import CertificateError, CertificateFiles
 from webhook.context import Webhook
-from webhook.door import Door, Visit, Visitor
+from webhook.door import BACKLOG, Door, Visit, Visitor
 from webhook.endpoint import CLIENT_VERIFIED
 
 log = structlog.get_logger()
@@ -113,11 +113,16 @@ class Connection(HttpToolsProtocol, Visitor):
         self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close when idle; a request on its way in is still answered, by an answer that closes."""
-        if self._deadline is not None:
+        """Close when idle. A request on its way in is still answered, and the first one of who has not asked yet."""
+        if self._deadline is not None or self.cycle is None:
             return
         super().shutdown()
         if self._is_idle():
+            self._leave()
+
+    def last_call(self) -> None:
+        if self._deadline is None and self.cycle is None:
+            self.transport.close()
             self._leave()
 
     def _leave(self) -> None:
@@ -276,7 +281,7 @@ def _configure(app: FastAPI) -> uvicorn.Config:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
     listening.setblocking(False)
