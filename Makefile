@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests spend much of their time waiting for processes: more workers than this are of no use on two cores.
+# Tests spend much of their time waiting for processes: two for each of two cores.
 WORKERS ?= 4
 PYTEST  = $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 

@@ -10,7 +10,7 @@ import click
 import jsonpatch
 import pytest
 import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from tests import yamls
 from tests.golden import injected_cases
@@ -46,8 +46,11 @@ data:
 """
 
 
+COMMAND = typer.main.get_command(app)
+
+
 def run(*arguments, stdin="", env=None):
-    return CliRunner().invoke(app, list(arguments), input=stdin, env=env or {})
+    return CliRunner().invoke(COMMAND, list(arguments), input=stdin, env=env or {})
 
 
 def written(tmp_path, text, name="input.yaml"):

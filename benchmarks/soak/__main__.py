@@ -35,10 +35,12 @@ class Size:
     phases: int
     seconds: float
     """Of each hostile phase, quiet or not, and before a kill."""
+    rate: float
+    """Admissions a second while replicas are replaced or killed."""
 
 
-FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21)
-SHORT = Size(steady.SHORT, pods=100, connections=1_500, phases=1, seconds=2)
+FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21, rate=150)
+SHORT = Size(steady.SHORT, pods=100, connections=1_500, phases=1, seconds=2, rate=60)
 
 
 def main() -> int:
@@ -71,9 +73,9 @@ def _with_replicas(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
             if "hostile" in parts:
                 yield asyncio.run(hostile.run(running[0], bundle, size.connections, size.phases, size.seconds))
             if "roll" in parts:
-                yield asyncio.run(restart.roll(running, _successors(plane, directory), bundle))
+                yield asyncio.run(restart.roll(running, _successors(plane, directory), bundle, size.rate))
             if "kill" in parts:
-                yield asyncio.run(restart.kill(running, bundle, size.seconds))
+                yield asyncio.run(restart.kill(running, bundle, size.rate, size.seconds))
 
 
 def _bundle(plane: ControlPlane) -> bytes:

@@ -29,6 +29,8 @@ CASES = ("s3", "pvc-direct", "istio-uid", "oci-unknown-suffix")
 _SAMPLED = 199
 """One answer in so many is made again and compared: of all kinds in turns, so the number has no factor of theirs."""
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_CONNECTIONS = 32
+"""At most, while one caBundle is trusted: each takes memory of the webhook, and a slow machine is not a leak."""
 _RETIREMENT = 15
 """Seconds that connections which trust an old caBundle stay open."""
 
@@ -156,7 +158,9 @@ class Load:
         bundle = self._bundle()
         if self._session is None or bundle != self._trusted:
             context = ssl.create_default_context(cadata=bundle.decode())
-            connector = aiohttp.TCPConnector(ssl=context, limit=64, keepalive_timeout=90, resolver=_Loopback())
+            connector = aiohttp.TCPConnector(
+                ssl=context, limit=_CONNECTIONS, keepalive_timeout=90, resolver=_Loopback()
+            )
             if self._session is not None:
                 self._retired.append(asyncio.create_task(_retire(self._session)))
             self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)

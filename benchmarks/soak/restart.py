@@ -14,8 +14,6 @@ from benchmarks.soak.report import Report, most
 
 LATE = 2.0
 """Seconds until nodes know that an endpoint came or went; the chart's drain is longer."""
-RATE = 150
-"""Admissions a second."""
 CLIENTS = 10
 AGAIN = 3.0
 """Seconds until a refused pod is made again."""
@@ -24,9 +22,9 @@ AGAIN = 3.0
 class _Clients:
     """Several clients with connections of their own, as API servers are."""
 
-    def __init__(self, address: Relay, bundle: bytes, again_after: float | None = None) -> None:
+    def __init__(self, address: Relay, bundle: bytes, rate: float, again_after: float | None = None) -> None:
         self._loads = [
-            Load(lambda: [address.port], lambda: bundle, RATE / CLIENTS, again_after=again_after)
+            Load(lambda: [address.port], lambda: bundle, rate / CLIENTS, again_after=again_after)
             for _ in range(CLIENTS)
         ]
 
@@ -43,12 +41,15 @@ class _Clients:
         return reduce(Tally.plus, (load.tally for load in self._loads))
 
 
-async def roll(running: list[Replica], successors: Iterator[Replica], bundle: bytes) -> Report:
-    """Replace each replica as a rolling update does: a new one is ready before an old one is told to stop."""
+async def roll(running: list[Replica], successors: Iterator[Replica], bundle: bytes, rate: float) -> Report:
+    """Replace each replica as a rolling update does: a new one is ready before an old one is told to stop.
+
+    `rate`: admissions a second, meanwhile.
+    """
     report = Report("Rolling restart of both replicas under load")
     address = Relay(*(replica.port for replica in running))
     await address.start()
-    load = _Clients(address, bundle)
+    load = _Clients(address, bundle, rate)
     sending = asyncio.create_task(load.run(10**6))
     codes = []
     for old in list(running):
@@ -67,13 +68,13 @@ async def roll(running: list[Replica], successors: Iterator[Replica], bundle: by
     return report
 
 
-async def kill(running: list[Replica], bundle: bytes, seconds: float) -> Report:
-    """Kill one of two replicas, and count what is lost until the address knows."""
+async def kill(running: list[Replica], bundle: bytes, rate: float, seconds: float) -> Report:
+    """Kill one of two replicas after so many seconds, and count what is lost until the address knows."""
     report = Report("kill -9 of one of two replicas under load")
     address = Relay(*(replica.port for replica in running))
     await address.start()
-    load = _Clients(address, bundle, again_after=AGAIN)
-    sending = asyncio.create_task(load.run(int(RATE * (2 * seconds + LATE))))
+    load = _Clients(address, bundle, rate, again_after=AGAIN)
+    sending = asyncio.create_task(load.run(int(rate * (2 * seconds + LATE))))
     await asyncio.sleep(seconds)
     begin = time.monotonic()
     await asyncio.to_thread(running[0].kill)
@@ -81,7 +82,7 @@ async def kill(running: list[Replica], bundle: bytes, seconds: float) -> Report:
     await sending
     report.take(load.tally)
     lost = load.tally.lost
-    report.add("lost at first", f"{len(lost)} of some {RATE * LATE:.0f} sent in {LATE:g} s{most(lost)}")
+    report.add("lost at first", f"{len(lost)} of some {rate * LATE:.0f} sent in {LATE:g} s{most(lost)}")
     report.add("admitted when tried again", len(lost) - len(load.tally.failed))
     report.add("watched after the kill", f"{time.monotonic() - begin:.0f} s")
     return report

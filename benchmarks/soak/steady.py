@@ -47,7 +47,7 @@ class Size:
 
 
 FULL = Size(200_000, 320, ("--certificate-days", "0.002", "--ca-days", "0.003", "--settle-seconds", "20"), flat=True)
-SHORT = Size(2_400, 60, ("--certificate-days", "0.002", "--ca-days", "0.0006", "--settle-seconds", "5"), outages=1)
+SHORT = Size(1_600, 40, ("--certificate-days", "0.002", "--ca-days", "0.0006", "--settle-seconds", "5"), outages=1)
 
 
 _LOOKUPS = 16

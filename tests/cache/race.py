@@ -4,6 +4,7 @@ Prints one JSON object a round. Each pod is a fork of this process that runs the
 round until it is killed, so that rounds are quick; the downloader is a program of its own, as in a container.
 """
 
+import ctypes  # noqa: F401 - the wrapper's pods would each load it
 import gc
 import json
 import os
