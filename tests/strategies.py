@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -123,22 +124,38 @@ _pod_resources = _one_of(
 _unknown = _one_of({"~a/b": [None, 1.0, True, {"": "\x00 😀"}]}, [], None, 0)
 
 
-def _containers(name: str, volumes: list[JsonObject]) -> st.SearchStrategy[JsonObject]:
+_variables = st.lists(
+    _some(value=_one_of("", "s3://b")).map(lambda value: {"name": "STORAGE_URI", **value}), max_size=2
+)
+
+
+@cache  # making a strategy takes longer than drawing from it
+def _container_fields(volumes: tuple[str, ...]) -> st.SearchStrategy[JsonObject]:
+    """Fields of a container in a pod with these volumes."""
     mount = st.fixed_dictionaries(
-        {"name": _one_of(*(volume["name"] for volume in volumes or [{"name": "data"}])), "mountPath": _one_of(*PATHS)},
+        {"name": _one_of(*(volumes or ("data",))), "mountPath": _one_of(*PATHS)},
         optional={"readOnly": st.booleans(), "subPath": _one_of("iris/v1", "iris/v1/", "x")},
     )
     mounts = st.lists(mount, max_size=2 if volumes else 0, unique_by=lambda item: item["mountPath"])
-    variables = st.lists(
-        _some(value=_one_of("", "s3://b")).map(lambda value: {"name": "STORAGE_URI", **value}), max_size=2
-    )
-    fields = _some(
+    return _some(
         volumeMounts=st.none() | mounts,
-        env=st.none() | variables,
+        env=st.none() | _variables,
         securityContext=_security_contexts,
         unknown=_unknown,
     )
-    return fields.map(lambda found: a_container(name, **found))
+
+
+_server_names = st.lists(_one_of(*SERVERS), min_size=1, max_size=3, unique=True)
+_other_names = st.lists(_one_of(*OTHERS), unique=True)
+_pod_fields = _some(
+    securityContext=_security_contexts,
+    resources=_pod_resources,
+    unknown=_unknown,
+    restartPolicy=_one_of("Always", "OnFailure", "Never"),
+    imagePullSecrets=_one_of([], [{"name": "registry"}], [{"name": "a"}, {"name": "b"}]),
+    hostPID=st.booleans(),
+    shareProcessNamespace=st.booleans(),
+)
 
 
 @st.composite
@@ -146,27 +163,19 @@ def pods(draw: st.DrawFn) -> JsonObject:
     """Pods of the right shape that ask for a model."""
     where = draw(_where)
     managed = keys.SOURCE_URI in where or draw(st.booleans())
-    servers = draw(st.lists(_one_of(*SERVERS), min_size=1, max_size=3, unique=True)) + managed * ["kserve-container"]
-    servers = list(dict.fromkeys(servers))
+    servers = list(dict.fromkeys(draw(_server_names) + managed * ["kserve-container"]))
     volumes = draw(_volumes)
+    fields = _container_fields(tuple(volume["name"] for volume in volumes))
     spec: JsonObject = {
-        "containers": [draw(_containers(name, volumes)) for name in servers],
-        "initContainers": [draw(_containers(name, volumes)) for name in draw(st.lists(_one_of(*OTHERS), unique=True))],
+        "containers": [a_container(name, **draw(fields)) for name in servers],
+        "initContainers": [a_container(name, **draw(fields)) for name in draw(_other_names)],
         "volumes": volumes,
     }
     for sidecar in spec["initContainers"][:1]:
         sidecar["restartPolicy"] = "Always"
     if draw(st.booleans()):
         spec |= {field: spec[field] or None for field in ("initContainers", "volumes")}
-    spec |= draw(_some(securityContext=_security_contexts, resources=_pod_resources, unknown=_unknown))
-    spec |= draw(
-        _some(
-            restartPolicy=_one_of("Always", "OnFailure", "Never"),
-            imagePullSecrets=_one_of([], [{"name": "registry"}], [{"name": "a"}, {"name": "b"}]),
-            hostPID=st.booleans(),
-            shareProcessNamespace=st.booleans(),
-        )
-    )
+    spec |= draw(_pod_fields)
     how = draw(_how)
     if draw(st.booleans()):
         how[str(keys.CONTAINERS)] = ", ".join(servers[:2])
