@@ -4,7 +4,6 @@ Hypothesis tries the same examples every time, on a slow machine too; `pytest --
 new ones.
 """
 
-import gc
 from typing import Any
 
 import pytest
@@ -26,27 +25,17 @@ settings.register_profile(
 )
 settings.load_profile("quick")
 
-# As seldom as in the server: a tenth of what it takes to collect the tests is spent on looking for garbage.
-gc.set_threshold(10_000, 100, 100)
 
-
-# The long ones. Workers whose first group is one test get a second: the first one gets the race, which takes all there
-# is of the processors, and so begins when the soak that measures is over. The tests that share a control plane share a
-# worker; the others have their own.
+# The long ones. Each of four workers begins with one of the first four, which wait a lot at different times. The tests
+# that share a control plane share a worker; the others have their own.
 _SOAK = "e2e/test_soak.py"
 _BEGIN_WITH = (
     f"{_SOAK}::test_nothing_is_lost_to_bursts_attacks_restarts_and_kills",
     f"{_SOAK}::test_nothing_is_lost_while_everything_around_changes",
     "e2e",
-    "e2e/test_recording.py",
     "cache/test_race.py",
+    "e2e/test_recording.py",
     "chart",
-    "test_run.py",
-    "test_tracing.py",
-    "test_server.py",
-    "test_properties.py",
-    "settings/test_configmap.py",
-    "test_answer_cache.py",
     "test_cli.py",
 )
 
