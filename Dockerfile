@@ -1,4 +1,4 @@
-# The Python of both stages. A tag moves; to build the same image again, pin the digest that the tag has today
+# Base image of both stages. Tags can change. For reproducible builds, pin the current digest of the tag
 # (`skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.11-slim-bookworm`):
 #   make image PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:…
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
@@ -8,8 +8,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 ARG VENV=/opt/storage-webhook
 WORKDIR /src
 
-# Wheels only, each with its hash: nothing is compiled, so one Dockerfile serves every platform that has them.
-# requirements-otel.lock has the packages for traces beside.
+# Wheels only, each verified by its hash. Nothing is compiled, so the build works on every platform that has the wheels.
+# requirements-otel.lock adds the packages for traces.
 ARG REQUIREMENTS=requirements.lock
 COPY ${REQUIREMENTS} ./
 RUN python3 -m venv --without-pip ${VENV} \
@@ -17,9 +17,9 @@ RUN python3 -m venv --without-pip ${VENV} \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY webhook webhook
-# The build tools have served after this; `pip check` fails if one of them is needed by what stays.
-# The Kubernetes client's asyncio twin is as large as all the rest, and not used.
-# Byte code that is never checked against its source is quick to load; made with a fixed seed it is the same every time.
+# Removes the build tools; `pip check` fails if another package needs one of them.
+# Removes the Kubernetes client's asyncio version, which is not used and as large as all other packages together.
+# Unchecked byte code loads faster. A fixed hash seed makes it reproducible.
 RUN python3 -m pip --python ${VENV}/bin/python install --no-compile --no-deps --no-build-isolation . \
  && python3 -m pip --python ${VENV}/bin/python uninstall --yes \
       editables hatchling packaging pathspec pluggy tomlkit trove-classifiers \
@@ -33,7 +33,7 @@ ENV PATH=/opt/storage-webhook/bin:${PATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFF
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="storage-initializer-webhook" \
-      org.opencontainers.image.description="A Kubernetes admission webhook that makes the model arrive in the pod." \
+      org.opencontainers.image.description="Delivers ML models to Kubernetes pods." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -1,4 +1,4 @@
-"""Measure, and print the figures beside their goals. Exits with 0: a noisy machine is no failure."""
+"""Measure the cost of an admission and compare it with the goals. Always exits with 0: machines are noisy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from benchmarks.processes import Server
 BARE = "bare app"
 REQUESTS = 100_000
 Reviews = dict[str, list[bytes]]
-"""What is sent in turns, by what it is."""
-_TITLE = """12 KB AdmissionReviews, TLS, 16 kept connections, one server process; medians
-Of pods of one ReplicaSet; new: each of a ReplicaSet of its own"""
+"""Request bodies by the name of their row, sent in turns."""
+_TITLE = """12 KB AdmissionReviews, TLS, 16 keep-alive connections, one server process; medians
+Pods of one ReplicaSet; new: each pod has its own ReplicaSet"""
 console = Console(width=100)
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured of one kind of request, round by round."""
+    """Measurements of one kind of request, one value for each round."""
 
     rates: list[float] = field(default_factory=list)
     cpus: list[float] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Figures:
     p99s: list[float] = field(default_factory=list)
 
     def add(self, result: Result, cpu: float) -> None:
-        """Take the result of a round in which the server used `cpu` seconds."""
+        """Add the result of a round in which the server used `cpu` seconds."""
         self.rates.append(result.requests / result.seconds)
         self.cpus.append(cpu / result.requests)
         self.busy.append(cpu / result.seconds)
@@ -46,8 +46,8 @@ class Figures:
 def main() -> None:
     """Run all measurements."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="how often everything is measured in turns")
-    parser.add_argument("--seconds", type=float, default=2, help="how long one measurement takes")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds; each round measures everything once")
+    parser.add_argument("--seconds", type=float, default=2, help="duration of one measurement")
     options = parser.parse_args()
     reviews = bodies.reviews()
     with tempfile.TemporaryDirectory() as directory:
@@ -57,10 +57,10 @@ def main() -> None:
             memory = _memory(reviews, ours)
             _print_requests(figures)
             goals = _Goals()
-            _judge_requests(goals, figures)
-            _judge_process(goals, bare, ours, memory)
-    _judge_in_process(goals, reviews, options.rounds)
-    _judge_command(goals)
+            _compare_requests(goals, figures)
+            _compare_process(goals, bare, ours, memory)
+    _compare_in_process(goals, reviews, options.rounds)
+    _compare_command(goals)
     console.print(goals.table)
 
 
@@ -69,8 +69,8 @@ def _measure(reviews: Reviews, bare: Server, ours: Server, rounds: int, seconds:
     figures = {name: Figures() for name in sent}
     for number in range(rounds):
         console.print(f"round {number + 1} of {rounds}", end="\r")
-        for name, (server, in_turns) in sent.items():
-            with Load(server.target, in_turns) as load:
+        for name, (server, bodies_in_turns) in sent.items():
+            with Load(server.target, bodies_in_turns) as load:
                 load.run(seconds / 10)
                 before = server.cpu()
                 result = load.run(seconds)
@@ -79,7 +79,7 @@ def _measure(reviews: Reviews, bare: Server, ours: Server, rounds: int, seconds:
 
 
 def _memory(reviews: Reviews, server: Server) -> list[tuple[int, int]]:
-    """Requests so far and resident bytes, some times on the way."""
+    """Samples of the number of requests so far and the resident bytes."""
     taken, total = [], 0
     with Load(server.target, [body for sent in reviews.values() for body in sent]) as load:
         while total < REQUESTS:
@@ -91,7 +91,7 @@ def _memory(reviews: Reviews, server: Server) -> list[tuple[int, int]]:
 
 def _print_requests(figures: dict[str, Figures]) -> None:
     table = Table("request", title=_TITLE)
-    for heading in ("requests/s", "of bare", "CPU µs", "times bare", "CPU busy", "p50 ms", "p99 ms"):
+    for heading in ("requests/s", "to bare", "CPU µs", "to bare", "CPU busy", "p50 ms", "p99 ms"):
         table.add_column(heading, justify="right")
     for name, measured in figures.items():
         table.add_row(
@@ -108,13 +108,13 @@ def _print_requests(figures: dict[str, Figures]) -> None:
 
 
 def _ratio(figures: dict[str, Figures], name: str, what: str) -> float:
-    """The median of the ratios to the bare app, round by round: what slows the machine slows both."""
+    """Median over all rounds of the ratio to the bare app. A slow machine affects both."""
     pairs = zip(getattr(figures[name], what), getattr(figures[BARE], what), strict=True)
     return float(median(ours / bare for ours, bare in pairs))
 
 
 class _Goals:
-    """Figures beside their goals."""
+    """A table of figures and their goals."""
 
     def __init__(self) -> None:
         self.table = Table("figure", "measured", "goal", "", title="Goals")
@@ -123,34 +123,34 @@ class _Goals:
         self.table.add_row(figure, form.format(measured), goal, "[green]met[/]" if met else "[red]not met[/]")
 
 
-def _judge_requests(goals: _Goals, figures: dict[str, Figures]) -> None:
+def _compare_requests(goals: _Goals, figures: dict[str, Figures]) -> None:
     for name in figures:
         if name != BARE:
             cpu, rate = _ratio(figures, name, "cpus"), _ratio(figures, name, "rates")
-            goals.add(f"CPU, times bare: {name}", cpu, "4.00 (stretch 3.00)", cpu <= 4)
-            goals.add(f"throughput, of bare: {name}", rate, "0.25 (stretch 0.33)", rate >= 0.25)
+            goals.add(f"CPU, ratio to bare: {name}", cpu, "4.00 (stretch 3.00)", cpu <= 4)
+            goals.add(f"throughput, ratio to bare: {name}", rate, "0.25 (stretch 0.33)", rate >= 0.25)
 
 
-def _judge_process(goals: _Goals, bare: Server, ours: Server, memory: list[tuple[int, int]]) -> None:
+def _compare_process(goals: _Goals, bare: Server, ours: Server, memory: list[tuple[int, int]]) -> None:
     half, (_, last) = memory[len(memory) // 2][1], memory[-1]
     goals.add(f"resident memory after {REQUESTS:,} requests, MB", last / 1e6, "110", last < 110e6, "{:.0f}")
     growth = last / half - 1
-    goals.add("its growth over the second half", growth, "none", growth < 0.02, "{:.1%}")
-    console.print(f"start-up: {ours.start_up:.2f} s, the bare app {bare.start_up:.2f} s")
+    goals.add("growth of memory over the second half", growth, "none", growth < 0.02, "{:.1%}")
+    console.print(f"start-up: {ours.start_up:.2f} s, bare app: {bare.start_up:.2f} s")
 
 
-def _judge_in_process(goals: _Goals, reviews: Reviews, rounds: int) -> None:
+def _compare_in_process(goals: _Goals, reviews: Reviews, rounds: int) -> None:
     for name, sent in reviews.items():
         ours, parsing = in_process.endpoint_and_parsing(sent, rounds)
-        figure = f"endpoint, times parsing: {name}"
+        figure = f"endpoint, ratio to parsing: {name}"
         goals.add(figure, ours / parsing, "2.00", ours <= 2 * parsing)
 
 
-def _judge_command(goals: _Goals) -> None:
+def _compare_command(goals: _Goals) -> None:
     example = Path(__file__).parent.parent / "examples" / "deployment.yaml"
     seconds = processes.command_seconds("-m", "webhook", "mutate", "-f", str(example))
     python = processes.command_seconds("-c", "")
-    goals.add(f"mutate, s of wall time (Python alone {python:.2f})", seconds, "0.35", seconds < 0.35)
+    goals.add(f"mutate, s of wall time (Python only: {python:.2f})", seconds, "0.35", seconds < 0.35)
 
 
 if __name__ == "__main__":

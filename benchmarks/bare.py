@@ -1,4 +1,4 @@
-"""The yardstick: a bare ASGI app that reads the body and returns 2 KB, on uvicorn as the webhook runs it.
+"""The baseline: a bare ASGI app that reads the body and returns 2 KB, on uvicorn with the webhook's options.
 
 `python -m benchmarks.bare PORT CERTIFICATE KEY`
 """
@@ -10,13 +10,13 @@ from typing import Any
 
 import uvicorn
 
-_ANSWER = b"x" * 2048
+_RESPONSE = b"x" * 2048
 _START = {
     "type": "http.response.start",
     "status": 200,
     "headers": [(b"content-type", b"application/json"), (b"content-length", b"2048")],
 }
-_BODY = {"type": "http.response.body", "body": _ANSWER}
+_BODY = {"type": "http.response.body", "body": _RESPONSE}
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

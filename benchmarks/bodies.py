@@ -1,4 +1,4 @@
-"""The AdmissionReviews that are measured: Knative pods of KServe as an API server sent them, 12 KB."""
+"""Request bodies: AdmissionReviews of 12 KB for Knative pods of KServe, as recorded from an API server."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import yaml
 
 from tests.golden import FIXTURES
 from webhook import annotations as keys
-from webhook import answer_cache
+from webhook.server import response_cache
 
 _CASE = FIXTURES / "credentials-s3-secret"
 _SOURCES = {"download": "s3://models/flowers", "claim": "pvc://models/flowers/model.joblib", "not asking": None}
-_DICE = random.Random(0)
-# More than the names that the webhook keeps, so that what is different is new to it each time.
-_PODS = 2 * answer_cache.MAX_NAMES
+_RANDOM = random.Random(0)
+# More than the names that the response cache tracks, so that a different pod is never in it.
+_PODS = 2 * response_cache.MAX_NAMES
 
 
 def reviews() -> dict[str, list[bytes]]:
-    """Reviews to be sent in turns, by what their pods are.
+    """AdmissionReviews by the name of their row, sent in turns.
 
-    Those of one ReplicaSet, that differ in what is made up for each pod; `new`: each of a ReplicaSet of its own.
+    The pods of a row belong to one ReplicaSet and differ only in generated values; `new`: each has its own ReplicaSet.
     """
-    ours = _recorded()["request"]["object"]["metadata"]["labels"]["pod-template-hash"]
+    recorded_hash = _recorded()["request"]["object"]["metadata"]["labels"]["pod-template-hash"]
     return {
-        name + kind: [_review(source, hash or _made_up(len(ours))) for _ in range(_PODS)]
-        for kind, hash in (("", ours), (", new", None))
+        name + kind: [_review(source, template_hash or _random_name(len(recorded_hash))) for _ in range(_PODS)]
+        for kind, template_hash in (("", recorded_hash), (", new", None))
         for name, source in _SOURCES.items()
     }
 
 
 def cluster() -> list[dict[str, Any]]:
-    """What the cluster holds for the pods that download: a service account and a Secret, as manifests."""
+    """Manifests of the service account and the Secret that the downloads need."""
     return list(yaml.safe_load_all((_CASE / "facts.yaml").read_text()))
 
 
@@ -53,15 +53,15 @@ def _review(source: str | None, template_hash: str) -> bytes:
     else:
         metadata["annotations"][keys.SOURCE_URI] = source
     text = orjson.dumps(review).decode()
-    for recorded, another in (
+    for recorded, replacement in (
         (metadata["labels"]["pod-template-hash"], template_hash),
-        (request["uid"], str(uuid.UUID(int=_DICE.getrandbits(128)))),
-        (metadata["managedFields"][0]["time"], f"2025-06-03T09:14:{_DICE.randrange(60):02}Z"),
-        (request["object"]["spec"]["volumes"][-1]["name"], f"kube-api-access-{_made_up(5)}"),
+        (request["uid"], str(uuid.UUID(int=_RANDOM.getrandbits(128)))),
+        (metadata["managedFields"][0]["time"], f"2025-06-03T09:14:{_RANDOM.randrange(60):02}Z"),
+        (request["object"]["spec"]["volumes"][-1]["name"], f"kube-api-access-{_random_name(5)}"),
     ):
-        text = text.replace(recorded, another)
+        text = text.replace(recorded, replacement)
     return text.encode()
 
 
-def _made_up(length: int) -> str:
-    return "".join(_DICE.choices(string.ascii_lowercase + string.digits, k=length))
+def _random_name(length: int) -> str:
+    return "".join(_RANDOM.choices(string.ascii_lowercase + string.digits, k=length))

@@ -1,4 +1,4 @@
-"""The endpoint without a server: bytes in, bytes out, against what parsing the body alone costs."""
+"""The endpoint without a server, compared with parsing the body only."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from typing import Any
 import orjson
 
 from benchmarks.bodies import cluster
-from webhook import decide, logs
-from webhook.context import Webhook
-from webhook.endpoint import AdmissionEndpoint
-from webhook.fact_cache import FactCache, Limits
-from webhook.facts_file import FactsFile
+from webhook.cli.facts_file import FactsFile
+from webhook.cluster.fact_cache import FactCache, Limits
+from webhook.server import handlers, logs
+from webhook.server.context import Webhook
+from webhook.server.endpoint import AdmissionEndpoint
 from webhook.settings.source import EmbeddedSettings
 
 _CALLS = 300
-_NOWHERE = Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the log is
+_DEV_NULL = Path(os.devnull).open("w")  # noqa: SIM115 - stays open for the log
 _SCOPE = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")], "state": {}}
 
 
 def endpoint_and_parsing(bodies: list[bytes], rounds: int) -> tuple[float, float]:
-    """Median seconds of the endpoint, log line and metrics and all, and of `orjson.loads`, taken in turns."""
-    answer = _endpoint(itertools.cycle(bodies))
-    parsed = itertools.cycle(bodies)
-    ours, theirs = [], []
+    """Median seconds of the endpoint, with logging and metrics, and of `orjson.loads`, measured in turns."""
+    handle = _endpoint(itertools.cycle(bodies))
+    bodies_to_parse = itertools.cycle(bodies)
+    ours, parsing_seconds = [], []
     for _ in range(rounds):
-        ours.append(_seconds(answer))
-        theirs.append(_seconds(lambda: orjson.loads(next(parsed))))
-    return median(ours), median(theirs)
+        ours.append(_seconds(handle))
+        parsing_seconds.append(_seconds(lambda: orjson.loads(next(bodies_to_parse))))
+    return median(ours), median(parsing_seconds)
 
 
 def _endpoint(bodies: Iterator[bytes]) -> Callable[[], None]:
-    with contextlib.redirect_stdout(_NOWHERE):
+    with contextlib.redirect_stdout(_DEV_NULL):
         logs.configure("json", "info")
     settings = EmbeddedSettings()
-    _finish(settings.start())
+    _run(settings.start())
     manifests = FactsFile(cluster())
     facts = FactCache(lambda key, seconds: manifests.read(key), limits=Limits(found=3600))
-    endpoint = AdmissionEndpoint(Webhook(settings=settings, facts=facts), decide.pods)
+    endpoint = AdmissionEndpoint(Webhook(settings=settings, facts=facts), handlers.handle_pod)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": next(bodies)}
@@ -55,16 +55,16 @@ def _endpoint(bodies: Iterator[bytes]) -> Callable[[], None]:
         return
 
     asyncio.run(endpoint(dict(_SCOPE), receive, send))
-    return lambda: _finish(endpoint(dict(_SCOPE), receive, send))
+    return lambda: _run(endpoint(dict(_SCOPE), receive, send))
 
 
-def _finish(coroutine: Any) -> None:
-    """Run a coroutine that waits for nothing."""
+def _run(coroutine: Any) -> None:
+    """Run a coroutine that never waits."""
     try:
         coroutine.send(None)
     except StopIteration:
         return
-    raise RuntimeError("the endpoint waits for something")
+    raise RuntimeError("the endpoint must not wait")
 
 
 def _seconds(call: Callable[[], Any]) -> float:

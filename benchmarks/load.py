@@ -1,4 +1,4 @@
-"""The load: requests over TLS connections that are kept, from a process of its own."""
+"""Load generator: a process that sends requests over keep-alive TLS connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go."""
+    """The server that requests are sent to."""
 
     port: int
     ca: Path
@@ -29,7 +29,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a load; times in seconds."""
+    """Result of a load; times in seconds."""
 
     requests: int
     seconds: float
@@ -38,18 +38,18 @@ class Result:
 
 
 class Load:
-    """A load that is ready to go: its connections are made. To be used as a context."""
+    """A load with open connections. Use as a context manager."""
 
     def __init__(self, target: Target, bodies: list[bytes], connections: int = CONNECTIONS) -> None:
         """`bodies` are sent in turns."""
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_main, args=(theirs, target, bodies, connections), daemon=True)
+        self._pipe, child_pipe = context.Pipe()
+        self._process = context.Process(target=_main, args=(child_pipe, target, bodies, connections), daemon=True)
 
     def __enter__(self) -> Load:
         self._process.start()
         if not self._pipe.poll(60) or self._pipe.recv() != "ready":
-            raise RuntimeError("the server does not take connections")
+            raise RuntimeError("the server does not accept connections")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -57,18 +57,18 @@ class Load:
         self._process.join(10)
 
     def run(self, seconds: float) -> Result:
-        """Send as fast as answers come, for so long. Raises RuntimeError when an answer is not one."""
+        """Send requests one after another for this many seconds. Raises RuntimeError for an unexpected response."""
         self._pipe.send(seconds)
         if not self._pipe.poll(seconds + 60):
-            raise RuntimeError("no answers come")
+            raise RuntimeError("no response in time")
         result = self._pipe.recv()
         if not isinstance(result, Result):
-            raise RuntimeError(f"the server answered {result}")
+            raise RuntimeError(f"unexpected response: {result}")
         return result
 
 
 class _Client(asyncio.Protocol):
-    """One connection: the next request goes out when the answer to the last is complete."""
+    """One connection. It sends the next request when the last response is complete."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
         self._requests = requests
@@ -76,7 +76,7 @@ class _Client(asyncio.Protocol):
         self._received = bytearray()
         self._began = 0.0
         self.transport: Any = None
-        self.going = False
+        self.sending = False
         self.idle = asyncio.Event()
         self.idle.set()
         self.latencies: list[float] = []
@@ -86,12 +86,12 @@ class _Client(asyncio.Protocol):
         self.transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.failure = self.failure or b"by closing"
+        self.failure = self.failure or b"connection closed"
         self.idle.set()
 
     def begin(self) -> None:
-        """Start to send."""
-        self.going = True
+        """Start to send requests."""
+        self.sending = True
         self.idle.clear()
         self._send()
 
@@ -102,7 +102,7 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         if not self._size:
-            self._size = _size(self._received)
+            self._size = _response_size(self._received)
         if not self._size or len(self._received) < self._size:
             return
         if not self._received.startswith(b"HTTP/1.1 200 "):
@@ -110,15 +110,15 @@ class _Client(asyncio.Protocol):
         self.latencies.append(time.perf_counter() - self._began)
         self._received.clear()
         self._size = 0
-        if self.going and not self.failure:
+        if self.sending and not self.failure:
             self._send()
         else:
             self.idle.set()
 
 
-def _size(answer: bytearray) -> int:
-    """The bytes of a whole answer, 0 while its header is not complete."""
-    header, end, _ = answer.partition(b"\r\n\r\n")
+def _response_size(response: bytearray) -> int:
+    """The size of the whole response in bytes; 0 while its header is incomplete."""
+    header, end, _ = response.partition(b"\r\n\r\n")
     if not end:
         return 0
     length = next(line for line in header.lower().split(b"\r\n") if line.startswith(b"content-length:"))
@@ -156,7 +156,7 @@ async def _load(clients: list[_Client], seconds: float) -> Result | str:
         client.begin()
     await asyncio.sleep(seconds)
     for client in clients:
-        client.going = False
+        client.sending = False
     await asyncio.gather(*(client.idle.wait() for client in clients))
     took = time.perf_counter() - began
     if failure := next((client.failure for client in clients if client.failure), b""):

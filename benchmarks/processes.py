@@ -1,4 +1,4 @@
-"""The servers that are measured, each a process of its own, and what they use."""
+"""Server processes to measure, and their CPU and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ START_SECONDS = 60
 
 
 class Server:
-    """A server process. `start_up`: seconds from its start to its first connection."""
+    """A server process. `start_up`: seconds from its start to the first connection."""
 
     def __init__(self, process: psutil.Popen, target: Target, start_up: float) -> None:
         self._process = process
@@ -32,7 +32,7 @@ class Server:
         self.start_up = start_up
 
     def cpu(self) -> float:
-        """Seconds of CPU used so far, user and system."""
+        """User and system CPU seconds used so far."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
@@ -42,7 +42,7 @@ class Server:
 
 
 def issue(directory: Path) -> tuple[Path, Path, Path]:
-    """Write a serving certificate (ECDSA P-256) and its key; returns their paths and that of the CA."""
+    """Write a serving certificate (ECDSA P-256), its key and its CA, and return their paths."""
     ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
     issued = ca.issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
     paths = directory / "tls.crt", directory / "tls.key", directory / "ca.crt"
@@ -62,7 +62,7 @@ def bare(files: tuple[Path, Path, Path]) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def webhook(files: tuple[Path, Path, Path], manifests: list[dict[str, Any]]) -> Iterator[Server]:
-    """The webhook as production runs it: JSON log, metrics, and a cluster that holds `manifests`."""
+    """The webhook as in production: JSON log, metrics, and a cluster that contains `manifests`."""
     certificate, key, ca = files
     port = _free_port()
     options = ["--host", HOST, "--port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
@@ -74,7 +74,7 @@ def webhook(files: tuple[Path, Path, Path], manifests: list[dict[str, Any]]) -> 
 
 
 def command_seconds(*arguments: str, times: int = 5) -> float:
-    """The shortest wall time of a Python command that succeeds."""
+    """The shortest wall time of several runs of a Python command."""
     took = []
     for _ in range(times):
         began = time.perf_counter()
@@ -91,7 +91,6 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _running(arguments: list[str], target: Target, environment: dict[str, str] | None = None) -> Iterator[Server]:
     began = time.perf_counter()
-    # A pipe with a reader costs what a container's log costs; here the reader is the null device.
     process = psutil.Popen(
         [sys.executable, *arguments], stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
     )
@@ -107,7 +106,7 @@ def _await_port(process: psutil.Popen, port: int) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with code {process.returncode}")
+            raise RuntimeError(f"the server exited with code {process.returncode}")
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
         time.sleep(0.005)
@@ -116,7 +115,7 @@ def _await_port(process: psutil.Popen, port: int) -> None:
 
 @contextlib.contextmanager
 def _cluster(manifests: list[dict[str, Any]], directory: Path) -> Iterator[Path]:
-    """Serves manifests by their API paths, to the few reads that the webhook's cache lets through; a kubeconfig."""
+    """Serve manifests by their API paths, and yield a kubeconfig for them. The webhook's cache allows few reads."""
     objects = {_path(manifest): manifest for manifest in manifests}
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,10 +1,11 @@
 #!/bin/sh
-# A CA and a serving certificate for development and tests, by openssl 3. Not for production: the CA's key stays on disk.
+# Create a CA and a serving certificate for development and tests with openssl 3. Not for production: the CA's key stays
+# on disk.
 #
 #   certs/make-certs.sh DIRECTORY [NAME ...]
 #
-# NAME: the host names and IP addresses of the webhook; default: those of the chart's Service, and localhost.
-# Writes ca.crt, ca.key, tls.crt and tls.key to DIRECTORY, and leaves a directory alone that has one of them.
+# NAME: host name or IP address of the webhook. Default: the names of the chart's Service, and localhost.
+# Writes ca.crt, ca.key, tls.crt and tls.key to DIRECTORY. Fails if DIRECTORY already contains one of these files.
 set -eu
 
 directory=${1:?usage: $0 DIRECTORY [NAME ...]}
@@ -18,7 +19,7 @@ umask 077
 mkdir -p "$directory"
 for file in ca.crt ca.key tls.crt tls.key; do
   if [ -e "$directory/$file" ]; then
-    echo "$directory/$file is there already: name another directory, or remove it first" >&2
+    echo "$directory/$file already exists: use another directory, or remove the file" >&2
     exit 1
   fi
 done

@@ -1,4 +1,4 @@
-"""What a cluster holds, as manifests, and what the webhook decides about a pod there."""
+"""Kubernetes objects for tests, and the webhook's decision about a pod in a cluster with these objects."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.mutation import JsonObject, Settings, answer, container, denied, mutated
-from webhook import admission
-from webhook.facts import Facts
-from webhook.facts_file import FactsFile
-from webhook.request import ModelRequest
+from webhook.admission import pods
+from webhook.cli.facts_file import FactsFile
+from webhook.cluster.facts import Facts
+from webhook.request.model_request import ModelRequest
 from webhook.settings.parse import parse
 
 NAMESPACE = "models"
@@ -67,43 +67,42 @@ def claim(name: str, *modes: str) -> JsonObject:
 
 
 def facts_of(pod: JsonObject, objects: Iterable[Any], settings: Settings | None = None) -> Facts:
-    """What a pod's request needs to know of a cluster that holds these objects."""
-    chosen, _ = parse(settings or {})
-    wanted = admission.ask(pod, NAMESPACE, chosen)
-    assert isinstance(wanted, ModelRequest), wanted
-    return FactsFile(list(objects)).facts(wanted, chosen)
+    """The facts of a pod's request in a cluster with these objects."""
+    parsed, _ = parse(settings or {})
+    request = pods.read(pod, NAMESPACE, parsed)
+    assert isinstance(request, ModelRequest), request
+    return FactsFile(list(objects)).facts(request, parsed)
 
 
 def admitted(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> JsonObject:
-    """The pod as it is admitted in a cluster that holds these objects. Fails when it is denied."""
+    """The pod as admitted in a cluster with these objects. Fails when it is denied."""
     return mutated(pod, settings, NAMESPACE, facts_of(pod, objects, settings))
 
 
 def initializer(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> JsonObject:
-    """The storage initializer of the pod as it is admitted."""
+    """The storage initializer of the admitted pod."""
     return container(admitted(pod, *objects, settings=settings), "storage-initializer")
 
 
 def denial(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> str:
-    """Why the pod is denied. Fails when it is not."""
+    """The denial message. Fails when the pod is admitted."""
     return denied(pod, settings, NAMESPACE, facts_of(pod, objects, settings))
 
 
 def warnings(pod: JsonObject, *objects: Any, settings: Settings | None = None) -> list[str]:
-    """What the pod's author is warned of. Fails when the pod is denied."""
+    """The warnings of the response. Fails when the pod is denied."""
     response = answer(pod, settings, NAMESPACE, facts_of(pod, objects, settings))
     assert response["allowed"], response
     found: list[str] = response.get("warnings", [])
     return found
 
 
-# Added by other steps.
-_OTHERS = ("HF_HUB_", "HF_XET_", "CA_BUNDLE_")
+_OTHER_STEPS = ("HF_HUB_", "HF_XET_", "CA_BUNDLE_")
 
 
 def variables(container: JsonObject) -> dict[str, Any]:
-    """The container's credentials in order: of each variable the value, or the Secret's name and key."""
-    return {each["name"]: _source(each) for each in container["env"] if not each["name"].startswith(_OTHERS)}
+    """The container's credential variables in order: the value, or the name and key of the Secret."""
+    return {each["name"]: _source(each) for each in container["env"] if not each["name"].startswith(_OTHER_STEPS)}
 
 
 def _source(variable: JsonObject) -> Any:

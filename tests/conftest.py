@@ -1,7 +1,6 @@
-"""Fixtures of more than one module, and how tests are run: side by side, the longest first.
+"""Shared fixtures, and the configuration of parallel runs: the longest tests start first.
 
-Hypothesis tries the same examples every time, on a slow machine too; `pytest --hypothesis-profile=thorough` looks for
-new ones.
+By default, Hypothesis uses the same examples in every run. `pytest --hypothesis-profile=thorough` generates new ones.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.serving import Authority, serving
-from webhook import logs
+from webhook.server import logs
 
 settings.register_profile(
     "quick", max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -26,28 +25,28 @@ settings.register_profile(
 settings.load_profile("quick")
 
 
-# The long ones. Each of four workers begins with one of the first four, which wait a lot at different times. The tests
-# that share a control plane share a worker; the others have their own.
+# The longest tests. Each of four workers starts with one of the first four. Tests that share a control plane run on the
+# same worker.
 _SOAK = "e2e/test_soak.py"
-_BEGIN_WITH = (
-    f"{_SOAK}::test_nothing_is_lost_to_bursts_attacks_restarts_and_kills",
-    f"{_SOAK}::test_nothing_is_lost_while_everything_around_changes",
+_FIRST = (
+    f"{_SOAK}::test_no_request_is_lost_to_bursts_attacks_restarts_and_kills",
+    f"{_SOAK}::test_no_request_is_lost_during_changes",
     "e2e",
-    "cache/test_race.py",
+    "download/test_race.py",
     "e2e/test_recording.py",
     "chart",
-    "test_cli.py",
+    "cli/test_app.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones begin."""
-    order = {group: place for place, group in enumerate(_BEGIN_WITH)}
+    """Sort the longest tests to the start."""
+    order = {group: index for index, group in enumerate(_FIRST)}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
 class _Groups(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives workers groups of tests. xdist's own groups are lost on pytest 9.2: it sets a field that is not read."""
+    """Distributes groups of tests to workers. xdist's own `loadgroup` does not work with pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
         return _group(nodeid)
@@ -55,7 +54,7 @@ class _Groups(LoadScopeScheduling):  # type: ignore[misc]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Tests of a file, or of a folder that begins, stay together."""
+    """Keep the tests of one file, or of one folder in `_FIRST`, on one worker."""
     return _Groups(config, log)
 
 
@@ -63,7 +62,7 @@ def _group(nodeid: str) -> str:
     path, _, test = nodeid.removeprefix("tests/").partition("::")
     if path == _SOAK:
         return f"{path}::{test}"
-    return max((begin for begin in _BEGIN_WITH if f"{path}/".startswith(f"{begin}/")), key=len, default=path)
+    return max((group for group in _FIRST if f"{path}/".startswith(f"{group}/")), key=len, default=path)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,13 +77,13 @@ def authority():
 
 @pytest.fixture(scope="session")
 def stranger():
-    """Another authority, which nobody trusts."""
+    """Another authority, which is not trusted."""
     return Authority(trustme.CA(key_type=trustme.KeyType.ECDSA))
 
 
 @pytest.fixture(scope="session")
 def running(authority, tmp_path_factory):
-    """One server with the default settings, for tests that leave it as they found it."""
+    """One server with the default settings, for tests that do not change it."""
     with serving(authority, tmp_path_factory.mktemp("tls")) as server:
         yield server
 

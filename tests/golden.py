@@ -1,4 +1,4 @@
-"""The golden cases: what the API server asked, and what must come of it (tests/fixtures/README.md)."""
+"""Golden cases: recorded AdmissionReviews and the expected results (see tests/fixtures/README.md)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import yaml
 
 from tests import yamls
 from tests.overlay import overlay
-from webhook import admission, manifests, review
-from webhook.admission import Outcome
-from webhook.facts import NO_FACTS, Facts
-from webhook.facts_file import FactsFile
-from webhook.request import ModelRequest
+from webhook.admission import pods, review
+from webhook.admission.outcome import Outcome
+from webhook.cli import manifests
+from webhook.cli.facts_file import FactsFile
+from webhook.cluster.facts import NO_FACTS, Facts
+from webhook.request.model_request import ModelRequest
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse as parse_settings
 
@@ -61,7 +62,7 @@ class Case:
         return self._yaml("settings.yaml") or {}
 
     def facts(self, request: ModelRequest) -> Facts:
-        """What the cluster of facts.yaml holds of what the request needs."""
+        """The facts of a request, from facts.yaml."""
         path = self.path / "facts.yaml"
         if not path.exists():
             return NO_FACTS
@@ -70,7 +71,9 @@ class Case:
     @property
     def expected(self) -> dict[str, Any]:
         found = self._yaml("expected.yaml")
-        assert isinstance(found, dict), f"{self.name}: run python -m tests.golden {self.name}, and read what it wrote"
+        assert isinstance(found, dict), (
+            f"{self.name}: run python -m tests.golden {self.name} and check the file that it writes"
+        )
         return found
 
     def _yaml(self, name: str) -> Any:
@@ -78,22 +81,23 @@ class Case:
         return yamls.document(path.read_bytes()) if path.exists() else None
 
     def decide(self, pod: Any) -> Outcome:
-        """What the webhook decides about a pod, with the case's settings and facts and without the server."""
+        """The outcome for a pod with the settings and facts of the case, without the server."""
         settings = self.settings
-        wanted = admission.ask(pod, self.namespace, settings)
-        if isinstance(wanted, Outcome):
-            return wanted
-        return admission.settle(pod, wanted, settings, self.facts(wanted))
+        request = pods.read(pod, self.namespace, settings)
+        if isinstance(request, Outcome):
+            return request
+        return pods.apply(pod, request, settings, self.facts(request))
 
     def outcome(self) -> dict[str, Any]:
-        """What comes of the pod, in the words of expected.yaml; `pod` is the whole pod after the patch."""
-        asked = review.parse(self.body)
-        response = json.loads(review.answer(asked, self.decide(asked.request.object)))["response"]
+        """The result in the format of expected.yaml; `pod` is the complete pod after the patch."""
+        admission_review = review.parse(self.body)
+        outcome = self.decide(admission_review.request.object)
+        response = json.loads(review.respond(admission_review, outcome))["response"]
         return described(response, self.pod)
 
 
 def described(response: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
-    """An AdmissionResponse in the words of expected.yaml; `pod` is the pod that was asked about."""
+    """An AdmissionResponse in the format of expected.yaml; `pod` is the pod of the request."""
     status = response.get("status") or {}
     audit = response["auditAnnotations"]
     found = {
@@ -108,29 +112,29 @@ def described(response: dict[str, Any], pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def patch_of(response: dict[str, Any]) -> list[dict[str, Any]]:
-    """The operations of an AdmissionResponse's patch."""
+    """The operations in the patch of an AdmissionResponse."""
     operations: list[dict[str, Any]] = json.loads(base64.b64decode(response["patch"]))
     return operations
 
 
 def cases() -> list[Case]:
-    """All of them, by name."""
+    """All cases, sorted by name."""
     return [Case(path.parent) for path in sorted(FIXTURES.glob("*/pod.yaml"))]
 
 
 @cache
 def injected_cases() -> list[Case]:
-    """Those whose pod is changed."""
+    """The cases whose pod is changed."""
     return [case for case in cases() if "pod" in case.expected]
 
 
 def main(names: list[str]) -> None:
-    """Write expected.yaml of the cases named (or of those that have none) from what the code does now."""
+    """Write expected.yaml of the named cases, or of those that have none, from the current results."""
     for case in cases():
         target = case.path / "expected.yaml"
         if case.name in names or not (names or target.exists()):
             target.write_text(_yaml_of(case))
-            print(f"{case.name}: read {target.relative_to(FIXTURES.parent)} against the contract before you commit it")
+            print(f"{case.name}: check {target.relative_to(FIXTURES.parent)} before you commit it")
 
 
 def _yaml_of(case: Case) -> str:

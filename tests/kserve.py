@@ -1,7 +1,7 @@
-"""What KServe's own webhook does to a pod, as far as names, volumes and mounts go (KServe 0.15 to 0.21).
+"""Simulation of KServe's own webhook (KServe 0.15 to 0.21): names, volumes and mounts.
 
-It knows one URI and none of our annotations. It looks for an init container and for volumes and mounts by name
-alone, and adds what it does not find.
+It supports one URI and none of the annotations `storage.kserve.io/*`, except `readonly`. It looks for the init
+container, volumes and mounts by name only, and adds those that are missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ JsonObject = dict[str, Any]
 def kserve_injected(pod: JsonObject, *, copies_claims: bool = False) -> JsonObject:
     """The pod after KServe's webhook; `copies_claims`: 0.15 with `enableDirectPvcVolumeMount: false`.
 
-    Images arrive as their suffix says.
+    The suffix of an image's scheme selects the mode of delivery.
     """
     pod = copy.deepcopy(pod)
     spec, annotations = pod["spec"], pod["metadata"]["annotations"]
@@ -93,7 +93,7 @@ def _mount_image(spec: JsonObject, targets: list[JsonObject], image: str) -> Non
 
 
 def _fetch(spec: JsonObject, targets: list[JsonObject], image: str) -> None:
-    """Mounts the model read-write whatever the pod says, and its pull secret for root alone."""
+    """Mount the model read-write, whatever the pod requests, and the pull secret readable by root only."""
     inits, arguments = spec["initContainers"], [f"oci://{image}", "/mnt/models"]
     initializer = next((item for item in inits if item["name"] == "storage-initializer"), None)
     if initializer is None:

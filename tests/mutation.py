@@ -1,4 +1,4 @@
-"""What the webhook makes of a pod, seen from outside: the answer's patch, applied."""
+"""Pods for tests, and the webhook's responses for them, with the patch applied."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import jsonpatch
 
 from tests.golden import patch_of
-from webhook import admission, review
-from webhook.admission import Outcome
-from webhook.facts import NO_FACTS, Facts
-from webhook.pod import find
+from webhook.admission import pods, review
+from webhook.admission.outcome import Outcome
+from webhook.cluster.facts import NO_FACTS, Facts
+from webhook.pod.pod import find
 from webhook.settings.parse import parse
 
 JsonObject = dict[str, Any]
@@ -52,7 +52,7 @@ def kserve_pod(
 
 
 def a_container(name: str = "server", **fields: Any) -> JsonObject:
-    """A container with the least that Kubernetes asks of one."""
+    """A container with the fields that Kubernetes requires."""
     return {"name": name, "image": f"{name}:1", **fields}
 
 
@@ -63,17 +63,17 @@ def several(*sources: tuple[str, str], **spec: Any) -> JsonObject:
 
 
 def decide(pod: Any, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS) -> Outcome:
-    """What the webhook decides about a pod; `settings` by key of the ConfigMap."""
+    """The outcome for a pod; `settings` by key of the ConfigMap."""
     parsed, _ = parse(settings or {})
-    wanted = admission.ask(pod, namespace, parsed)
-    return wanted if isinstance(wanted, Outcome) else admission.settle(pod, wanted, parsed, facts)
+    request = pods.read(pod, namespace, parsed)
+    return request if isinstance(request, Outcome) else pods.apply(pod, request, parsed, facts)
 
 
 def response(pod: Any, outcome: Outcome) -> JsonObject:
-    """The AdmissionResponse that says what was decided."""
+    """The AdmissionResponse of an outcome."""
     request = {"uid": "1", "operation": "CREATE", "object": pod}
-    asked = review.from_object({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
-    found: JsonObject = json.loads(review.answer(asked, outcome))["response"]
+    parsed = review.from_object({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+    found: JsonObject = json.loads(review.respond(parsed, outcome))["response"]
     return found
 
 
@@ -82,31 +82,31 @@ def answer(
 ) -> JsonObject:
     """The AdmissionResponse for a pod that is created; `settings` by key of the ConfigMap."""
     given = copy.deepcopy(pod)
-    answered = response(given, decide(given, settings, namespace, facts))
-    assert given == pod, "the pod as it came must not be modified"
-    return answered
+    result = response(given, decide(given, settings, namespace, facts))
+    assert given == pod, "the received pod must not be modified"
+    return result
 
 
 def mutated(
     pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
 ) -> JsonObject:
-    """The pod after the patch. Mutating it once more changes nothing."""
+    """The pod after the patch. Checks that a second mutation changes nothing."""
     once = patched(pod, answer(pod, settings, namespace, facts))
     assert patched(once, answer(once, settings, namespace, facts)) == once, "re-invocation must change nothing"
     return once
 
 
 def patched(pod: JsonObject, response: JsonObject) -> JsonObject:
-    """What the API server makes of the pod and the answer."""
+    """Apply the patch of a response to a pod. Fails when it is denied."""
     assert response["allowed"], response["status"]["message"]
-    made: JsonObject = jsonpatch.apply_patch(pod, patch_of(response)) if "patch" in response else pod
-    return made
+    result: JsonObject = jsonpatch.apply_patch(pod, patch_of(response)) if "patch" in response else pod
+    return result
 
 
 def denied(
     pod: JsonObject, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS
 ) -> str:
-    """What the pod's author is told."""
+    """The denial message. Fails when the pod is admitted."""
     response = answer(pod, settings, namespace, facts)
     assert not response["allowed"], "the pod was admitted"
     return str(response["status"]["message"])
@@ -136,12 +136,12 @@ def names(items: list[JsonObject] | None) -> list[str]:
 
 
 def env(container: JsonObject) -> dict[str, Any]:
-    """The variables' values by name; of one without a value all of it."""
+    """The values of variables by name; the complete variable if it has no value."""
     return {variable["name"]: variable.get("value", variable) for variable in container.get("env", ())}
 
 
 def mounts(container: JsonObject) -> dict[str, JsonObject]:
-    """The mounts by path, without the path."""
+    """The mounts by mount path, without the path."""
     return {
         mount["mountPath"]: {key: value for key, value in mount.items() if key != "mountPath"}
         for mount in container.get("volumeMounts", ())

@@ -1,4 +1,4 @@
-"""Pods written as what is different about them: an overlay says only what changes."""
+"""Overlays: pods described by their differences from another pod."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def overlaid(below: Any, above: Any) -> Any:
-    """`above` laid over `below`: objects are merged by key and named lists by name; null removes, the rest replaces.
+    """Apply overlay `above` to `below`: merge objects by key and named lists by name; null removes, others replace.
 
-    A list keeps the order of `below`, with what is new at its end, unless `above` names everything in it.
+    A list keeps the order of `below`, followed by new items, unless `above` has all items of `below`.
     """
     if isinstance(below, dict) and isinstance(above, dict):
         kept = {key: value for key, value in below.items() if key not in above}
@@ -24,7 +24,7 @@ def _overlaid_lists(below: dict[str, Any], above: dict[str, Any]) -> list[Any]:
 
 
 def overlay(below: Any, above: Any) -> Any:
-    """What must be laid over `below` to get `above`, two JSON values that are not equal."""
+    """The overlay that turns `below` into `above`, two JSON values that are not equal."""
     if isinstance(below, dict) and isinstance(above, dict):
         changed = {key: overlay(below.get(key), value) for key, value in above.items() if below.get(key) != value}
         return changed | dict.fromkeys(below.keys() - above.keys())
@@ -43,7 +43,7 @@ def _overlay_of_lists(below: dict[str, Any], above: dict[str, Any]) -> list[Any]
 
 
 def _is_named(items: Any) -> bool:
-    """A list of objects with names that tell them apart."""
+    """Whether this is a list of objects with unique names."""
     if not isinstance(items, list) or not all(isinstance(item, dict) and "name" in item for item in items):
         return False
     return 0 < len(items) == len({item["name"] for item in items})

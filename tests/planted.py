@@ -1,4 +1,4 @@
-"""Secrets whose values are recognised wherever they turn up, and pods that make the webhook read them."""
+"""Secrets with recognizable values, and pods for which the webhook reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.cluster_objects import S3, claim, secret, service_account, storage_co
 from tests.mutation import JsonObject, kserve_pod, plain_pod
 
 PLANTED = "PLANTED-7f3a91"
-"""Stands in every value that is secret."""
+"""Part of every secret value."""
 
 SECRET_DATA = {
     "s3": ["awsAccessKeyID", "awsSecretAccessKey"],
@@ -24,7 +24,7 @@ SECRET_DATA = {
 
 
 def planted_secret(name: str, keys: list[str]) -> JsonObject:
-    """A Secret whose values, and whose other annotations, hold what must not get out."""
+    """A Secret whose values and unrelated annotations contain the planted value."""
     data = dict.fromkeys(keys, f'{{"type": "{PLANTED}", "Authorization": "{PLANTED}"}}')
     if name == "https":
         data["https-host"] = "models.example.com"
@@ -48,7 +48,7 @@ INTERNAL = "internal.serving.kserve.io/"
 SPEC = {INTERNAL + "storage-spec": "true"}
 PLACEHOLDER = "<scheme-placeholder>://m"
 
-ASKING: dict[str, JsonObject] = {
+PODS: dict[str, JsonObject] = {
     "service account": plain_pod("s3://b/m"),
     "named": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "s3"}),
     "of no known kind": plain_pod("s3://b/m", annotations={"serving.kserve.io/storageSecretName": "other"}),
@@ -60,11 +60,11 @@ ASKING: dict[str, JsonObject] = {
 
 
 def leaks(value: bytes | str) -> bool:
-    """Whether a planted value, plain or in base64 at any offset, is in there."""
+    """Whether the planted value is contained, plain or in base64 at any offset."""
     text = value if isinstance(value, bytes) else value.encode()
     forms = {PLANTED.encode()}
     for offset in range(3):
-        # What is certain whatever stands before and after.
+        # The part that does not depend on the text before and after it.
         encoded = base64.b64encode(b"\0" * offset + PLANTED.encode())
         forms.add(encoded[4 if offset else 0 :].rstrip(b"=")[:-2])
     return any(form in text for form in forms)

@@ -1,4 +1,4 @@
-"""The webhook over real HTTPS, in a thread of the test process, and clients for it."""
+"""The webhook over HTTPS in a thread of the test process, and clients for it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ import httpx
 import trustme
 import uvloop
 
-from webhook.app import create_app
-from webhook.certs import serving as certs
-from webhook.context import Webhook
-from webhook.facts import NoCluster
-from webhook.server import Listener, Server, serve
+from webhook.certificates import tls
+from webhook.cluster.facts import NoCluster
+from webhook.server.app import create_app
+from webhook.server.context import Webhook
+from webhook.server.server import ListenOptions, Server, serve
 from webhook.settings.source import LiveSettings
 
 HOST = "127.0.0.1"
 
 
 class GivenSettings(LiveSettings):
-    """Settings of a test: `storageDefaults` over the defaults; none yet when they are None."""
+    """Settings with these `storageDefaults`; not loaded when they are None."""
 
     def __init__(self, defaults: Mapping[str, Any] | None) -> None:
         super().__init__("given")
@@ -38,7 +38,7 @@ class GivenSettings(LiveSettings):
 
     async def start(self) -> None:
         if self._defaults is not None:
-            self.offer({"storageDefaults": self._defaults}, "first")
+            self.update({"storageDefaults": self._defaults}, "first")
 
     async def stop(self) -> None:
         return
@@ -46,7 +46,7 @@ class GivenSettings(LiveSettings):
 
 @dataclass(slots=True)
 class Authority:
-    """A certificate authority of the tests."""
+    """A certificate authority for tests."""
 
     ca: trustme.CA
 
@@ -60,12 +60,12 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """Its certificate."""
+        """The certificate of the authority."""
         return self.ca.cert_pem.bytes()
 
     def client_context(self, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-        """What a client of this authority's servers trusts, and the certificate it shows."""
-        # The authority alone: the system's own take longer to read than a request.
+        """A context that trusts this authority, with an optional client certificate."""
+        # Loading the system's authorities would take longer than a request.
         context = ssl.create_default_context(cadata=self.pem.decode())
         if client:
             context.load_cert_chain(*client)
@@ -75,7 +75,7 @@ class Authority:
 class Running:
     """A server that runs until `stop`."""
 
-    def __init__(self, webhook: Webhook, listener: Listener, authority: Authority, *, docs: bool = False) -> None:
+    def __init__(self, webhook: Webhook, listener: ListenOptions, authority: Authority, *, docs: bool = False) -> None:
         self.webhook = webhook
         self.authority = authority
         self._started = threading.Event()
@@ -105,11 +105,11 @@ class Running:
         return self._thread.is_alive()
 
     def begin_to_stop(self) -> None:
-        """What SIGTERM does."""
+        """Begin the shutdown, like SIGTERM."""
         self._loop.call_soon_threadsafe(self._server.stop)
 
     def stop(self) -> None:
-        """Stop, and wait for the end."""
+        """Stop, and wait until the server has stopped."""
         if self.alive:
             self.begin_to_stop()
         self._thread.join(20)
@@ -120,7 +120,7 @@ class Running:
         return httpx.Client(base_url=self.url, verify=self.authority.client_context(certificate), timeout=20)
 
     def connect(self) -> ssl.SSLSocket:
-        """A TLS connection, for what no HTTP client would send."""
+        """A TLS connection, for data that an HTTP client would not send."""
         plain = socket.create_connection((HOST, self.port), timeout=20)
         return self.authority.client_context().wrap_socket(plain, server_hostname=HOST)
 
@@ -138,12 +138,12 @@ def serving(
     max_connections: int = 1000,
     **bound: Any,
 ) -> Iterator[Running]:
-    """A running server. `directory`: where its certificate goes, unless `files` are one; `bound`: for the routes."""
-    context = certs.server_context(client_ca)
-    certificate = certs.CertificateFiles(context, *(files or authority.issue(directory)))
+    """A running server. Its certificate is written to `directory` unless `files` are given; `bound`: for `Webhook`."""
+    context = tls.server_context(client_ca)
+    certificate = tls.CertificateFiles(context, *(files or authority.issue(directory)))
     bound = {"settings": settings or GivenSettings({}), "facts": NoCluster(), **bound}
     webhook = Webhook(client_certificates=client_ca is not None, **bound)
-    listener = Listener(HOST, 0, context, drain_seconds, certificate, max_connections)
+    listener = ListenOptions(HOST, 0, context, drain_seconds, certificate, max_connections)
     running = Running(webhook, listener, authority, docs=docs)
     try:
         yield running
@@ -152,7 +152,7 @@ def serving(
 
 
 def pod(**annotations: str) -> dict[str, Any]:
-    """A plain pod; `uri="…"` is its annotation storage.kserve.io/uri, `_` in names is `-`."""
+    """A plain pod; `uri="…"` sets annotation storage.kserve.io/uri; `_` in names becomes `-`."""
     named = {f"storage.kserve.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
     return {
         "apiVersion": "v1",
@@ -163,7 +163,7 @@ def pod(**annotations: str) -> dict[str, Any]:
 
 
 def review(pod: Any, **request: Any) -> dict[str, Any]:
-    """An AdmissionReview that asks about the creation of a pod; `request` overrides its fields."""
+    """An AdmissionReview for the creation of a pod; `request` overrides fields of the request."""
     return {
         "kind": "AdmissionReview",
         "apiVersion": "admission.k8s.io/v1",
@@ -183,20 +183,20 @@ def review(pod: Any, **request: Any) -> dict[str, Any]:
     }
 
 
-def response_of(answer: httpx.Response) -> dict[str, Any]:
-    """The admission response in an answer, with its patch decoded."""
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    response: dict[str, Any] = answer.json()["response"]
+def response_of(http_response: httpx.Response) -> dict[str, Any]:
+    """The AdmissionResponse in an HTTP response, with its patch decoded."""
+    assert http_response.status_code == 200, http_response.text
+    assert http_response.headers["content-type"] == "application/json"
+    response: dict[str, Any] = http_response.json()["response"]
     if "patch" in response:
         assert response["patchType"] == "JSONPatch"
         response["patch"] = json.loads(base64.b64decode(response["patch"]))
     return response
 
 
-def eventually(what: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something is so."""
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come to pass"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.02)

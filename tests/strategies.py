@@ -1,4 +1,4 @@
-"""Generated pods: those that ask for models in every way there is, and those that nobody should send."""
+"""Hypothesis strategies: pods that request models in all ways, invalid pods, and settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ URIS = (
 
 
 def _some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[JsonObject]:
-    """An object some of whose fields are there."""
+    """An object with some of the fields."""
     return st.fixed_dictionaries({}, optional=fields)
 
 
@@ -60,7 +60,7 @@ def _annotations(required: dict[str, Any], optional: dict[str, Any]) -> st.Searc
     )
 
 
-# --- Pods that ask for a model, rightly or wrongly ----------------------------------------------------------------
+# --- Pods that request a model ------------------------------------------------------------------------------------
 
 _uris = _one_of(*URIS)
 _several = st.lists(
@@ -87,7 +87,7 @@ _how = _annotations(
         keys.MEMORY_LIMIT: _one_of("50Mi", "2Gi"),
         keys.EPHEMERAL_STORAGE_LIMIT: st.just("5Gi"),
         keys.DEFAULT_CONTAINER: _one_of(*SERVERS),
-        keys.OURS + "readyonly": st.just("false"),
+        keys.PREFIX + "readyonly": st.just("false"),
         keys.INITIALIZER_UID: _one_of("1337", "istio"),
         keys.ISTIO_INTERCEPTION_MODE: st.just("REDIRECT"),
         keys.ISTIO_STATUS: _one_of('{"containers": ["server"]}', '{"containers": null}', "[]"),
@@ -120,7 +120,7 @@ _pod_resources = _one_of(
     {"limits": {"cpu": "500m", "memory": "512Mi"}}, {"requests": {"memory": "64Mi"}}, {"limits": None}
 )
 
-# Fields of a later Kubernetes, with what is easily lost: nulls, types of numbers, characters that pointers escape.
+# Unknown fields must be preserved, with nulls, types of numbers, and characters that JSON pointers escape.
 _unknown = _one_of({"~a/b": [None, 1.0, True, {"": "\x00 😀"}]}, [], None, 0)
 
 
@@ -129,7 +129,7 @@ _variables = st.lists(
 )
 
 
-@cache  # making a strategy takes longer than drawing from it
+@cache  # creating a strategy takes longer than drawing from it
 def _container_fields(volumes: tuple[str, ...]) -> st.SearchStrategy[JsonObject]:
     """Fields of a container in a pod with these volumes."""
     mount = st.fixed_dictionaries(
@@ -160,7 +160,7 @@ _pod_fields = _some(
 
 @st.composite
 def pods(draw: st.DrawFn) -> JsonObject:
-    """Pods of the right shape that ask for a model."""
+    """Pods with fields of the correct types that request a model."""
     where = draw(_where)
     managed = keys.SOURCE_URI in where or draw(st.booleans())
     servers = list(dict.fromkeys(draw(_server_names) + managed * ["kserve-container"]))
@@ -207,7 +207,7 @@ settings = _some(
 )
 
 
-# --- What nobody should send --------------------------------------------------------------------------------------
+# --- Invalid pods -------------------------------------------------------------------------------------------------
 
 _texts = _one_of(
     "",
@@ -238,21 +238,21 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def spoiled(draw: st.DrawFn, value: Any) -> Any:
-    """A JSON value in some places of which stands what should not be there."""
+    """A JSON value in which some values are replaced by arbitrary ones."""
     root = [copy.deepcopy(value)]
     for _ in range(draw(st.integers(1, 3))):
-        parent, key = draw(st.sampled_from(list(_places(root))))
+        parent, key = draw(st.sampled_from(list(_locations(root))))
         parent[key] = draw(json_values)
     return root[0]
 
 
 def spoiled_pods() -> st.SearchStrategy[Any]:
-    """Generated pods in some places of which stands what should not be there."""
+    """Generated pods in which some values are replaced by arbitrary ones."""
     return pods().flatmap(spoiled)
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def _locations(value: Any) -> Iterator[tuple[Any, Any]]:
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield value, key
         if isinstance(inner, dict | list):
-            yield from _places(inner)
+            yield from _locations(inner)

@@ -1,4 +1,4 @@
-"""Beside KServe's own webhook: whichever runs first, the pod ends up the same."""
+"""With KServe's own webhook in the same cluster, the result does not depend on the order of the two."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def _pods(uri: str, **annotations: str) -> Iterable[JsonObject]:
         yield kserve_pod(uri, annotations=annotations, containers=[*containers, *others])
 
 
-def _arrival(pod: JsonObject) -> Any:
-    """What of the pod decides how the model arrives, in any order."""
+def _delivery(pod: JsonObject) -> Any:
+    """The fields of the pod that deliver the model, independent of order."""
     spec = pod["spec"]
-    places = {
+    mounts = {
         (item["name"], mount["name"], mount["mountPath"], mount.get("subPath", ""), mount.get("readOnly", False))
         for item in [*spec["containers"], *(spec.get("initContainers") or ())]
         for mount in item.get("volumeMounts", ())
     }
     return {
-        "mounts": places,
+        "mounts": mounts,
         "volumes": sorted((volume["name"], str(volume)) for volume in spec["volumes"]),
         "inits": [(item["name"], item["image"], item["args"]) for item in spec.get("initContainers") or ()],
         "env": [item.get("env") for item in spec["containers"]],
@@ -51,8 +51,8 @@ def _in_both_orders(pod: JsonObject, settings: Any = None, **kserve: bool) -> tu
     def theirs(pod: JsonObject) -> JsonObject:
         return kserve_injected(pod, **kserve)
 
-    # With reinvocationPolicy IfNeeded each is called again, in the same order, when the other changed the pod.
-    return _arrival(theirs(ours(theirs(ours(pod))))), _arrival(ours(theirs(ours(theirs(pod)))))
+    # With reinvocationPolicy IfNeeded, each webhook is called again after the other changed the pod.
+    return _delivery(theirs(ours(theirs(ours(pod))))), _delivery(ours(theirs(ours(theirs(pod)))))
 
 
 @pytest.mark.parametrize("read_only", ["true", "false"])
@@ -65,11 +65,11 @@ def test_the_order_does_not_matter(uri: str, read_only: str) -> None:
 
 @pytest.mark.parametrize("uri", CLAIMS)
 @pytest.mark.parametrize("copies_claims", [True, False], ids=["kserve-copies", "kserve-mounts"])
-def test_the_order_does_not_matter_to_a_claim_that_is_copied(uri: str, copies_claims: bool) -> None:
-    # KServe 0.16 and later mount a claim in place whatever the setting says.
+def test_the_order_does_not_matter_for_a_copied_claim(uri: str, copies_claims: bool) -> None:
+    # KServe 0.16 and later ignore the setting and mount claims.
     for pod in _pods(uri):
         ours_first, kserve_first = _in_both_orders(pod, COPY, copies_claims=copies_claims)
-        # The init container that KServe made, which may copy from a path with slashes too many, is left alone.
+        # An init container of KServe is not changed. Its path may have redundant slashes.
         assert {**ours_first, "inits": None} == {**kserve_first, "inits": None}
 
 
@@ -84,18 +84,20 @@ def test_the_order_does_not_matter_to_a_claim_that_is_copied(uri: str, copies_cl
     ],
     ids=lambda annotations: next(iter(annotations)),
 )
-def test_what_only_we_know_of_holds_in_both_orders(uri: str, annotations: dict[str, str]) -> None:
+def test_the_order_does_not_matter_for_annotations_that_kserve_does_not_support(
+    uri: str, annotations: dict[str, str]
+) -> None:
     for pod in _pods(uri, **annotations):
         ours_first, kserve_first = _in_both_orders(pod)
-        # KServe, whenever it is called, sets STORAGE_URI to its own path of the model.
+        # KServe sets STORAGE_URI to its own mount path on every call.
         assert {**ours_first, "env": None} == {**kserve_first, "env": None}
 
 
 @pytest.mark.parametrize("uri", [*CLAIMS, "s3://bucket/model"])
-def test_after_ours_kserves_webhook_changes_nothing(uri: str) -> None:
+def test_kserves_webhook_changes_nothing_after_this_one(uri: str) -> None:
     for pod in _pods(uri):
         ours = mutated(pod)
-        assert _arrival(kserve_injected(ours)) == _arrival(ours)
+        assert _delivery(kserve_injected(ours)) == _delivery(ours)
 
 
 # --- Images -------------------------------------------------------------------------------------------------------
@@ -113,21 +115,21 @@ def _image_pods(uri: str, **annotations: str) -> Iterable[JsonObject]:
 
 @pytest.mark.parametrize("read_only", ["true", "false"])
 @pytest.mark.parametrize("uri", IMAGES)
-def test_the_order_does_not_matter_to_an_image(uri: str, read_only: str) -> None:
+def test_the_order_does_not_matter_for_an_image(uri: str, read_only: str) -> None:
     for pod in _image_pods(uri, **{keys.READ_ONLY: read_only}):
         ours_first, kserve_first = _in_both_orders(pod, OCI)
         assert ours_first == kserve_first
 
 
 @pytest.mark.parametrize("uri", IMAGES)
-def test_after_ours_kserves_webhook_adds_nothing_to_an_image(uri: str) -> None:
+def test_kserves_webhook_adds_nothing_for_an_image_after_this_one(uri: str) -> None:
     for pod in _image_pods(uri):
         ours = mutated(pod, OCI)
         assert kserve_injected(ours)["spec"] == {"initContainers": [], **ours["spec"]}
 
 
 @pytest.mark.parametrize("uri", IMAGES[:2])
-def test_an_image_arrives_where_only_we_know_in_both_orders(uri: str) -> None:
+def test_the_order_does_not_matter_for_an_image_with_a_mount_path(uri: str) -> None:
     for pod in _image_pods(uri, **{keys.MOUNT_PATH: "/opt/models/iris"}):
         ours_first, kserve_first = _in_both_orders(pod, OCI)
         assert ours_first == kserve_first

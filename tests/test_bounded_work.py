@@ -1,4 +1,4 @@
-"""A pod that is made to cost does not: work grows with its size, and no faster. Counted in calls, not in seconds."""
+"""Work grows at most linearly with the size of a pod. It is measured in function calls, not in seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGES = {"storageDefaults": {"overrides": {"image": ["registry.example.com/*", 
 
 
 def _calls(pod: JsonObject) -> int:
-    """How many functions are called, generators resumed included, to decide about a pod."""
+    """The number of function calls for the decision about a pod, including resumed generators."""
     count = 0
 
     def counted(frame: Any, event: str, argument: Any) -> None:
@@ -48,7 +48,7 @@ def _sources(size: int, scheme: str) -> JsonObject:
 
 
 def _everything(size: int) -> JsonObject:
-    """As many models for as many containers with as many mounts as there may be."""
+    """The maximum number of models and targets, with `size` mounts each."""
     names = [f"c{index}" for index in range(20)]
     sources = [{"uri": f"pvc://b{index}", "mountPath": f"/mnt/{index}"} for index in range(100)]
     annotations = {str(keys.URIS): json.dumps(sources), str(keys.CONTAINERS): ",".join(names)}
@@ -69,8 +69,8 @@ def _everything(size: int) -> JsonObject:
         (lambda n: plain_pod(S3, initContainers=_containers(n), containers=[a_container()]), 120),
         (lambda n: plain_pod(S3, containers=_containers(n), annotations={keys.CONTAINERS: f"c{n - 1}"}), 120),
         (lambda n: plain_pod(S3, containers=_containers(n * 100)), 120),
-        (lambda n: plain_pod(S3, annotations={f"{keys.OURS}{i}": "" for i in range(n)}), 5_000),
-        (lambda n: plain_pod(S3, annotations={keys.OURS + n * "x": ""}), 100_000),
+        (lambda n: plain_pod(S3, annotations={f"{keys.PREFIX}{i}": "" for i in range(n)}), 5_000),
+        (lambda n: plain_pod(S3, annotations={keys.PREFIX + n * "x": ""}), 100_000),
         (lambda n: plain_pod(S3, annotations={keys.IMAGE: n * "a" + "!"}), 50_000),
         (lambda n: plain_pod(S3, annotations={keys.CONTAINERS: ",".join(map(str, range(n)))}), 50_000),
         (lambda n: plain_pod(S3, annotations={keys.MOUNT_PATH: n * "/a"}), 50_000),
@@ -78,16 +78,16 @@ def _everything(size: int) -> JsonObject:
         (lambda n: plain_pod(n * " "), 50_000),
     ],
 )
-def test_work_grows_no_faster_than_the_pod(pod: Callable[[int], JsonObject], size: int) -> None:
+def test_work_grows_at_most_linearly(pod: Callable[[int], JsonObject], size: int) -> None:
     _calls(pod(size))
     assert _calls(pod(2 * size)) < 2.1 * _calls(pod(size)) + 1_000
 
 
 @pytest.mark.parametrize("scheme", ["pvc", "s3"])
-def test_there_is_a_limit_to_the_models_of_a_pod(scheme: str) -> None:
+def test_the_number_of_models_is_limited(scheme: str) -> None:
     assert _calls(_sources(10_000, scheme)) < _calls(_sources(100, scheme)) / 10
 
 
-def test_all_limits_at_once_are_bearable() -> None:
-    # A look at each mount of each target for each model, and not many calls a look.
+def test_work_is_bounded_at_all_limits() -> None:
+    # At most 6 calls for each mount of each target and model.
     assert _calls(_everything(60)) < 6 * 100 * 20 * 60

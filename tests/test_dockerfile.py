@@ -1,4 +1,4 @@
-"""What can be told of the image without building it. `make image-test` builds and runs it, where there is an engine."""
+"""Checks of the Dockerfile without a build. `make image-test` builds and runs the image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def last_stage() -> list[tuple[str, str]]:
-    """The instructions of what is shipped."""
+    """The instructions of the final stage."""
     found = instructions()
     begin = max(index for index, (name, _) in enumerate(found) if name == "FROM")
     return found[begin:]
@@ -42,30 +42,30 @@ def hadolint(dockerfile: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, "-"], input=dockerfile, capture_output=True, text=True, check=False)
 
 
-def test_hadolint_finds_nothing() -> None:
+def test_hadolint_reports_nothing() -> None:
     found = hadolint(DOCKERFILE.read_text())
     assert (found.returncode, found.stdout) == (0, "")
-    assert "DL3007" in hadolint("FROM debian:latest\n").stdout, "hadolint finds nothing anywhere"
+    assert "DL3007" in hadolint("FROM debian:latest\n").stdout, "hadolint must report a known problem"
 
 
-def test_it_runs_as_the_user_that_the_chart_says_and_not_as_root() -> None:
+def test_the_user_is_that_of_the_chart_and_not_root() -> None:
     (user,) = of("USER", last_stage())
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "numeric, so that runAsNonRoot can be checked"
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "must be numeric, or kubelet cannot verify runAsNonRoot"
     context = VALUES["podSecurityContext"]
     assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
 
 
-def test_what_is_shipped_is_copied_and_nothing_is_run_in_it() -> None:
+def test_the_final_stage_only_copies() -> None:
     names = {name for name, _ in last_stage()}
     assert names == {"FROM", "COPY", "ENV", "ARG", "LABEL", "USER", "EXPOSE", "ENTRYPOINT", "CMD"}
     assert all(value.startswith("--from=build ") for value in of("COPY", last_stage()))
 
 
-def test_probes_are_kubernetes_business() -> None:
+def test_there_is_no_healthcheck() -> None:
     assert of("HEALTHCHECK", instructions()) == []
 
 
-def test_it_says_what_it_is() -> None:
+def test_labels() -> None:
     labels = DockerfileParser(str(DOCKERFILE)).labels
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     prefix = "org.opencontainers.image."
@@ -76,19 +76,19 @@ def test_it_says_what_it_is() -> None:
     assert set(of("ARG", last_stage())) == {"VERSION=0.0.0", "REVISION=unknown"}
 
 
-def test_every_base_has_a_tag_that_stays_what_it_is() -> None:
+def test_every_base_image_has_a_fixed_tag() -> None:
     for base in DockerfileParser(str(DOCKERFILE)).parent_images:
         name, _, tag = base.rpartition(":")
         assert name, f"{base} has no tag"
         assert tag != "latest"
 
 
-def test_it_is_for_every_platform() -> None:
+def test_it_does_not_depend_on_a_platform() -> None:
     text = " ".join(value for _, value in instructions())
     assert not re.search(r"amd64|arm64|x86_64|aarch64|--platform", text)
 
 
-def test_packages_are_the_locks_each_with_its_hash() -> None:
+def test_packages_are_installed_from_the_lock_with_hashes() -> None:
     commands = [command.strip() for value in of("RUN", instructions()) for command in value.split("&&")]
     installs = [command for command in commands if " install " in command]
     fetched = [command for command in installs if "--no-deps" not in command]
@@ -96,12 +96,12 @@ def test_packages_are_the_locks_each_with_its_hash() -> None:
     assert {"--require-hashes", "--only-binary", ":all:"} < set(shlex.split(fetched[0]))
     assert fetched[0].endswith("-r ${REQUIREMENTS}")
     assert "REQUIREMENTS=requirements.lock" in of("ARG", instructions())
-    # The only other is the project itself, by build tools of the lock.
+    # The only other package is the project itself.
     assert [command.split()[-1] for command in installs if "--no-deps" in command] == ["."]
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_every_package_of_a_lock_has_hashes_and_one_version(name: str) -> None:
+def test_every_package_in_a_lock_has_one_version_and_hashes(name: str) -> None:
     entries = re.split(r"^(?=[a-z0-9])", (ROOT / name).read_text(), flags=re.MULTILINE | re.IGNORECASE)[1:]
     assert len(entries) > 20
     for entry in entries:
@@ -109,7 +109,7 @@ def test_every_package_of_a_lock_has_hashes_and_one_version(name: str) -> None:
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
 
 
-def test_what_is_copied_is_there_and_is_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     sent = {
         line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
     }
@@ -119,7 +119,7 @@ def test_what_is_copied_is_there_and_is_not_ignored() -> None:
     assert all((ROOT / name).exists() for name in wanted)
 
 
-def test_it_starts_the_command_and_shows_the_ports_of_the_chart() -> None:
+def test_the_entrypoint_and_the_ports() -> None:
     (command,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert json.loads(of("ENTRYPOINT", last_stage())[0])[0].endswith(f"/bin/{command}")
     assert of("EXPOSE", last_stage()) == [f"{VALUES['port']} {VALUES['metrics']['port']}"]

@@ -1,4 +1,4 @@
-"""Every golden case: the AdmissionReview's bytes in, the expected pod or denial out."""
+"""Every golden case: an AdmissionReview gives the expected pod or denial."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.golden import Case, cases, described, injected_cases
 from tests.mutation import response
 from tests.overlay import overlaid
 from tests.strategies import spoiled
-from webhook.diff import diff
+from webhook.pod.diff import diff
 
 CASES = cases()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_pod_becomes_what_is_expected(case: Case) -> None:
+def test_the_result_is_as_expected(case: Case) -> None:
     expected, found = case.expected, case.outcome()
     assert expected.pop("message", "") in found.pop("message", "")
     if "pod" in expected:
@@ -28,9 +28,9 @@ def test_the_pod_becomes_what_is_expected(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", injected_cases(), ids=lambda case: case.name)
-def test_a_pod_that_was_injected_needs_nothing_more(case: Case) -> None:
+def test_a_second_call_changes_nothing(case: Case) -> None:
     outcome = case.decide(case.pod)
-    assert diff(case.decide(outcome.pod).pod or outcome.pod, outcome.pod) == []
+    assert diff(case.decide(outcome.mutated).mutated or outcome.mutated, outcome.mutated) == []
 
 
 def _spoiled_case(case: Case) -> st.SearchStrategy[tuple[Case, Any]]:
@@ -40,7 +40,7 @@ def _spoiled_case(case: Case) -> st.SearchStrategy[tuple[Case, Any]]:
 
 
 @given(st.sampled_from(CASES).flatmap(_spoiled_case))
-def test_no_pod_is_too_strange_for_what_the_cluster_holds(spoiled_case: tuple[Case, Any]) -> None:
+def test_invalid_pods_get_a_response(spoiled_case: tuple[Case, Any]) -> None:
     case, pod = spoiled_case
     before = copy.deepcopy(pod)
     answer = response(pod, case.decide(pod))

@@ -1,4 +1,4 @@
-"""What holds for all steps and all pods."""
+"""Properties of all steps for all pods."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ from hypothesis import assume, given
 
 from tests import strategies
 from tests.mutation import JsonObject, decide, patched, response
-from webhook.admission import Outcome
-from webhook.diff import diff
+from webhook.admission.outcome import Outcome
+from webhook.pod.diff import diff
 
 
 @given(strategies.pods(), strategies.settings)
-def test_a_pod_that_was_injected_needs_nothing_more(pod: JsonObject, settings: JsonObject) -> None:
+def test_a_second_call_changes_nothing(pod: JsonObject, settings: JsonObject) -> None:
     injected = _mutated(pod, settings)
     assert patched(injected, response(injected, decide(injected, settings))) == injected
 
 
 @given(strategies.pods(), strategies.settings)
-def test_the_pod_that_came_in_is_never_modified(pod: JsonObject, settings: JsonObject) -> None:
+def test_the_received_pod_is_never_modified(pod: JsonObject, settings: JsonObject) -> None:
     before = copy.deepcopy(pod)
     decide(pod, settings)
     assert diff(before, pod) == []
 
 
 @given(strategies.pods(), strategies.settings)
-def test_the_patch_makes_exactly_the_pod_that_was_decided(pod: JsonObject, settings: JsonObject) -> None:
+def test_the_patch_gives_exactly_the_mutated_pod(pod: JsonObject, settings: JsonObject) -> None:
     outcome = _injected(pod, settings)
-    assert diff(patched(pod, response(pod, outcome)), outcome.pod) == []
+    assert diff(patched(pod, response(pod, outcome)), outcome.mutated) == []
 
 
 @given(strategies.pods(), strategies.settings)
-def test_the_same_pod_gets_the_same_answer(pod: JsonObject, settings: JsonObject) -> None:
-    again = copy.deepcopy(pod)
-    assert response(pod, decide(pod, settings)) == response(again, decide(again, settings))
+def test_equal_pods_get_equal_responses(pod: JsonObject, settings: JsonObject) -> None:
+    other = copy.deepcopy(pod)
+    assert response(pod, decide(pod, settings)) == response(other, decide(other, settings))
 
 
 @given(strategies.pods(), strategies.settings)
-def test_what_we_do_not_know_survives(pod: JsonObject, settings: JsonObject) -> None:
+def test_unknown_fields_are_preserved(pod: JsonObject, settings: JsonObject) -> None:
     injected = _mutated(pod, settings)
-    assert _unknown(injected) == _unknown(pod)
+    before = _unknown(pod)
+    # Added containers, such as modelcars, follow those of the pod.
+    assert _unknown(injected)[: len(before)] == before
 
 
 @given(strategies.pods(), strategies.settings)
@@ -56,7 +58,7 @@ def test_containers_volumes_and_mount_paths_stay_unique(pod: JsonObject, setting
 
 
 @given(strategies.spoiled_pods(), strategies.settings)
-def test_no_json_value_is_too_strange_to_be_answered(pod: Any, settings: JsonObject) -> None:
+def test_any_json_value_gets_a_response(pod: Any, settings: JsonObject) -> None:
     assert response(pod, decide(pod, settings))["uid"]
 
 

@@ -1,4 +1,4 @@
-"""Quantities, held against the parser of the Kubernetes client."""
+"""Quantities, compared with the parser of the Kubernetes client."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ quantities = st.builds("{}{}{}".format, st.sampled_from(["", "+", "-"]), numbers
 
 
 @given(quantities)
-def test_a_quantity_is_what_the_kubernetes_client_says(text: str) -> None:
+def test_quantities_are_parsed_like_by_the_kubernetes_client(text: str) -> None:
     assert quantity.parse(text) == parse_quantity(text)
 
 
 @given(st.text(st.sampled_from("0123456789.+-eEKMGTPikmnu _\n\u0663"), max_size=8) | st.text(max_size=8))
-def test_what_is_taken_for_a_quantity_is_one_for_the_kubernetes_client(text: str) -> None:
+def test_accepted_text_is_a_quantity_for_the_kubernetes_client(text: str) -> None:
     try:
-        ours = quantity.parse(text)
+        value = quantity.parse(text)
     except ValueError:
         return
-    assert ours == parse_quantity(text)
+    assert value == parse_quantity(text)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_is_taken_for_a_quantity_is_one_for_the_kubernetes_client(text: str
         ("1Gi", Decimal(2**30)),
     ],
 )
-def test_all_ways_to_write_a_quantity(text: str, value: Decimal) -> None:
+def test_all_notations(text: str, value: Decimal) -> None:
     assert quantity.parse(text) == value
 
 
@@ -77,12 +77,12 @@ def test_all_ways_to_write_a_quantity(text: str, value: Decimal) -> None:
         "9" * 65,
     ],
 )
-def test_what_is_no_quantity(text: str) -> None:
+def test_invalid_quantities_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not a Kubernetes quantity"):
         quantity.parse(text)
 
 
-def test_resources_are_never_negative() -> None:
+def test_negative_resources_are_rejected() -> None:
     assert quantity.parse_positive("0") == 0
     with pytest.raises(ValueError, match="negative"):
         quantity.parse_positive("-1")

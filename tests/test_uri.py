@@ -1,4 +1,4 @@
-"""What a storage URI is."""
+"""Storage URIs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from webhook.uri import ClaimPath
         ("pvc://" + "a" * 253, ClaimPath("a" * 253, "", is_directory=True)),
     ],
 )
-def test_a_claims_uri_is_its_name_and_a_path(text: str, expected: ClaimPath) -> None:
+def test_valid_claim_uris(text: str, expected: ClaimPath) -> None:
     assert uri.parse_claim(text, "annotation a") == expected
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("pvc://", "names no claim"),
-        ("pvc:///models", "names no claim"),
+        ("pvc://", "does not name a claim"),
+        ("pvc:///models", "does not name a claim"),
         ("pvc://Foo/models", "lower-case"),
         ("pvc://foo_bar", "lower-case"),
         ("pvc://-foo", "lower-case"),
@@ -47,7 +47,7 @@ def test_a_claims_uri_is_its_name_and_a_path(text: str, expected: ClaimPath) -> 
         ("pvc://foo/../etc/", "'..'"),
     ],
 )
-def test_a_claims_uri_that_is_wrong_is_denied_with_its_value(text: str, why: str) -> None:
+def test_invalid_claim_uris_are_denied(text: str, why: str) -> None:
     with pytest.raises(Denied) as denied:
         uri.parse_claim(text, "annotation a")
     assert denied.value.code == 422
@@ -57,7 +57,7 @@ def test_a_claims_uri_that_is_wrong_is_denied_with_its_value(text: str, why: str
 
 
 @pytest.mark.parametrize("text", ["s3://b/m", " s3://b/m", "s3://b/m\n", "\t s3://b/m\r\n"])
-def test_white_space_around_a_uri_does_not_count(text: str) -> None:
+def test_white_space_around_a_uri_is_removed(text: str) -> None:
     assert uri.check(text, "annotation a") == "s3://b/m"
 
 
@@ -72,7 +72,7 @@ def test_white_space_around_a_uri_does_not_count(text: str) -> None:
         ("s3://b/\x7f", "control characters"),
     ],
 )
-def test_text_that_is_no_uri_is_denied(text: str, why: str) -> None:
+def test_invalid_uris_are_denied(text: str, why: str) -> None:
     with pytest.raises(Denied, match=why):
         uri.check(text, "annotation a")
 
@@ -91,5 +91,5 @@ def test_text_that_is_no_uri_is_denied(text: str, why: str) -> None:
         ("1s3://b", "other"),
     ],
 )
-def test_metrics_count_few_schemes(text: str, kind: str) -> None:
+def test_unknown_schemes_are_other_in_metrics(text: str, kind: str) -> None:
     assert uri.source_kind(text) == kind

@@ -1,1 +1,1 @@
-"""Programs for the developers of this repository; nothing here is shipped."""
+"""Development tools. They are not part of the package."""

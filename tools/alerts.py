@@ -1,4 +1,4 @@
-"""`make alerts`: promtool checks the alert rules, and tries them on made-up series (tests/chart/alerts.yaml)."""
+"""Check and unit-test the alert rules with promtool (`make alerts`; the tests are in tests/chart/alerts.yaml)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MISSING = "promtool is missing: it comes with Prometheus (Debian: apt install p
 
 
 def main() -> int:
-    """The exit code of promtool; 1, with one line, where there is none."""
+    """Run promtool and return its exit code; 1 if it is not installed."""
     promtool = shutil.which("promtool")
     if promtool is None:
         print(_MISSING, file=sys.stderr)

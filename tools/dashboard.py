@@ -1,4 +1,4 @@
-"""Makes the chart's Grafana dashboard: `python -m tools.dashboard` writes it, a test holds it in sync."""
+"""Generate the chart's Grafana dashboard (`python -m tools.dashboard`). A test checks that it is up to date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ADMISSIONS = "storage_webhook_admissions_total"
 
 @dataclass(frozen=True)
 class Panel:
-    """One graph: its title, its unit, and its queries with the legends of their series."""
+    """A graph: title, unit, and queries with their legends."""
 
     title: str
     unit: str
@@ -24,7 +24,7 @@ class Panel:
 
 
 def _rates(by: str, counter: str, *selectors: str) -> tuple[tuple[str, str], ...]:
-    """One query: how often a second, by a label; Grafana fits the time that is looked back to how often is scraped."""
+    """A query for the rate of a counter by a label. Grafana derives the interval from the scrape interval."""
     selected = ",".join((_JOB, *selectors))
     return ((f"sum by ({by}) (rate({counter}{{{selected}}}[$__rate_interval]))", f"{{{{{by}}}}}"),)
 
@@ -35,38 +35,38 @@ def _quantile(share: float) -> str:
 
 
 PANELS = (
-    Panel("Admissions a second, by outcome", "ops", _rates("outcome", _ADMISSIONS)),
-    Panel("Admissions a second, by kind of source", "ops", _rates("sources", _ADMISSIONS, 'sources!=""')),
-    Panel("Time to an answer", "s", ((_quantile(0.5), "p50"), (_quantile(0.99), "p99"))),
-    Panel("Skipped, by reason", "ops", _rates("reason", _ADMISSIONS, 'outcome="skipped"')),
-    Panel("Lookups, by where the answer came from", "ops", _rates("answer", "storage_webhook_lookups_total")),
-    Panel("Requests in work", "short", ((f"storage_webhook_in_flight_requests{{{_JOB}}}", "{{pod}}"),)),
+    Panel("Admissions per second, by outcome", "ops", _rates("outcome", _ADMISSIONS)),
+    Panel("Admissions per second, by kind of source", "ops", _rates("sources", _ADMISSIONS, 'sources!=""')),
+    Panel("Response time", "s", ((_quantile(0.5), "p50"), (_quantile(0.99), "p99"))),
+    Panel("Skipped per second, by reason", "ops", _rates("reason", _ADMISSIONS, 'outcome="skipped"')),
+    Panel("Lookups per second, by result", "ops", _rates("result", "storage_webhook_lookups_total")),
+    Panel("Requests in flight", "short", ((f"storage_webhook_in_flight_requests{{{_JOB}}}", "{{pod}}"),)),
     Panel(
-        "Certificate expires in",
+        "Time to certificate expiry",
         "s",
         ((f"storage_webhook_certificate_expiry_timestamp_seconds{{{_JOB}}} - time()", "{{pod}}"),),
     ),
     Panel(
-        "Settings: generation; 1 when newer are refused",
+        "Settings: generation; 1 if newer ones were rejected",
         "short",
         (
             (f"storage_webhook_settings_generation{{{_JOB}}}", "generation {{pod}}"),
-            (f"storage_webhook_settings_refused{{{_JOB}}}", "refused {{pod}}"),
+            (f"storage_webhook_settings_rejected{{{_JOB}}}", "rejected {{pod}}"),
         ),
     ),
     Panel(
-        "Pods that asked and were not injected",
+        "Pods that requested a model but were not injected",
         "short",
-        ((f"max(storage_webhook_slipped_pods{{{_JOB}}})", "pods"),),
+        ((f"max(storage_webhook_uninjected_pods{{{_JOB}}})", "pods"),),
     ),
-    Panel("Observe mode: how pods arrive", "ops", _rates("reason", _ADMISSIONS, 'outcome="observed"')),
+    Panel("Observe mode: pods per second, by reason", "ops", _rates("reason", _ADMISSIONS, 'outcome="observed"')),
     Panel(
-        "Observe mode: where pods with a model differ",
+        "Observe mode: differences per second, by field",
         "ops",
         _rates("place", "storage_webhook_observed_differences_total"),
     ),
     Panel(
-        "Claims with models: share that is free",
+        "Claims with models: free share",
         "percentunit",
         (
             (
@@ -81,7 +81,7 @@ PANELS = (
 
 
 def dashboard() -> str:
-    """The dashboard's JSON, as Grafana imports it."""
+    """The dashboard as JSON for import into Grafana."""
     panels = [_panel(index, panel) for index, panel in enumerate(PANELS)]
     model: dict[str, Any] = {
         "title": "Model storage webhook",
@@ -129,7 +129,7 @@ def _job() -> dict[str, Any]:
 
 
 def _claims() -> dict[str, Any]:
-    """A field to type a regular expression into; as the chart's alerts have it."""
+    """A text box for a regular expression, with the same default as the chart's alerts."""
     return {"name": "claims", "type": "textbox", "label": "Claims with models", "query": ".*model.*|.*cache.*"}
 
 

@@ -1,6 +1,6 @@
-"""Makes docs/reference.md from the code: annotations, settings, skip reasons and denials.
+"""Generate docs/reference.md from the code: annotations, settings, skip reasons and denials.
 
-`python -m tools.reference` writes it; a test holds it in sync.
+A test checks that the file is up to date.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from webhook import annotations as keys
-from webhook.request import SKIP_REASONS
+from webhook.request.model_request import SKIP_REASONS
 from webhook.settings.model import Credentials, Deploy, StorageDefaults, StorageInitializer
 
 ROOT = Path(__file__).parents[1]
@@ -22,14 +22,14 @@ TARGET = ROOT / "docs" / "reference.md"
 
 _HEAD = """# Reference
 
-Made from the code by `make docs`. Do not edit.
+Generated from the code by `make docs`. Do not edit.
 """
 _OWN_GROUPS = (StorageInitializer, Credentials, Deploy, StorageDefaults)
 _STATUS = {"Denied": "422", "Forbidden": "403"}
 
 
 def reference() -> str:
-    """The whole page, Markdown."""
+    """The page as Markdown."""
     parts = (_HEAD, _annotations(), _settings(), _skip_reasons(), _denials())
     return "\n".join(parts)
 
@@ -44,13 +44,13 @@ def _table(*rows: tuple[str, ...]) -> str:
 
 
 def _annotations() -> str:
-    ours = [key for key in keys.ALL if key.startswith(keys.OURS)]
-    others = [key for key in keys.ALL if not key.startswith(keys.OURS)]
+    ours = [key for key in keys.ALL if key.startswith(keys.PREFIX)]
+    others = [key for key in keys.ALL if not key.startswith(keys.PREFIX)]
     return (
         "## Annotations and labels\n\n### Ours\n\n"
         + _key_table(ours)
         + "\n### KServe's, Istio's and kubectl's\n\n"
-        + "Those that begin with `internal.serving.kserve.io/` count only on pods with the label "
+        + "Keys with the prefix `internal.serving.kserve.io/` are used only on pods with the label "
         + f"`{keys.INFERENCE_SERVICE}`.\n\n"
         + _key_table(others)
     )
@@ -66,8 +66,8 @@ def _key_table(found: list[keys.Key]) -> str:
 
 def _settings() -> str:
     intro = (
-        "## Settings\n\nKeys of the ConfigMap, each with a JSON or YAML text. Unknown keys are an error in "
-        "`storageDefaults`, and a warning in KServe's.\n"
+        "## Settings\n\nKeys of the ConfigMap. Each value is JSON or YAML text. Unknown settings are an error in "
+        "`storageDefaults` and a warning in KServe's keys.\n"
     )
     return intro + "".join(_setting_group(group) for group in _OWN_GROUPS)
 
@@ -120,62 +120,53 @@ def _type(annotation: Any) -> str:
     return _TYPE_NAMES.get(origin or annotation, "object")
 
 
-# --- Why nothing is injected, and why a pod is denied -------------------------------------------------------------
+# --- Skip reasons and denials -------------------------------------------------------------------------------------
 
 
 def _skip_reasons() -> str:
     rows = ((f"`{reason}`", meaning) for reason, meaning in SKIP_REASONS.items())
     return (
-        '## Skip reasons\n\nIn the log, in the metric `storage_webhook_admissions_total{outcome="skipped"}` and in the '
+        "## Skip reasons\n\nReported in the log, in the metric "
+        '`storage_webhook_admissions_total{outcome="skipped"}` and in the '
         "audit annotation `reason`.\n\n" + _table(("Reason", "Meaning"), *rows)
     )
 
 
 def _denials() -> str:
-    found = sorted({denial for path in sorted((ROOT / "webhook").rglob("*.py")) for denial in _denials_of(path)})
+    found = sorted({denial for path in sorted((ROOT / "webhook").rglob("*.py")) for denial in _denials_in(path)})
     return (
-        "\n## Denials\n\nWhat the author of a pod or Deployment is told; `…` stands for names and values. "
-        "422: the content is wrong. 403: the settings do not allow it.\n\n" + _table(("Message", "Code"), *found)
+        "\n## Denials\n\nMessages for the author of a pod or Deployment. `…` is a placeholder for a name or value. "
+        "422: the content is invalid. 403: the settings do not allow it.\n\n" + _table(("Message", "Code"), *found)
     )
 
 
-def _denials_of(path: Path) -> Iterator[tuple[str, str]]:
+def _denials_in(path: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
         name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
         if name in _STATUS and isinstance(node, ast.Call) and node.args:
-            message = "".join(_words(node.args[0]))
+            message = "".join(_message_parts(node.args[0]))
             if message.strip("… "):
                 yield message, _STATUS[name]
 
 
-def _words(node: ast.expr) -> Iterator[str]:
-    """A message's fixed words, each value in it as `…`."""
+def _message_parts(node: ast.expr) -> Iterator[str]:
+    """The constant parts of a message, with `…` for each value."""
     if isinstance(node, ast.Constant):
         yield str(node.value)
     elif isinstance(node, ast.JoinedStr):
         for part in node.values:
-            yield from _words(part)
+            yield from _message_parts(part)
     elif isinstance(node, ast.BinOp):
-        yield from _words(node.left)
-        yield from _words(node.right)
+        yield from _message_parts(node.left)
+        yield from _message_parts(node.right)
     elif isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Attribute):
-        yield _constant(node.value)
-    elif isinstance(node, ast.FormattedValue) and (named := _named(node.value)):
-        yield f"annotation {named}"
+        yield _annotation_name(node.value)
     else:
         yield "…"
 
 
-def _named(node: ast.expr) -> str:
-    """The annotation's name in `_named(keys.X)`; "" for anything else."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_named":
-        argument = node.args[0]
-        return _constant(argument) if isinstance(argument, ast.Attribute) else "…"
-    return ""
-
-
-def _constant(node: ast.Attribute) -> str:
-    """An annotation's name where the message names one by its constant."""
+def _annotation_name(node: ast.Attribute) -> str:
+    """The name of an annotation if the node is one of its constants; else `…`."""
     value = getattr(keys, node.attr, None) if isinstance(node.value, ast.Name) and node.value.id == "keys" else None
     return str(value) if isinstance(value, keys.Key) else "…"
 

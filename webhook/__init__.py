@@ -1,1 +1,1 @@
-"""A Kubernetes admission webhook that makes the model arrive in the pod."""
+"""A Kubernetes mutating admission webhook that delivers ML models to pods."""

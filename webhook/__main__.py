@@ -5,7 +5,7 @@ import os
 # Looking for plugins costs pydantic more than all that `mutate` does, and there are none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from webhook.cli import app
+from webhook.cli.app import app
 
 
 def main() -> None:

@@ -1,13 +1,13 @@
 """Every annotation and label that the webhook reads, each with its contract.
 
-Search for a constant's name to find the one place where it is handled. docs/reference.md is made from this file.
+Search for a constant's name to find the code that handles it. docs/reference.md is generated from this file.
 """
 
 from __future__ import annotations
 
 
 class Key(str):
-    """An annotation's or label's name that carries what it means (`meaning`) and what it takes (`values`)."""
+    """The name of an annotation or label, with its meaning and its allowed values, as in docs/reference.md."""
 
     meaning: str
     values: str
@@ -19,93 +19,101 @@ class Key(str):
         return key
 
     def __reduce__(self) -> tuple[type[Key], tuple[str, str, str]]:
-        """What `copy` and `pickle` make an equal key from."""
+        """Support `copy` and `pickle`."""
         return Key, (str(self), self.meaning, self.values)
 
 
-OURS = "storage.kserve.io/"
+PREFIX = "storage.kserve.io/"
 
-# --- The pod's author says where the model is and how it should arrive --------------------------------------------
+# --- Set by the pod's author --------------------------------------------------------------------------------------
 
-URI = Key(OURS + "uri", "The model's URI, for pods that KServe does not manage.", "a storage URI")
+URI = Key(PREFIX + "uri", "The model's URI, for pods that KServe does not manage.", "a storage URI")
 URIS = Key(
-    OURS + "uris",
-    "Several sources. Excludes `storage.kserve.io/uri` and `storage.kserve.io/mount-path`.",
+    PREFIX + "uris",
+    "Several models. Cannot be combined with `storage.kserve.io/uri` or `storage.kserve.io/mount-path`.",
     'a JSON list: `[{"uri": "s3://…", "mountPath": "/mnt/base"}, …]`',
 )
-MOUNT_PATH = Key(OURS + "mount-path", "Where the model goes.", "an absolute path; default `/mnt/models`")
+MOUNT_PATH = Key(
+    PREFIX + "mount-path",
+    "The directory where the containers find the model.",
+    "an absolute path; default `/mnt/models`",
+)
 CONTAINERS = Key(
-    OURS + "containers",
-    "The containers that get the model.",
+    PREFIX + "containers",
+    "The target containers: those that get the model.",
     "comma-separated names; default: KServe's server containers, else the default container, else the first",
 )
-PATH_TYPE = Key(OURS + "path-type", "What the path of a `pvc://` URI is.", "`auto` (default), `directory`, `file`")
+PATH_TYPE = Key(
+    PREFIX + "path-type",
+    "Whether the path of a `pvc://` URI is a directory or a file.",
+    "`auto` (default), `directory`, `file`",
+)
 PVC_MOUNT = Key(
-    OURS + "pvc-mount",
-    "How a `pvc://` model arrives: the claim mounted in place, or copied by the init container.",
+    PREFIX + "pvc-mount",
+    "Whether a `pvc://` model is mounted from its claim or copied by the init container.",
     "`direct` or `copy`; default: the setting `enableDirectPvcVolumeMount`",
 )
 READ_ONLY = Key(
-    OURS + "readonly",
-    "Whether the server containers mount the model read-only.",
+    PREFIX + "readonly",
+    "Whether the target containers mount the model read-only.",
     "`true` (default) or `false`, in any case",
 )
-IMAGE = Key(OURS + "image", "The init container's image, if the settings allow it.", "an image reference")
-CPU_REQUEST = Key(OURS + "cpu-request", "The init container's CPU request.", "a quantity")
-CPU_LIMIT = Key(OURS + "cpu-limit", "The init container's CPU limit.", "a quantity")
-MEMORY_REQUEST = Key(OURS + "memory-request", "The init container's memory request.", "a quantity")
-MEMORY_LIMIT = Key(OURS + "memory-limit", "The init container's memory limit.", "a quantity")
+IMAGE = Key(PREFIX + "image", "The init container's image. The settings must allow it.", "an image reference")
+CPU_REQUEST = Key(PREFIX + "cpu-request", "The init container's CPU request.", "a quantity")
+CPU_LIMIT = Key(PREFIX + "cpu-limit", "The init container's CPU limit.", "a quantity")
+MEMORY_REQUEST = Key(PREFIX + "memory-request", "The init container's memory request.", "a quantity")
+MEMORY_LIMIT = Key(PREFIX + "memory-limit", "The init container's memory limit.", "a quantity")
 EPHEMERAL_STORAGE_REQUEST = Key(
-    OURS + "ephemeral-storage-request", "The init container's ephemeral-storage request.", "a quantity"
+    PREFIX + "ephemeral-storage-request", "The init container's ephemeral-storage request.", "a quantity"
 )
 EPHEMERAL_STORAGE_LIMIT = Key(
-    OURS + "ephemeral-storage-limit", "The init container's ephemeral-storage limit.", "a quantity"
+    PREFIX + "ephemeral-storage-limit", "The init container's ephemeral-storage limit.", "a quantity"
 )
 CACHE = Key(
-    OURS + "cache",
-    "Download once into this claim and share it between pods.",
+    PREFIX + "cache",
+    "Download the model once into this claim, and share it between pods.",
     "`pvc://<claim>[/<dir>]`",
 )
 
-# --- On Deployments, or on their pod templates -----------------------------------------------------------------
+# --- Set on Deployments or their pod templates --------------------------------------------------------------------
 
 ROLLOUT_STRATEGY = Key(
-    OURS + "rollout-strategy",
-    "The Deployment's strategy, where its author left it unset.",
+    PREFIX + "rollout-strategy",
+    "The Deployment's strategy, if its author did not set one.",
     "`Recreate`, `RollingUpdate`, or a DeploymentStrategy as JSON",
 )
 PROGRESS_DEADLINE = Key(
-    OURS + "progress-deadline",
-    "The Deployment's progressDeadlineSeconds, where its author left it unset.",
+    PREFIX + "progress-deadline",
+    "The Deployment's progressDeadlineSeconds, if its author did not set it.",
     "a duration, such as `30m`, `1h30m` or `900s`",
 )
-# Written by the webhook: what it set, so that it can tell its own values from the author's on the next update.
+# On the next update, the webhook tells its own values from the author's by this record.
 ROLLOUT_APPLIED = Key(
-    OURS + "rollout-applied", "Written by the webhook on Deployments: the fields it set.", "a JSON object"
+    PREFIX + "rollout-applied", "Written by the webhook on Deployments: the fields that it set.", "a JSON object"
 )
 
-# Label, on the pod or its namespace. It stands in the webhook's selectors, so that it works while the webhook is down;
-# it is honoured here as well, for a webhook registered without them.
-INJECT = Key(OURS + "inject", "Label: nothing is injected into this pod (or namespace).", "`disabled`")
+# The label is part of the webhook's selectors, so that it works while the webhook is down. It is also checked here,
+# in case the webhook was registered without these selectors.
+INJECT = Key(PREFIX + "inject", "Label on a pod or a namespace: turns injection off.", "`disabled`")
 
-# --- What KServe's controllers write on the pods they make --------------------------------------------------------
+# --- Set by KServe's controllers ----------------------------------------------------------------------------------
 
 INTERNAL = "internal.serving.kserve.io/"
 
-# Label. KServe's internal annotations count only on pods that carry it.
+# KServe's internal annotations are read only on pods with this label.
 INFERENCE_SERVICE = Key(
     "serving.kserve.io/inferenceservice", "Label: the pod belongs to this InferenceService.", "a name"
 )
 SOURCE_URI = Key(INTERNAL + "storage-initializer-sourceuri", "The model's URI.", "a storage URI")
-AGENT = Key(INTERNAL + "agent", "The model agent downloads: nothing is injected.", "any")
-STORAGE_SPEC = Key(INTERNAL + "storage-spec", "Credentials come from the storage-config secret.", "`true`")
-STORAGE_SPEC_KEY = Key(INTERNAL + "storage-spec-key", "The entry of the storage-config secret.", "a key")
+AGENT = Key(INTERNAL + "agent", "The model agent downloads the model: nothing is injected.", "any")
+STORAGE_SPEC = Key(INTERNAL + "storage-spec", "Credentials come from the storage-config Secret.", "`true`")
+STORAGE_SPEC_KEY = Key(INTERNAL + "storage-spec-key", "The key of the entry in the storage-config Secret.", "a key")
 STORAGE_SPEC_PARAM = Key(
-    INTERNAL + "storage-spec-param", "Parameters over the entry's own.", "a JSON object of strings"
+    INTERNAL + "storage-spec-param", "Parameters that override those of the entry.", "a JSON object of strings"
 )
 STORAGE_CONTAINER_NAME = Key(
     INTERNAL + "storage-container-name",
-    "Use this ClusterStorageContainer.",
+    "The ClusterStorageContainer to use.",
     "a ClusterStorageContainer's name",
 )
 CONFIDENTIAL_ENABLED = Key(
@@ -114,10 +122,10 @@ CONFIDENTIAL_ENABLED = Key(
 CONFIDENTIAL_RESOURCE_ID = Key(
     INTERNAL + "confidential-resource-id", "Sets `CONFIDENTIAL_RESOURCE_ID` on the init container.", "an id"
 )
-# Label. Its value is the directory of the model in the cache for KServe 0.15-0.17.
+# In KServe 0.15-0.17, its value is the model's directory in the cache.
 LOCAL_MODEL = Key(INTERNAL + "localmodel", "Label: the model is cached on the node.", "a LocalModelCache's name")
 LOCAL_MODEL_SOURCE_URI = Key(
-    INTERNAL + "localmodel-sourceuri", "The URI that the cache was filled from.", "a storage URI"
+    INTERNAL + "localmodel-sourceuri", "The URI that the cached model was downloaded from.", "a storage URI"
 )
 LOCAL_MODEL_PVC_NAME = Key(INTERNAL + "localmodel-pvc-name", "The claim that holds the cache.", "a claim's name")
 INITIALIZER_UID = Key(
@@ -126,44 +134,48 @@ INITIALIZER_UID = Key(
     "a user id",
 )
 
-# --- What others write --------------------------------------------------------------------------------------------
+# --- Set by others ------------------------------------------------------------------------------------------------
 
 DEFAULT_CONTAINER = Key(
     "kubectl.kubernetes.io/default-container",
-    "The container that gets the model on plain pods.",
+    "The target container in pods that KServe does not manage.",
     "a container's name",
 )
 ISTIO_INTERCEPTION_MODE = Key(
     "sidecar.istio.io/interceptionMode",
-    "With `REDIRECT` and Istio CNI the init container runs as the proxy.",
+    "With `REDIRECT` and Istio CNI, the init container runs with the proxy's user id.",
     "a mode",
 )
-ISTIO_STATUS = Key("sidecar.istio.io/status", "What Istio injected; its sidecars are looked up in it.", "a JSON object")
+ISTIO_STATUS = Key(
+    "sidecar.istio.io/status", "What Istio injected. The webhook reads the names of the sidecars.", "a JSON object"
+)
 
-# --- What service accounts and Secrets carry -----------------------------------------------------------------------
+# --- Set on service accounts and Secrets --------------------------------------------------------------------------
 
 ROLE_ARN = Key(
     "eks.amazonaws.com/role-arn",
-    "On a service account: pods act as this AWS role, so the S3 settings are given to the init container.",
+    "On a service account: the AWS role of its pods. The init container then gets the S3 settings.",
     "an ARN",
 )
 
 _S3 = "serving.kserve.io/s3-"
 _ON_S3 = "On a Secret with S3 credentials, or a service account with an AWS role: "
 
-S3_ENDPOINT = Key(_S3 + "endpoint", _ON_S3 + "where the S3 service is.", "a host or URL")
-S3_USE_HTTPS = Key(_S3 + "usehttps", _ON_S3 + "the scheme of an endpoint that has none.", "`0` for plain HTTP")
-S3_VERIFY_SSL = Key(_S3 + "verifyssl", _ON_S3 + "whether certificates are checked.", "`0` trusts any")
+S3_ENDPOINT = Key(_S3 + "endpoint", _ON_S3 + "the endpoint of the S3 service.", "a host or URL")
+S3_USE_HTTPS = Key(_S3 + "usehttps", _ON_S3 + "the scheme, if the endpoint has none.", "`0` for plain HTTP")
+S3_VERIFY_SSL = Key(_S3 + "verifyssl", _ON_S3 + "whether certificates are verified.", "`0` turns verification off")
 S3_ANONYMOUS = Key(_S3 + "useanoncredential", _ON_S3 + "access without credentials.", "`true` or `false`")
 S3_REGION = Key(_S3 + "region", _ON_S3 + "the region.", "a region's name")
-S3_VIRTUAL_BUCKET = Key(_S3 + "usevirtualbucket", _ON_S3 + "the bucket's name is in the host.", "`true` or `false`")
-S3_ACCELERATE = Key(_S3 + "useaccelerate", _ON_S3 + "transfer acceleration.", "`true` or `false`")
+S3_VIRTUAL_BUCKET = Key(
+    _S3 + "usevirtualbucket", _ON_S3 + "whether the bucket's name is part of the host.", "`true` or `false`"
+)
+S3_ACCELERATE = Key(_S3 + "useaccelerate", _ON_S3 + "whether to use transfer acceleration.", "`true` or `false`")
 S3_CA_BUNDLE = Key(_S3 + "cabundle", _ON_S3 + "the file with CA certificates.", "a path")
 S3_CA_BUNDLE_CONFIG_MAP = Key(
     _S3 + "cabundle-configmap", _ON_S3 + "the ConfigMap with CA certificates.", "a ConfigMap's name"
 )
 
 ALL: tuple[Key, ...] = tuple(value for value in globals().values() if isinstance(value, Key))
-KNOWN_OURS: frozenset[str] = frozenset(key for key in ALL if key.startswith(OURS)) - {INJECT}
-OF_CREDENTIALS: frozenset[str] = frozenset(key for key in ALL if key == ROLE_ARN or key.startswith(_S3))
-"""What is read of service accounts and Secrets; of their other annotations nothing is kept."""
+KNOWN: frozenset[str] = frozenset(key for key in ALL if key.startswith(PREFIX)) - {INJECT}
+CREDENTIAL_ANNOTATIONS: frozenset[str] = frozenset(key for key in ALL if key == ROLE_ARN or key.startswith(_S3))
+"""The annotations that are read from service accounts and Secrets. All others are dropped."""

@@ -1,7 +1,7 @@
 """Kubernetes quantities, without the Kubernetes client.
 
-The grammar is the one of k8s.io/apimachinery `resource.Quantity`; a test holds this parser against the
-Kubernetes client's own, whose import alone would cost `storage-webhook mutate` more than everything else.
+The grammar is that of k8s.io/apimachinery `resource.Quantity`. A test compares this parser with the one of the
+Kubernetes client. Importing the client would take longer than all other work of `storage-webhook mutate`.
 """
 
 import re
@@ -18,7 +18,7 @@ _MAX_LENGTH = 64
 def parse(text: str) -> Decimal:
     """The value of a quantity, in cores or bytes: `100m` is 0.1, `1Gi` is 1073741824.
 
-    Raises ValueError, whose message says what a quantity looks like.
+    Raises ValueError with examples of valid quantities.
     """
     match = _GRAMMAR.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if match is None:
@@ -36,7 +36,7 @@ def _factor(suffix: str) -> Decimal:
 
 
 def parse_positive(text: str) -> Decimal:
-    """Like `parse`, for amounts of a resource, which are never negative."""
+    """Like `parse`, but raises ValueError for negative values also."""
     value = parse(text)
     if value < 0:
         raise ValueError("a resource quantity must not be negative")

@@ -1,4 +1,4 @@
-"""What a Deployment's strategy is (Kubernetes: apps/v1 DeploymentStrategy)."""
+"""Deployment strategies (Kubernetes: apps/v1 DeploymentStrategy)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 TYPES = ("Recreate", "RollingUpdate")
-# What the API server fills in (Kubernetes: apps/v1 defaults).
+# The API server's default (Kubernetes: apps/v1).
 DEFAULT_ROLLING_UPDATE = {"maxUnavailable": "25%", "maxSurge": "25%"}
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
 def parse(value: Any) -> dict[str, Any]:
-    """`Recreate`, `RollingUpdate` or the API's own object, as the object the API server makes of it.
+    """Parse `Recreate`, `RollingUpdate` or a DeploymentStrategy object into an object with the API server's defaults.
 
-    Raises ValueError for what the API server would reject, in words.
+    Raises ValueError for a strategy that the API server would reject.
     """
     if isinstance(value, str):
         value = {"type": value}
@@ -22,24 +22,26 @@ def parse(value: Any) -> dict[str, Any]:
         raise ValueError("must be Recreate, RollingUpdate or a DeploymentStrategy object")
     rolling = value.get("rollingUpdate")
     if set(value) - {"type", "rollingUpdate"} or not isinstance(rolling, dict | None):
-        raise ValueError("a DeploymentStrategy has only type and rollingUpdate, an object")
+        raise ValueError(
+            "a DeploymentStrategy may only have type and rollingUpdate, and rollingUpdate must be an object"
+        )
     kind = value.get("type", "RollingUpdate")
     if kind == "Recreate" and rolling:
-        raise ValueError("Recreate takes no rollingUpdate")
+        raise ValueError("type Recreate must not have rollingUpdate")
     return {"type": kind, "rollingUpdate": _rolling(rolling)} if rolling else {"type": kind}
 
 
 def _rolling(value: dict[str, Any]) -> dict[str, Any]:
     if set(value) - {"maxSurge", "maxUnavailable"}:
-        raise ValueError("rollingUpdate has only maxSurge and maxUnavailable")
+        raise ValueError("rollingUpdate may only have maxSurge and maxUnavailable")
     parsed = {key: pods(amount) for key, amount in value.items()}
     if len(parsed) == 2 and all(amount in (0, "0%") for amount in parsed.values()):
-        raise ValueError("maxSurge and maxUnavailable must not both be 0: no pod could ever be replaced")
+        raise ValueError("maxSurge and maxUnavailable must not both be 0: no pod could be replaced")
     return {**DEFAULT_ROLLING_UPDATE, **parsed}
 
 
 def pods(value: Any) -> int | str:
-    """A number of pods or a percentage, as the API server takes it. Raises ValueError."""
+    """Parse a number of pods or a percentage (Kubernetes: IntOrString). Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     text = str(value)

@@ -1,11 +1,11 @@
-"""What a storage URI is: where a model lies, as one word."""
+"""Storage URIs: schemes, checks, and the parts of `pvc://`."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from webhook.errors import Denied, shown
+from webhook.errors import Denied, quoted
 
 MAX_LENGTH = 4096
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -13,19 +13,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 PVC_PREFIX = "pvc://"
 
-# Schemes that get a metric label of their own; any other is counted as "other".
+# The schemes that are metric label values. Any other is counted as "other".
 KNOWN_SCHEMES = frozenset(
     "pvc s3 gs hdfs webhdfs hf modelscope http https oci oci+modelcar oci+native oci+fetch file".split()
 )
 
 
 class ClaimPath(NamedTuple):
-    """A place in a PersistentVolumeClaim: its name and a path without outer slashes ("" is the claim's root)."""
+    """A path in a PersistentVolumeClaim, without leading and trailing slashes; "" is the root."""
 
     claim: str
     path: str
     is_directory: bool
-    """The URI ended in a slash, or named the claim's root."""
+    """The URI ends in a slash, or has no path."""
 
     @property
     def file_name(self) -> str:
@@ -33,22 +33,23 @@ class ClaimPath(NamedTuple):
 
 
 def check(text: str, origin: str) -> str:
-    """The URI without outer white space; `origin` (an annotation) is named in the denial.
+    """The URI without leading and trailing white space.
 
-    Raises Denied when it is empty, too long or holds control characters.
+    `origin` is the annotation or setting that denials name. Raises Denied when the URI is empty, too long or
+    contains control characters.
     """
     uri = text.strip(" \t\r\n")
     if not uri:
-        raise Denied(f'{origin} is empty: give the model\'s URI, such as "s3://bucket/model", or remove it')
+        raise Denied(f'{origin} is empty: set it to the model\'s URI, such as "s3://bucket/model", or remove it')
     if len(uri) > MAX_LENGTH:
-        raise Denied(f"{origin} is {len(uri)} characters long: a storage URI has at most {MAX_LENGTH}")
+        raise Denied(f"{origin} is {len(uri)} characters long: the maximum is {MAX_LENGTH}")
     if _CONTROL.search(uri):
-        raise Denied(f"{origin} {shown(uri)} holds control characters: remove them")
+        raise Denied(f"{origin} {quoted(uri)} contains control characters: remove them")
     return uri
 
 
 def scheme(uri: str) -> str:
-    """What stands before `://`, in lower case; "" when nothing does."""
+    """The URI's scheme in lower case; "" when it has none."""
     match = _SCHEME.match(uri)
     return match.group(1).lower() if match else ""
 
@@ -60,30 +61,30 @@ def source_kind(uri: str) -> str:
 
 
 def is_claim(uri: str) -> bool:
-    """Whether the model lies in a claim (`pvc://`)."""
+    """Whether the URI names a claim (`pvc://`)."""
     return uri.startswith(PVC_PREFIX)
 
 
 def parse_claim(uri: str, origin: str) -> ClaimPath:
-    """`pvc://<claim>[/<path>]` taken apart; empty and `.` segments of the path are dropped.
+    """Parse `pvc://<claim>[/<path>]`. Empty and `.` segments of the path are dropped.
 
-    Raises Denied when the claim's name is not a DNS-1123 subdomain (what Kubernetes allows for
-    PersistentVolumeClaims) or the path climbs with `..`.
+    Raises Denied when the claim's name is not a DNS-1123 subdomain (as Kubernetes requires of
+    PersistentVolumeClaims) or the path contains `..`.
     """
     claim, _, path = uri.removeprefix(PVC_PREFIX).partition("/")
     if not claim:
-        raise Denied(f"{origin} {shown(uri)} names no claim: write pvc://<claim>/<path>")
+        raise Denied(f"{origin} {quoted(uri)} does not name a claim: use pvc://<claim>/<path>")
     if not is_object_name(claim):
         raise Denied(
-            f"{origin} {shown(uri)}: {shown(claim)} cannot be the name of a PersistentVolumeClaim; "
-            "names are lower-case letters, digits, '-' and '.'"
+            f"{origin} {quoted(uri)}: {quoted(claim)} is not a valid name of a PersistentVolumeClaim: "
+            "names consist of lower-case letters, digits, '-' and '.'"
         )
     segments = [segment for segment in path.split("/") if segment not in ("", ".")]
     if ".." in segments:
-        raise Denied(f"{origin} {shown(uri)}: the path must not contain '..'; name the directory itself")
+        raise Denied(f"{origin} {quoted(uri)}: the path must not contain '..': write the full path")
     return ClaimPath(claim, "/".join(segments), is_directory=not segments or path.endswith("/"))
 
 
 def is_object_name(name: str) -> bool:
-    """Whether a claim, a Secret or a service account can have this name (Kubernetes: DNS-1123 subdomain)."""
+    """Whether this is a valid name of a claim, a Secret or a service account (Kubernetes: DNS-1123 subdomain)."""
     return len(name) <= 253 and _DNS_SUBDOMAIN.fullmatch(name) is not None

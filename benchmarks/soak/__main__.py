@@ -1,6 +1,6 @@
-"""`make soak`: the webhook under load while everything around it changes, breaks, attacks and comes back.
+"""Soak test: the webhook under load, with disturbances, attacks and restarts (`make soak`).
 
-Exit code 1 when a request was lost that must not be, or an answer was wrong.
+Exits with 1 if a request failed that must not fail, or if a response was wrong.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ PARTS = ("burst", "hostile", "roll", "kill", "steady")
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything."""
+    """Size of all parts."""
 
     steady: steady.Size
     pods: int
     connections: int
     phases: int
     seconds: float
-    """Of each hostile phase, quiet or not, and before a kill."""
+    """Duration of each phase of the hostile part, and of the load before the kill."""
     rate: float
-    """Admissions a second while replicas are replaced or killed."""
+    """Admissions per second while replicas are replaced or killed."""
 
 
 FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21, rate=150)
@@ -45,14 +45,14 @@ SHORT = Size(steady.SHORT, pods=100, connections=1_500, phases=1, seconds=2, rat
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="the version that `make test` runs")
-    parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given several times")
+    parser.add_argument("--short", action="store_true", help="run the short version, as in `make test`")
+    parser.add_argument("--only", action="append", choices=PARTS, help="run only this part; may be repeated")
     options = parser.parse_args()
-    console, went_well = Console(), True
+    console, succeeded = Console(), True
     for report in _reports(SHORT if options.short else FULL, options.only or PARTS):
         report.show(console)
-        went_well = went_well and not report.problems
-    return 0 if went_well else 1
+        succeeded = succeeded and not report.problems
+    return 0 if succeeded else 1
 
 
 def _reports(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
@@ -63,7 +63,7 @@ def _reports(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
 
 
 def _with_replicas(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
-    """The parts that share a control plane and two replicas."""
+    """Run the parts that share a control plane and two replicas."""
     with control_plane() as plane, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with replicas(plane, directory, 2, [], kubeconfig=plane.kubeconfig) as running:
@@ -87,7 +87,7 @@ def _bundle(plane: ControlPlane) -> bytes:
 
 
 def _successors(plane: ControlPlane, directory: Path) -> Iterator[Replica]:
-    """Replicas that are not started yet, under names of their own."""
+    """Replicas that are not started yet, with new names."""
     for number in itertools.count(2):
         yield Replica(f"replica-{number}", plane.kubeconfig, directory / f"replica-{number}.log", [])
 

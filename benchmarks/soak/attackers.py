@@ -1,4 +1,4 @@
-"""Clients that mean no good: `python -m benchmarks.soak.attackers PORT SECONDS CONNECTIONS`, a process of its own."""
+"""Attacking clients, as a separate process: `python -m benchmarks.soak.attackers PORT SECONDS CONNECTIONS`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Awaitable, Callable
 
 HOST = "127.0.0.1"
-OPENED_A_SECOND = 500
-"""Connections of those that say nothing."""
+IDLE_PER_SECOND = 500
+"""Idle connections opened per second."""
 _HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00"
 _HEAD = b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
@@ -21,8 +21,8 @@ _HEAD = b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/jso
 async def main(port: int, seconds: float, connections: int) -> None:
     held: list[socket.socket] = []
     attacks = [
-        _every(1 / OPENED_A_SECOND, lambda: _hold(port, held), connections),
-        _every(1 / 20, lambda: _say(port, os.urandom(200))),
+        _every(1 / IDLE_PER_SECOND, lambda: _hold(port, held), connections),
+        _every(1 / 20, lambda: _send_raw(port, os.urandom(200))),
         _every(1 / 10, lambda: _post(port, b"{" * 2000)),
         _every(1 / 5, lambda: _post(port, b" " * 65536, declared=8 * 2**20)),
         _every(1 / 20, lambda: _drip(port), 50),
@@ -46,7 +46,7 @@ async def _every(seconds: float, attack: Callable[[], Awaitable[None]], times: i
 
 
 async def _hold(port: int, held: list[socket.socket]) -> None:
-    """Open a connection and say nothing, or the first bytes of a handshake."""
+    """Open a connection and send nothing, or the first bytes of a handshake."""
     connection = socket.socket()
     connection.setblocking(False)
     connection.connect_ex((HOST, port))
@@ -56,17 +56,17 @@ async def _hold(port: int, held: list[socket.socket]) -> None:
     held.append(connection)
 
 
-async def _say(port: int, what: bytes) -> None:
-    """Bytes that are no TLS."""
+async def _send_raw(port: int, data: bytes) -> None:
+    """Send bytes that are not TLS."""
     with contextlib.suppress(OSError):
         reader, writer = await asyncio.open_connection(HOST, port)
-        writer.write(what)
+        writer.write(data)
         await reader.read()
         writer.close()
 
 
 async def _post(port: int, body: bytes, declared: int = 0) -> None:
-    """A body that is no AdmissionReview, or says that it is larger than any."""
+    """Send a body that is not an AdmissionReview, or whose declared length is over the limit."""
     with contextlib.suppress(OSError):
         reader, writer = await _connect(port)
         writer.write(_HEAD % (declared or len(body)) + body)
@@ -75,7 +75,7 @@ async def _post(port: int, body: bytes, declared: int = 0) -> None:
 
 
 async def _drip(port: int) -> None:
-    """A request that comes byte by byte, on one connection after another."""
+    """Send a request byte by byte, on one connection after another."""
     while True:
         with contextlib.suppress(OSError):
             reader, writer = await _connect(port)
@@ -89,16 +89,16 @@ async def _drip(port: int) -> None:
 
 
 async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(HOST, port, ssl=_TRUSTING)
+    return await asyncio.open_connection(HOST, port, ssl=_TLS)
 
 
-def _trusting() -> ssl.SSLContext:
+def _tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
-_TRUSTING = _trusting()
+_TLS = _tls()
 
 
 if __name__ == "__main__":

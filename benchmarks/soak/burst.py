@@ -1,4 +1,4 @@
-"""A burst of pods as fast as a real API server takes them, and whose time it takes."""
+"""Burst: create pods as fast as a real API server accepts them, and measure the durations."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _OWN = "storage_webhook_admission_duration_seconds"
 _REQUEST = "apiserver_request_duration_seconds"
 
 Histogram = dict[float, float]
-"""How many took no longer, by seconds."""
+"""Cumulative number of requests by upper bound in seconds."""
 
 
 def run(plane: ControlPlane, replica: Replica, bundle: bytes, pods: int) -> Report:
-    """Create so many pods, of which two thirds ask for a model."""
+    """Create this many pods. Two thirds of them request a model."""
     report = Report(f"Burst of {pods:,} pods by {CLIENTS} clients")
     plane.namespace(NAMESPACE)
     with plane.http() as api:
@@ -37,34 +37,35 @@ def run(plane: ControlPlane, replica: Replica, bundle: bytes, pods: int) -> Repo
         before = _metrics(api, replica)
         begin = time.monotonic()
         with ThreadPoolExecutor(CLIENTS) as pool:
-            refused = [answer for answer in pool.map(lambda n: _create(api, n), range(pods)) if answer]
+            rejected = [reason for reason in pool.map(lambda n: _create(api, n), range(pods)) if reason]
         seconds = time.monotonic() - begin
         after = _metrics(api, replica)
         missing = _not_injected(api)
-    report.add("pods created", f"{pods - len(refused):,} in {seconds:.1f} s, {pods / seconds:.0f} a second")
+    report.add("pods created", f"{pods - len(rejected):,} in {seconds:.1f} s, {pods / seconds:.0f} per second")
     for what, metric, labels in (
         ("the webhook alone", _OWN, {}),
         ("the webhook, as the API server sees it", _WEBHOOK, {"name": _webhook()["name"]}),
         ("the whole request", _REQUEST, {"verb": "POST", "resource": "pods", "subresource": ""}),
     ):
-        taken = _difference(_histogram(after, metric, labels), _histogram(before, metric, labels))
+        durations = _difference(_histogram(after, metric, labels), _histogram(before, metric, labels))
         report.add(
-            f"p50, p99 of {what}", f"{milliseconds(quantile(taken, 0.5))}, {milliseconds(quantile(taken, 0.99))}"
+            f"p50, p99 of {what}",
+            f"{milliseconds(quantile(durations, 0.5))}, {milliseconds(quantile(durations, 0.99))}",
         )
-    report.add("refused, and not injected", f"{len(refused)}, {missing}")
-    report.must(not refused, f"pods were refused: {refused[:1]}")
+    report.add("rejected, not injected", f"{len(rejected)}, {missing}")
+    report.must(not rejected, f"pods were rejected: {rejected[:1]}")
     report.must(not missing, "pods lack their model")
     return report
 
 
 def _metrics(api: httpx.Client, replica: Replica) -> str:
-    """Those of the API server and of the replica."""
+    """The metrics of the API server and of the replica."""
     own = httpx.get(f"http://127.0.0.1:{replica.metrics_port}/metrics", trust_env=False)
     return api.get("/metrics").text + own.text
 
 
 def _webhook() -> dict[str, Any]:
-    """The webhook as the chart registers it, rules and conditions and all."""
+    """The webhook's registration as rendered by the chart, with rules and match conditions."""
     found: dict[str, Any] = one("MutatingWebhookConfiguration", render())["webhooks"][0]
     return found
 
@@ -100,9 +101,9 @@ def _pod(number: int) -> dict[str, Any]:
 
 
 def _create(api: httpx.Client, number: int) -> str:
-    """Why the API server refused the pod; "" when it did not."""
-    answer = _post(api, _pod(number))
-    return "" if answer.status_code == httpx.codes.CREATED else answer.text
+    """Create a pod. Returns the reason if the API server rejects it, else ""."""
+    response = _post(api, _pod(number))
+    return "" if response.status_code == httpx.codes.CREATED else response.text
 
 
 def _post(api: httpx.Client, pod: dict[str, Any]) -> httpx.Response:
@@ -110,7 +111,7 @@ def _post(api: httpx.Client, pod: dict[str, Any]) -> httpx.Response:
 
 
 def _not_injected(api: httpx.Client) -> int:
-    """Pods that asked and neither download nor mount."""
+    """The number of pods that requested a model but were not injected."""
     pods = api.get(f"/api/v1/namespaces/{NAMESPACE}/pods").json()["items"]
     return sum(
         "storage.kserve.io/uri" in (pod["metadata"].get("annotations") or {})
@@ -122,9 +123,9 @@ def _not_injected(api: httpx.Client) -> int:
 
 def _histogram(text: str, metric: str, labels: dict[str, str]) -> Histogram:
     found: Histogram = {}
-    # An API server has ten thousand other lines.
-    ours = "\n".join(line for line in text.splitlines() if metric in line)
-    for family in text_string_to_metric_families(ours + "\n"):
+    # Parse only these lines: an API server has ten thousand others.
+    relevant = "\n".join(line for line in text.splitlines() if metric in line)
+    for family in text_string_to_metric_families(relevant + "\n"):
         for sample in family.samples if family.name == metric else ():
             if sample.name == f"{metric}_bucket" and labels.items() <= sample.labels.items():
                 bound = float(sample.labels["le"])
@@ -137,7 +138,7 @@ def _difference(after: Histogram, before: Histogram) -> Histogram:
 
 
 def quantile(histogram: Histogram, share: float) -> float:
-    """Seconds that this share stayed below: linear within a bucket, as Prometheus estimates it."""
+    """The quantile in seconds, interpolated linearly within a bucket, as in Prometheus."""
     bounds = sorted(histogram)
     wanted = share * (histogram[bounds[-1]] if bounds else 0)
     lower, below = 0.0, 0.0

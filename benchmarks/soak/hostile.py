@@ -1,4 +1,4 @@
-"""Good traffic while others mean no good."""
+"""Valid load during attacks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmarks.soak.replicas import Replica
 from benchmarks.soak.report import Report
 
 RATE = 100
-"""Good admissions a second."""
+"""Valid admissions per second."""
 
 
 async def run(replica: Replica, bundle: bytes, connections: int, phases: int, seconds: float) -> Report:
-    """Quiet and hostile phases in turns, so many seconds each; `connections`: those that say nothing, in each."""
-    report = Report(f"Hostile clients: {connections:,} silent connections, slow senders, garbage")
+    """Alternate quiet and hostile phases of this many seconds, the hostile ones with this many idle `connections`."""
+    report = Report(f"Hostile clients: {connections:,} idle connections, slow senders, invalid bytes")
     load = Load(lambda: [replica.port], lambda: bundle, RATE)
     await load.run(RATE)
-    quiet, hostile, most_memory, most_descriptors = Tally(), Tally(), 0, 0
+    quiet, hostile, max_memory, max_descriptors = Tally(), Tally(), 0, 0
     for _ in range(phases):
         load.tally = quiet
         await load.run(int(RATE * seconds))
@@ -28,15 +28,15 @@ async def run(replica: Replica, bundle: bytes, connections: int, phases: int, se
         async with _attackers(replica, seconds, connections):
             sending = asyncio.create_task(load.run(int(RATE * seconds)))
             while not sending.done():
-                most_memory = max(most_memory, replica.memory())
-                most_descriptors = max(most_descriptors, replica.descriptors())
+                max_memory = max(max_memory, replica.memory())
+                max_descriptors = max(max_descriptors, replica.descriptors())
                 await asyncio.wait([sending], timeout=0.5)
     await load.close()
     report.take(quiet.plus(hostile))
-    report.add("p99 quiet", f"{quiet.quantile(0.99):.1f} ms")
-    report.add("p99 under attack", f"{hostile.quantile(0.99):.1f} ms")
+    report.add("p99 without an attack", f"{quiet.quantile(0.99):.1f} ms")
+    report.add("p99 during an attack", f"{hostile.quantile(0.99):.1f} ms")
     report.add("ratio (goal: at most 3)", f"{hostile.quantile(0.99) / quiet.quantile(0.99):.1f}")
-    report.add("memory, descriptors at most", f"{most_memory / 1e6:.0f} MB, {most_descriptors:,}")
+    report.add("maximum memory, descriptors", f"{max_memory / 1e6:.0f} MB, {max_descriptors:,}")
     return report
 
 

@@ -1,4 +1,4 @@
-"""A TCP relay: what a network does to connections. It cuts them, and it finds a Service's endpoints, a little late."""
+"""A TCP relay that simulates a network: it cuts connections, and updates a Service's endpoints with a delay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Relay:
-    """Passes bytes on to a port of this machine, and back; each connection to any one of its targets."""
+    """Forwards each connection to one of its targets, which are local ports."""
 
     def __init__(self, *targets: int) -> None:
         self.targets = set(targets)
@@ -22,38 +22,38 @@ class Relay:
         self.port = server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
-        """End every connection, without a word."""
+        """Abort all connections."""
         self.cuts += 1
         for writer in list(self._writers):
             writer.transport.abort()
 
-    def learn(self, target: int, after: float) -> None:
-        """Send new connections there too, some seconds later."""
-        asyncio.get_running_loop().call_later(after, self.targets.add, target)
+    def add_target(self, target: int, delay: float) -> None:
+        """Add a target after a delay in seconds."""
+        asyncio.get_running_loop().call_later(delay, self.targets.add, target)
 
-    def forget(self, target: int, after: float) -> None:
-        """Send no new connections there, some seconds later; those that are open stay."""
-        asyncio.get_running_loop().call_later(after, self.targets.discard, target)
+    def remove_target(self, target: int, delay: float) -> None:
+        """Remove a target after a delay in seconds. Open connections stay open."""
+        asyncio.get_running_loop().call_later(delay, self.targets.discard, target)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", random.choice(list(self.targets)))
+            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", random.choice(list(self.targets)))
         except (OSError, IndexError):
             writer.transport.abort()
             return
-        self._writers |= {writer, there_writer}
+        self._writers |= {writer, target_writer}
         try:
-            await asyncio.gather(_pass(reader, there_writer), _pass(there_reader, writer))
+            await asyncio.gather(_forward(reader, target_writer), _forward(target_reader, writer))
         except asyncio.CancelledError:
-            # The end of everything; asyncio's streams would report it.
+            # The loop is closing. asyncio's streams would report the error.
             return
         finally:
-            self._writers -= {writer, there_writer}
-            for each in (writer, there_writer):
+            self._writers -= {writer, target_writer}
+            for each in (writer, target_writer):
                 each.transport.abort()
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)
@@ -63,10 +63,10 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-def through(kubeconfig: Path, target: int, port: int, directory: Path) -> Path:
-    """A kubeconfig that goes through the relay."""
+def relayed_kubeconfig(kubeconfig: Path, target: int, port: int, directory: Path) -> Path:
+    """A copy of the kubeconfig that uses the relay."""
     text = kubeconfig.read_text().replace(f"127.0.0.1:{target}", f"127.0.0.1:{port}")
-    made = directory / "relayed.kubeconfig"
-    made.touch(mode=0o600)
-    made.write_text(text)
-    return made
+    copy = directory / "relayed.kubeconfig"
+    copy.touch(mode=0o600)
+    copy.write_text(text)
+    return copy

@@ -1,4 +1,4 @@
-"""Replicas of the webhook as a cluster runs them: processes, a ConfigMap's settings, certificates of their own."""
+"""Replicas of the webhook as in a cluster: processes with settings from a ConfigMap and self-managed certificates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG_MAP = "settings"
 PODS = "models"
 """The namespace of the pods."""
 ACCOUNTS = ("flowers",)
-"""Their service accounts, beside `default`."""
+"""Service accounts of the pods, in addition to `default`."""
 CONFIGURATION = "storage-webhook"
 SERVER_NAME = "localhost"
 READY_SECONDS = 60
@@ -45,8 +45,8 @@ class Replica:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, without waiting."""
-        # The chart's arguments, and behind them what must differ: here is no network of Services.
+        """Start without waiting until it is ready."""
+        # The chart's arguments, followed by overrides: there is no Service network here.
         command = [
             *(sys.executable, "-m", "webhook", *_chart_arguments()),
             *("--host", "127.0.0.1", "--port", str(self.port), "--metrics-port", str(self.metrics_port)),
@@ -55,13 +55,13 @@ class Replica:
             *("--webhook-configurations", CONFIGURATION, *self._lifetimes),
         ]
         environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "POD_NAME": self.name}
-        # The thread is the loop's, or one of its pool's: both last as long as the soak.
+        # Called in the event loop's thread or one of its pool; both live as long as the soak.
         command = tied(command, thread_stays=True)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def wait_until_ready(self) -> None:
-        """Raises TimeoutError, with the end of the log, when it does not get ready."""
+        """Wait until ready. Raises TimeoutError with the end of the log."""
         deadline = time.monotonic() + READY_SECONDS
         while not self.is_ready():
             if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
@@ -70,19 +70,19 @@ class Replica:
 
     def is_ready(self) -> bool:
         try:
-            # What is asked for is readiness; who answers is seen by the load, which checks the certificate.
+            # The load verifies the certificate.
             return httpx.get(f"https://127.0.0.1:{self.port}/readyz", verify=False, timeout=2).status_code == 200
         except httpx.HTTPError:
             return False
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         assert self.process is not None
         self.process.kill()
         self.process.wait(10)
@@ -104,7 +104,7 @@ class Replica:
 
 @cache
 def _chart_arguments() -> tuple[str, ...]:
-    """What the chart's Deployment starts the webhook with, by its default values."""
+    """The arguments of the webhook in the chart's Deployment, with default values."""
     (container,) = one("Deployment", render())["spec"]["template"]["spec"]["containers"]
     return tuple(container["args"])
 
@@ -118,23 +118,23 @@ def _free_port() -> int:
 def replicas(
     plane: ControlPlane, directory: Path, count: int, lifetimes: list[str], kubeconfig: Path
 ) -> Iterator[list[Replica]]:
-    """So many replicas, ready, with what they need in the cluster."""
+    """Ready replicas, and the objects in the cluster that they need."""
     install(plane)
-    made = [Replica(f"replica-{n}", kubeconfig, directory / f"replica-{n}.log", lifetimes) for n in range(count)]
+    created = [Replica(f"replica-{n}", kubeconfig, directory / f"replica-{n}.log", lifetimes) for n in range(count)]
     try:
-        for replica in made:
+        for replica in created:
             replica.start()
-        for replica in made:
+        for replica in created:
             replica.wait_until_ready()
-        yield made
+        yield created
     finally:
-        for replica in made:
+        for replica in created:
             if replica.process is not None and replica.process.poll() is None:
                 replica.kill()
 
 
 def install(plane: ControlPlane) -> None:
-    """The namespace, the ConfigMap and the configuration that carries the caBundle; it calls for nothing."""
+    """Create the namespaces, the settings and the webhook configuration for the caBundle, which matches no resource."""
     with plane.client() as client:
         plane.namespace(NAMESPACE)
         plane.namespace(PODS)
@@ -154,6 +154,6 @@ def install(plane: ControlPlane) -> None:
 
 
 def config_map(generation: int) -> Any:
-    """The settings' ConfigMap; the image's tag tells which generation an answer was made with."""
+    """The settings' ConfigMap. The image's tag shows the generation of the settings in a response."""
     data = {"storageInitializer": yaml.safe_dump({"image": f"kserve/storage-initializer:g{generation}"})}
     return {"metadata": {"name": CONFIG_MAP}, "data": data}

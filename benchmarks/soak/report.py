@@ -1,4 +1,4 @@
-"""What a part of the soak found: a table, and what must not be."""
+"""Report of one part of the soak: a table of figures, and problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.soak.load import Tally
 
 @dataclass
 class Report:
-    """The figures of one part. It went well when there are no problems."""
+    """Figures and problems of one part. The part succeeded if there are no problems."""
 
     title: str
     rows: list[tuple[str, str]] = field(default_factory=list)
@@ -23,17 +23,17 @@ class Report:
         self.rows.append((what, str(figure)))
 
     def must(self, holds: bool, problem: str) -> None:
-        """Note a problem unless the condition holds."""
+        """Add a problem unless the condition holds."""
         if not holds:
             self.problems.append(problem)
 
     def take(self, tally: Tally) -> None:
-        """The figures of a load that may lose nothing."""
+        """Add the figures of a load in which no request may fail."""
         self.add("admissions", f"{tally.sent:,}")
         self.add("failed", f"{len(tally.failed)}{most(tally.failed)}")
-        self.add("wrong", f"{len(tally.wrong)} of {tally.compared:,} made again{most(tally.wrong)}")
+        self.add("wrong", f"{len(tally.wrong)} of {tally.compared:,} compared{most(tally.wrong)}")
         self.must(not tally.failed, "admissions failed")
-        self.must(not tally.wrong, "answers were wrong")
+        self.must(not tally.wrong, "responses were wrong")
 
     def show(self, console: Console) -> None:
         table = Table("What", "Figure", title=self.title, box=None, title_justify="left")
@@ -46,7 +46,7 @@ class Report:
 
 
 def most(problems: list[str]) -> str:
-    """The most frequent of them, a line each."""
+    """The most frequent problems, one per line."""
     return "".join(f"\n  {count} x {problem}" for problem, count in Counter(problems).most_common(3))
 
 

@@ -1,4 +1,4 @@
-"""Replicas that are replaced in order, and one that is killed, under a constant load through one address."""
+"""Rolling restart, and a killed replica, under a constant load through one address."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from benchmarks.soak.proxy import Relay
 from benchmarks.soak.replicas import Replica
 from benchmarks.soak.report import Report, most
 
-LATE = 2.0
-"""Seconds until nodes know that an endpoint came or went; the chart's drain is longer."""
+ENDPOINT_DELAY = 2.0
+"""Seconds until nodes add or remove an endpoint; the chart's drain is longer."""
 CLIENTS = 10
-AGAIN = 3.0
-"""Seconds until a refused pod is made again."""
+RETRY_AFTER = 3.0
+"""Seconds until a controller retries a rejected pod."""
 
 
 class _Clients:
-    """Several clients with connections of their own, as API servers are."""
+    """Several clients with separate connections, like API servers."""
 
-    def __init__(self, address: Relay, bundle: bytes, rate: float, again_after: float | None = None) -> None:
+    def __init__(self, address: Relay, bundle: bytes, rate: float, retry_after: float | None = None) -> None:
         self._loads = [
-            Load(lambda: [address.port], lambda: bundle, rate / CLIENTS, again_after=again_after)
+            Load(lambda: [address.port], lambda: bundle, rate / CLIENTS, retry_after=retry_after)
             for _ in range(CLIENTS)
         ]
 
@@ -42,9 +42,9 @@ class _Clients:
 
 
 async def roll(running: list[Replica], successors: Iterator[Replica], bundle: bytes, rate: float) -> Report:
-    """Replace each replica as a rolling update does: a new one is ready before an old one is told to stop.
+    """Replace each replica as a rolling update does: a new one is ready before an old one gets SIGTERM.
 
-    `rate`: admissions a second, meanwhile.
+    `rate`: admissions per second during the update.
     """
     report = Report("Rolling restart of both replicas under load")
     address = Relay(*(replica.port for replica in running))
@@ -56,8 +56,8 @@ async def roll(running: list[Replica], successors: Iterator[Replica], bundle: by
         new = next(successors)
         new.start()
         await asyncio.to_thread(new.wait_until_ready)
-        address.learn(new.port, LATE)
-        address.forget(old.port, LATE)
+        address.add_target(new.port, ENDPOINT_DELAY)
+        address.remove_target(old.port, ENDPOINT_DELAY)
         codes.append(await asyncio.to_thread(old.stop))
         running[running.index(old)] = new
     load.stop()
@@ -69,20 +69,22 @@ async def roll(running: list[Replica], successors: Iterator[Replica], bundle: by
 
 
 async def kill(running: list[Replica], bundle: bytes, rate: float, seconds: float) -> Report:
-    """Kill one of two replicas after so many seconds, and count what is lost until the address knows."""
+    """Kill one of two replicas after this many seconds, and count failures until the address removes it."""
     report = Report("kill -9 of one of two replicas under load")
     address = Relay(*(replica.port for replica in running))
     await address.start()
-    load = _Clients(address, bundle, rate, again_after=AGAIN)
-    sending = asyncio.create_task(load.run(int(rate * (2 * seconds + LATE))))
+    load = _Clients(address, bundle, rate, retry_after=RETRY_AFTER)
+    sending = asyncio.create_task(load.run(int(rate * (2 * seconds + ENDPOINT_DELAY))))
     await asyncio.sleep(seconds)
     begin = time.monotonic()
     await asyncio.to_thread(running[0].kill)
-    address.forget(running[0].port, LATE)
+    address.remove_target(running[0].port, ENDPOINT_DELAY)
     await sending
     report.take(load.tally)
     lost = load.tally.lost
-    report.add("lost at first", f"{len(lost)} of some {rate * LATE:.0f} sent in {LATE:g} s{most(lost)}")
-    report.add("admitted when tried again", len(lost) - len(load.tally.failed))
-    report.add("watched after the kill", f"{time.monotonic() - begin:.0f} s")
+    report.add(
+        "failed at first", f"{len(lost)} of about {rate * ENDPOINT_DELAY:.0f} sent in {ENDPOINT_DELAY:g} s{most(lost)}"
+    )
+    report.add("admitted after a retry", len(lost) - len(load.tally.failed))
+    report.add("load after the kill", f"{time.monotonic() - begin:.0f} s")
     return report

@@ -1,4 +1,4 @@
-"""A steady load while everything around it changes, breaks and comes back."""
+"""A steady load with disturbances: settings, certificates and the API server change and fail."""
 
 from __future__ import annotations
 
@@ -28,50 +28,55 @@ from tests.controlplane.plane import ControlPlane, control_plane
 
 @dataclass(frozen=True)
 class Size:
-    """How long and how hard."""
+    """Size of the load and of the disturbances."""
 
     admissions: int
     rate: float
-    """Admissions a second."""
+    """Admissions per second."""
     lifetimes: tuple[str, ...]
-    """So short that certificates, and their CA, are rotated."""
+    """Options for lifetimes that are short enough to rotate certificates and their CA."""
     outages: int = 4
-    """How often the API server is killed."""
-    flat: bool = False
-    """Long enough for memory to be judged: what is warmed up grows no more."""
+    """Number of times that the API server is killed."""
+    check_memory: bool = False
+    """Whether to check memory growth. The load must be long enough for memory to become constant."""
 
     @property
     def seconds(self) -> float:
-        """How long the load takes."""
+        """Duration of the load."""
         return self.admissions / self.rate
 
 
-FULL = Size(200_000, 320, ("--certificate-days", "0.002", "--ca-days", "0.003", "--settle-seconds", "20"), flat=True)
-SHORT = Size(1_600, 40, ("--certificate-days", "0.002", "--ca-days", "0.0006", "--settle-seconds", "5"), outages=1)
+FULL = Size(
+    200_000,
+    320,
+    ("--certificate-days", "0.002", "--ca-days", "0.003", "--propagation-seconds", "20"),
+    check_memory=True,
+)
+SHORT = Size(1_600, 40, ("--certificate-days", "0.002", "--ca-days", "0.0006", "--propagation-seconds", "5"), outages=1)
 
 
 _LOOKUPS = 16
-"""Connections to the API server that two replicas may keep for their lookups."""
+"""Connections to the API server that two replicas may keep open for lookups."""
 
 
 @dataclass
-class Happened:
-    """What the load had to bear."""
+class Observations:
+    """Disturbances and samples during the load."""
 
     begun: threading.Event = field(default_factory=threading.Event)
-    """The load has."""
+    """Set when the load begins."""
     counts: dict[str, int] = field(default_factory=dict)
     memory: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
     at_rest: list[int] = field(default_factory=list)
-    """Descriptors before and after the load, without its connections."""
+    """Descriptors before and after the load, while it has no connections."""
 
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
 
 
 class Bundle:
-    """The caBundle as an API server knows it: a little late, and the last one while nobody answers."""
+    """The caBundle as an API server knows it: delayed, and unchanged while no API server responds."""
 
     def __init__(self) -> None:
         self.known = b""
@@ -88,74 +93,76 @@ class Bundle:
 
 
 def run(size: Size) -> Report:
-    """Run it all, on a control plane of its own: it is killed now and then."""
-    happened = Happened()
+    """Run the part on a separate control plane, because its API server is killed."""
+    observations = Observations()
     with (
         control_plane() as plane,
         tempfile.TemporaryDirectory() as directory,
         concurrent.futures.ThreadPoolExecutor(1) as pool,
     ):
-        soaking = pool.submit(lambda: asyncio.run(_soak(plane, Path(directory), size, happened)))
-        _restart(soaking, plane, size, happened)
+        soaking = pool.submit(lambda: asyncio.run(_soak(plane, Path(directory), size, observations)))
+        _restart(soaking, plane, size, observations)
         return soaking.result()
 
 
-def _restart(soaking: concurrent.futures.Future[Report], plane: ControlPlane, size: Size, happened: Happened) -> None:
-    """Kill the API server now and then, and start it again: its children belong to the main thread.
+def _restart(
+    soaking: concurrent.futures.Future[Report], plane: ControlPlane, size: Size, observations: Observations
+) -> None:
+    """Kill and restart the API server several times. Runs in the main thread, which owns the child processes.
 
-    Not before the load: what a replica has never read it cannot remember, and refuses.
+    Waits for the load to begin: a replica rejects pods while it has never read their service account.
     """
-    soaking.add_done_callback(lambda _: happened.begun.set())
-    happened.begun.wait()
+    soaking.add_done_callback(lambda _: observations.begun.set())
+    observations.begun.wait()
     for _ in range(size.outages):
         done, _ = concurrent.futures.wait([soaking], timeout=size.seconds / 4.5)
         if done:
             return
         plane.kill_apiserver()
         plane.start_apiserver()
-        happened.count("API server killed and started")
+        observations.count("API server killed and restarted")
 
 
-async def _soak(plane: ControlPlane, directory: Path, size: Size, happened: Happened) -> Report:
+async def _soak(plane: ControlPlane, directory: Path, size: Size, observations: Observations) -> Report:
     target = int(plane.url.rpartition(":")[2])
     relay = proxy.Relay(target)
     await relay.start()
-    relayed = proxy.through(plane.kubeconfig, target, relay.port, directory)
+    relayed = proxy.relayed_kubeconfig(plane.kubeconfig, target, relay.port, directory)
     bundle = Bundle()
-    made = replicas(plane, directory, 2, list(size.lifetimes), kubeconfig=relayed)
-    running = await asyncio.to_thread(made.__enter__)
+    context = replicas(plane, directory, 2, list(size.lifetimes), kubeconfig=relayed)
+    running = await asyncio.to_thread(context.__enter__)
     try:
         with plane.client() as client:
             await asyncio.to_thread(bundle.read, client)
             load = Load(lambda: [replica.port for replica in running], lambda: bundle.known, size.rate)
-            around = [
+            disturbances = [
                 asyncio.create_task(_every(seconds, action))
-                for seconds, action in _disturbances(client, relay, running, happened, bundle, size)
+                for seconds, action in _disturbances(client, relay, running, observations, bundle, size)
             ]
-            happened.at_rest.append(_descriptors(running))
+            observations.at_rest.append(_descriptors(running))
             begin = time.monotonic()
-            happened.begun.set()
+            observations.begun.set()
             await load.run(size.admissions)
             seconds = time.monotonic() - begin
             await load.close()
             await asyncio.sleep(2)
-            happened.at_rest.append(_descriptors(running))
-            for task in around:
+            observations.at_rest.append(_descriptors(running))
+            for task in disturbances:
                 task.cancel()
-            await asyncio.gather(*around, return_exceptions=True)
+            await asyncio.gather(*disturbances, return_exceptions=True)
         stopped = [await asyncio.to_thread(replica.stop) for replica in running]
     finally:
-        made.__exit__(None, None, None)
-    happened.counts["caBundles published"] = bundle.changes
-    happened.counts["connections to the API server cut"] = relay.cuts
-    return _report(size, load.tally, happened, seconds, stopped)
+        context.__exit__(None, None, None)
+    observations.counts["caBundles published"] = bundle.changes
+    observations.counts["connections to the API server cut"] = relay.cuts
+    return _report(size, load.tally, observations, seconds, stopped)
 
 
 def _disturbances(
     client: ApiClient,
     relay: proxy.Relay,
     running: list[Replica],
-    happened: Happened,
+    observations: Observations,
     bundle: Bundle,
     size: Size,
 ) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
@@ -164,25 +171,25 @@ def _disturbances(
     seconds = size.seconds
 
     async def change_settings() -> None:
-        await _apply(core, config_map(next(generations)), happened, "settings changed")
+        await _apply(core, config_map(next(generations)), observations, "settings changed")
 
-    async def break_settings() -> None:
+    async def apply_invalid_settings() -> None:
         bad = {"metadata": {"name": CONFIG_MAP}, "data": {"storageInitializer": '{"memoryLimit": "many"}'}}
-        await _apply(core, bad, happened, "settings broken")
+        await _apply(core, bad, observations, "settings made invalid")
 
     async def cut() -> None:
         relay.cut()
 
     async def measure() -> None:
-        happened.memory.append(sum(replica.memory() for replica in running))
-        happened.descriptors.append(_descriptors(running))
+        observations.memory.append(sum(replica.memory() for replica in running))
+        observations.descriptors.append(_descriptors(running))
 
     async def follow() -> None:
         await asyncio.to_thread(bundle.read, client)
 
     return [
         (seconds / 40, change_settings),
-        (seconds / 9, break_settings),
+        (seconds / 9, apply_invalid_settings),
         (seconds / 15, cut),
         (seconds / 200, measure),
         (1.0, follow),
@@ -193,10 +200,10 @@ def _descriptors(running: list[Replica]) -> int:
     return sum(replica.descriptors() for replica in running)
 
 
-async def _apply(core: CoreV1Api, body: Any, happened: Happened, what: str) -> None:
+async def _apply(core: CoreV1Api, body: Any, observations: Observations, what: str) -> None:
     with contextlib.suppress(ApiException, HTTPError):
         await asyncio.to_thread(core.replace_namespaced_config_map, CONFIG_MAP, NAMESPACE, body, _request_timeout=3)
-        happened.count(what)
+        observations.count(what)
 
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
@@ -205,28 +212,30 @@ async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
         await action()
 
 
-def _report(size: Size, tally: Tally, happened: Happened, seconds: float, stopped: list[int]) -> Report:
-    report = Report("Steady load, while settings change, certificates rotate and the API server comes and goes")
-    growth, more = _growth(happened.memory), _growth(happened.descriptors)
+def _report(size: Size, tally: Tally, observations: Observations, seconds: float, stopped: list[int]) -> Report:
+    report = Report("Steady load, while settings change, certificates rotate and the API server restarts")
+    memory_growth, descriptor_growth = _growth(observations.memory), _growth(observations.descriptors)
     report.take(tally)
     report.add("time", f"{seconds:.0f} s")
     report.add("p50, p99", f"{tally.quantile(0.5):.1f} ms, {tally.quantile(0.99):.1f} ms")
-    if happened.memory:
-        report.add("memory of both, end", f"{happened.memory[-1] / 1e6:.0f} MB")
-        report.add("memory, last quarter to second", f"{growth:+.1%}")
-        report.add("descriptors, least and most", f"{min(happened.descriptors)}, {max(happened.descriptors)}")
-        report.add("descriptors, last quarter to second", f"{more:+.1%}")
-        report.add("descriptors before and after the load", "{}, {}".format(*happened.at_rest))
-    for what, count in sorted(happened.counts.items()):
+    if observations.memory:
+        report.add("memory of both, at the end", f"{observations.memory[-1] / 1e6:.0f} MB")
+        report.add("memory, last quarter compared with second", f"{memory_growth:+.1%}")
+        report.add(
+            "descriptors, minimum and maximum", f"{min(observations.descriptors)}, {max(observations.descriptors)}"
+        )
+        report.add("descriptors, last quarter compared with second", f"{descriptor_growth:+.1%}")
+        report.add("descriptors before and after the load", "{}, {}".format(*observations.at_rest))
+    for what, count in sorted(observations.counts.items()):
         report.add(what, count)
     report.add("exit codes after SIGTERM", ", ".join(map(str, stopped)))
     report.must(not any(stopped), "a replica did not exit with 0")
-    report.must(growth < 0.05 or not size.flat, "memory grew by 5 % or more")
-    report.must(happened.at_rest[1] <= happened.at_rest[0] + _LOOKUPS, "file descriptors are left behind")
+    report.must(memory_growth < 0.05 or not size.check_memory, "memory grew by 5 % or more")
+    report.must(observations.at_rest[1] <= observations.at_rest[0] + _LOOKUPS, "file descriptors leak")
     return report
 
 
 def _growth(samples: list[int]) -> float:
-    """By how much the median of the last quarter is above that of the second."""
+    """Relative growth of the median from the second to the last quarter."""
     quarter = len(samples) // 4
     return median(samples[-quarter:]) / median(samples[quarter : 2 * quarter]) - 1 if quarter else 0.0

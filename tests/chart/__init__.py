@@ -1,1 +1,1 @@
-"""The Helm chart: what it renders, and that its documentation is true."""
+"""Tests of the Helm chart: rendering, documentation, dashboard and alerts."""

@@ -1,4 +1,4 @@
-"""The chart through the real `helm`: values in, Kubernetes objects out."""
+"""Renders the chart with the real `helm`: values in, Kubernetes objects out."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ CHART_VALUES = CHART / "values.yaml"
 VALUE_SETS = sorted(CHART.glob("ci/*-values.yaml"))
 RELEASE = "storage-webhook"
 NAMESPACE = "storage-system"
-# The name that certificates and bindings carry: the release's, since the chart's says the same.
+# The chart's full name equals the release's name, because that contains `storage-webhook`.
 FULLNAME = RELEASE
 
 Object = dict[str, Any]
 
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run helm and wait; the caller looks at the exit code."""
+    """Run helm. The caller checks the exit code."""
     command = [binaries.helm(), *arguments]
     return subprocess.run(command, env=binaries.environ(), capture_output=True, text=True, check=False)
 
 
 def values(**settings: Any) -> list[str]:
-    """Options that set values: keys with `__` for a dot, values as JSON."""
+    """Options that set values. `__` in a key stands for a dot; values are encoded as JSON."""
     return [
         option
         for key, value in settings.items()
@@ -36,22 +36,22 @@ def values(**settings: Any) -> list[str]:
     ]
 
 
-def refusal(*arguments: str | Path) -> str:
-    """Why helm does not render the chart with these options."""
+def rendering_error(*arguments: str | Path) -> str:
+    """The error message of helm for these options."""
     run = helm("template", RELEASE, CHART, "--namespace", NAMESPACE, *arguments)
     assert run.returncode, "helm rendered the chart"
     return run.stderr
 
 
 def render(*arguments: str | Path) -> list[Object]:
-    """All objects of a release, the test's among them."""
+    """All objects of a release, including those of `helm test`."""
     run = helm("template", RELEASE, CHART, "--namespace", NAMESPACE, *arguments)
     assert run.returncode == 0, run.stderr
     return yamls.documents(run.stdout)
 
 
 def is_hook(rendered: Object) -> bool:
-    """Whether an object exists only while `helm test` runs."""
+    """Whether an object is created only by `helm test`."""
     return "helm.sh/hook" in rendered["metadata"].get("annotations", {})
 
 

@@ -1,4 +1,4 @@
-"""values.yaml, its schema, its table in README.md and the settings of the webhook say the same."""
+"""values.yaml, its schema, the table in README.md and the settings of the webhook are consistent."""
 
 import json
 from collections.abc import Iterator
@@ -14,37 +14,37 @@ from webhook.settings.model import Credentials, Deploy, StorageDefaults, Storage
 
 SOURCE = Source(CHART_VALUES.read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-# KServe's four keys for resources are one value here, in the form that Kubernetes gives resources.
+# The chart has one value in the format of Kubernetes for KServe's four keys for resources.
 RESOURCES = {"cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"}
 
 
-def test_the_readme_is_made_from_the_values():
+def test_readme_is_up_to_date():
     text = (CHART / "README.md").read_text()
     assert text == readme(text, SOURCE), "run `make docs`"
 
 
-def test_a_readme_without_a_place_for_the_table_is_refused():
+def test_readme_without_markers_is_rejected():
     with pytest.raises(ValueError, match="needs the lines"):
         readme("# A chart\n", SOURCE)
 
 
-def test_every_value_is_explained():
-    explained = [value.name for value in values(SOURCE, SOURCE.root)]
-    groups = [name for name in explained if any(other.startswith(name + ".") for other in explained)]
-    whole = tuple(f"{name}." for name in explained if name not in groups)
+def test_every_value_is_documented():
+    documented = [value.name for value in values(SOURCE, SOURCE.root)]
+    groups = [name for name in documented if any(other.startswith(name + ".") for other in documented)]
+    whole = tuple(f"{name}." for name in documented if name not in groups)
     leaves = _leaves(yaml.safe_load(SOURCE.text))
-    assert [name for name in leaves if name not in explained and not name.startswith(whole)] == []
+    assert [name for name in leaves if name not in documented and not name.startswith(whole)] == []
 
 
-def test_the_schema_knows_exactly_the_values():
-    assert _closed(SCHEMA) == []
+def test_schema_has_exactly_the_values():
+    assert _open_objects(SCHEMA) == []
     assert _names(SCHEMA) - {"global"} == set(yaml.safe_load(SOURCE.text))
     unknown = [name for name in _leaves(yaml.safe_load(SOURCE.text)) if not _in_schema(SCHEMA, name.split("."))]
     assert unknown == []
 
 
 @pytest.mark.parametrize("group", [StorageInitializer, Credentials, Deploy, StorageDefaults], ids=lambda g: g.key)
-def test_every_setting_of_the_webhook_is_a_value(group):
+def test_every_setting_has_a_value(group):
     chart = set(_schema_leaves(SCHEMA["properties"][group.key]))
     assert {name.partition(".")[0] if name.startswith("resources.") else name for name in chart} == (
         set(_settings(group)) - RESOURCES | ({"resources"} if group is StorageInitializer else set())
@@ -52,7 +52,7 @@ def test_every_setting_of_the_webhook_is_a_value(group):
 
 
 @pytest.mark.parametrize("path", VALUE_SETS, ids=lambda path: path.name)
-def test_every_set_of_values_says_what_it_is_for(path):
+def test_every_example_has_a_description(path):
     assert path.read_text().startswith("# ")
 
 
@@ -68,12 +68,12 @@ def _names(schema: dict[str, Any]) -> set[str]:
     return set(schema["properties"])
 
 
-def _closed(schema: dict[str, Any], name: str = "") -> list[str]:
-    """Objects with known keys that take others too."""
-    opened = [name] if "properties" in schema and schema.get("additionalProperties") is not False else []
+def _open_objects(schema: dict[str, Any], name: str = "") -> list[str]:
+    """Objects of the schema that allow additional properties."""
+    found = [name] if "properties" in schema and schema.get("additionalProperties") is not False else []
     for key, inner in schema.get("properties", {}).items():
-        opened += _closed(inner, f"{name}.{key}")
-    return opened
+        found += _open_objects(inner, f"{name}.{key}")
+    return found
 
 
 def _in_schema(schema: dict[str, Any], path: list[str]) -> bool:

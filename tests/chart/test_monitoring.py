@@ -1,4 +1,4 @@
-"""Dashboard and alerts ask for metrics that the webhook has."""
+"""The dashboard and the alerts use metrics that exist."""
 
 import json
 import re
@@ -11,49 +11,48 @@ from prometheus_client import generate_latest
 from tests.chart.rendering import CHART, CHART_VALUES, render
 from tools.alerts import CASES
 from tools.dashboard import TARGET, dashboard
-from webhook.admission import Outcome
-from webhook.context import Webhook
+from webhook.server.context import Webhook
+from webhook.server.state_metrics import StateCollector
 from webhook.settings.source import EmbeddedSettings
-from webhook.state_metrics import StateCollector
 
-# The kubelet's, the API server's and Prometheus' own.
+# Metrics of the kubelet, the API server and Prometheus.
 OTHERS = {"up", "kubelet_volume_stats_available_bytes", "kubelet_volume_stats_capacity_bytes"}
 
 
 def exposed() -> set[str]:
-    """The names of all metrics that a webhook can show."""
-    webhook = Webhook(EmbeddedSettings(), slipped=0)
-    webhook.metrics.admitted(Outcome("injected"), 0.1)
-    webhook.metrics.admitted(Outcome("observed", reason="differs", differences=("volumes",)), 0.1)
-    webhook.metrics.looked_up("memory")
+    """The names of all metrics that a webhook exposes."""
+    webhook = Webhook(EmbeddedSettings(), uninjected=0)
+    webhook.metrics.on_admission("injected", "", (), 0.1)
+    webhook.metrics.on_admission("observed", "differs", (), 0.1, differences=("volumes",))
+    webhook.metrics.on_lookup("cached")
     webhook.metrics.registry.register(StateCollector(webhook, lambda: 1.0))
     text = generate_latest(webhook.metrics.registry).decode()
     return {line.partition("{")[0].partition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
 
 
-def asked_for(text: str) -> set[str]:
+def metrics_in(text: str) -> set[str]:
     return set(re.findall(r"storage_webhook_\w+", text))
 
 
-def test_the_dashboard_is_made_from_its_source():
+def test_dashboard_is_up_to_date():
     assert TARGET.read_text() == dashboard(), "run `make docs`"
 
 
-def test_the_dashboard_asks_for_metrics_there_are():
+def test_dashboard_uses_existing_metrics():
     expressions = [target["expr"] for panel in json.loads(dashboard())["panels"] for target in panel["targets"]]
-    assert asked_for(" ".join(expressions)) - exposed() == set()
+    assert metrics_in(" ".join(expressions)) - exposed() == set()
 
 
 def parse(query):
-    """Raises ValueError when Prometheus would."""
+    """Raises ValueError if the query is not valid PromQL."""
     variables = {"$job": ".+", "$claims": ".+", "$__rate_interval": "1m"}
     for variable, value in variables.items():
         query = query.replace(variable, value)
-    assert "$" not in query, "Grafana would not know the variable"
+    assert "$" not in query, "the dashboard does not define the variable"
     return promql_parser.parse(query)
 
 
-def test_every_panel_asks_what_prometheus_understands():
+def test_queries_of_every_panel_are_valid():
     for panel in json.loads(dashboard())["panels"]:
         assert panel["targets"]
         for target in panel["targets"]:
@@ -62,7 +61,7 @@ def test_every_panel_asks_what_prometheus_understands():
         parse("sum by (outcome (x)")
 
 
-def test_panels_lie_side_by_side_and_cover_nothing():
+def test_panels_do_not_overlap():
     taken: set[tuple[int, int]] = set()
     for panel in json.loads(dashboard())["panels"]:
         at = panel["gridPos"]
@@ -72,7 +71,7 @@ def test_panels_lie_side_by_side_and_cover_nothing():
         taken |= cells
 
 
-def test_the_dashboard_looks_at_the_claims_that_the_alert_looks_at():
+def test_dashboard_and_alert_use_the_same_claims():
     (variable,) = [each for each in json.loads(dashboard())["templating"]["list"] if each["name"] == "claims"]
     assert variable["query"] == yaml.safe_load(CHART_VALUES.read_text())["metrics"]["alerts"]["claims"]
 
@@ -84,24 +83,24 @@ def rules():
     return [rule for group in rule["spec"]["groups"] for rule in group["rules"]]
 
 
-def test_alerts_ask_for_metrics_there_are(rules):
-    assert asked_for(" ".join(rule["expr"] for rule in rules)) - exposed() == set()
+def test_alerts_use_existing_metrics(rules):
+    assert metrics_in(" ".join(rule["expr"] for rule in rules)) - exposed() == set()
 
 
-def test_every_alert_is_what_prometheus_understands_and_has_been_tried(rules):
-    tried = CASES.read_text()
+def test_every_alert_is_valid_and_tested(rules):
+    cases = CASES.read_text()
     for rule in rules:
         parse(rule["expr"])
-        assert rule["alert"] in tried, "add a case, and run `make alerts`"
+        assert rule["alert"] in cases, "add a case, and run `make alerts`"
 
 
-def test_every_alert_says_what_to_do(rules):
+def test_every_alert_has_annotations_and_a_severity(rules):
     assert len(rules) >= 9
     for rule in rules:
         assert set(rule["annotations"]) == {"summary", "description"}
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
-def test_claims_are_those_of_the_values(rules):
-    (filling,) = (rule for rule in rules if rule["alert"] == "ModelClaimFillsUp")
+def test_alert_uses_the_claims_of_the_values(rules):
+    (filling,) = (rule for rule in rules if rule["alert"] == "ModelClaimAlmostFull")
     assert 'persistentvolumeclaim=~"models|cache-.*"' in filling["expr"]

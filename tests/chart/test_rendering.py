@@ -1,4 +1,4 @@
-"""What the chart renders, by the real helm and without a cluster."""
+"""Rendered objects of the chart, without a cluster."""
 
 import base64
 import re
@@ -21,12 +21,12 @@ from tests.chart.rendering import (
     is_hook,
     of_kind,
     one,
-    refusal,
     render,
+    rendering_error,
     values,
 )
-from webhook.certs.serving import load_pem
-from webhook.cli import app
+from webhook.certificates.tls import load_pem
+from webhook.cli.app import app
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse
 
@@ -51,23 +51,23 @@ def self_signed():
 
 
 @pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
-def test_lint_finds_nothing(path):
+def test_lint_passes(path):
     run = helm("lint", "--strict", CHART, "--namespace", NAMESPACE, *(["--values", path] if path else []))
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
-def test_the_webhook_takes_the_settings_and_the_options(path):
+def test_settings_and_options_are_valid(path):
     objects = render(*(["--values", path] if path else []))
     for settings in (found for found in of_kind("ConfigMap", objects) if "storageInitializer" in found["data"]):
         checked = _run("check-settings", "--strict", text=yaml.safe_dump(settings))
         assert checked.exit_code == 0, checked.output
     command, *options = _arguments(objects)
     with get_group(app).commands[command].make_context(command, options):
-        pass  # every option is known, and its value is one
+        pass  # fails for unknown options and invalid values
 
 
-def test_the_default_settings_are_the_webhooks_own_but_for_a_pinned_image(defaults):
+def test_default_settings_equal_the_webhooks_except_for_the_image(defaults):
     settings, _ = parse(one("ConfigMap", defaults)["data"])
     own = Settings()
     pinned = own.storage_initializer.model_copy(update={"image": settings.storage_initializer.image})
@@ -75,19 +75,19 @@ def test_the_default_settings_are_the_webhooks_own_but_for_a_pinned_image(defaul
     assert re.fullmatch(r"kserve/storage-initializer:v\d+\.\d+\.\d+", settings.storage_initializer.image)
 
 
-def test_nothing_and_no_one_are_settings_too():
+def test_empty_lists_are_kept():
     objects = render(*values(storageDefaults__allowReadWrite=[], storageDefaults__singleFile=[]))
     settings, _ = parse(one("ConfigMap", objects)["data"])
     assert settings.storage_defaults.allow_read_write == ()
     assert settings.storage_defaults.single_file == ()
 
 
-def test_new_settings_change_the_configmap_and_nothing_else():
+def test_new_settings_change_only_the_configmap():
     image = values(storageInitializer__image="registry.example.com/initializer:1")
     assert _changed(render(), render(*image)) == ["ConfigMap"]
 
 
-def test_an_existing_configmap_is_read_and_none_is_made():
+def test_existing_configmap_is_used():
     objects = render("--values", CHART / "ci" / "kserve-values.yaml")
     assert of_kind("ConfigMap", objects) == []
     assert "--settings=configmap:kserve/inferenceservice-config" in _arguments(objects)
@@ -108,71 +108,71 @@ def test_an_existing_configmap_is_read_and_none_is_made():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_typo_is_refused_by_name(setting, typo):
-    assert typo in refusal(*values(**setting))
+def test_unknown_and_invalid_values_are_rejected_by_name(setting, typo):
+    assert typo in rendering_error(*values(**setting))
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "message"),
     [
         ({"existingConfigMap__namespace": "kserve"}, "existingConfigMap.name is not"),
-        ({"storageDefaults__claims__deny": True}, "what is not read cannot be refused"),
+        ({"storageDefaults__claims__deny": True}, "claims must be read before pods can be denied"),
         ({"namespaces": ["kube-system"]}, 'namespaces names "kube-system", which is never served'),
         ({"namespaces": [NAMESPACE]}, "or install the webhook into another namespace"),
         ({"namespaces": ["a"], "excludedNamespaces": ["a"]}, 'namespaces names "a"'),
         ({"namespaces": ["a"], "test__namespace": "b"}, 'test.namespace is "b", which is not served'),
-        ({"test__namespace": NAMESPACE}, "the test would see no injected pod"),
+        ({"test__namespace": NAMESPACE}, "the test's pod would not be injected"),
         ({"certificates__mode": "existing"}, "certificates.existing.secretName is empty"),
         (
             {"certificates__mode": "existing", "certificates__existing__secretName": "mine"},
             "certificates.existing.caBundle is empty",
         ),
         ({"certificates__existing__secretName": "mine"}, "certificates.mode is self-managed"),
-        ({"certificates__selfManaged__days": 800}, "a CA must outlive what it signs"),
+        ({"certificates__selfManaged__days": 800}, "a CA must be valid for longer than the certificates that it signs"),
         ({"certificates__certManager__issuerRef__name": "ca"}, "set the mode to cert-manager"),
         ({"certificates__existing__caBundle": "-----BEGIN " + "PRIVATE KEY-----"}, "certificates.existing is set"),
         ({"serviceAccount__create": False}, "serviceAccount.name is empty"),
         ({"metrics__port": 8443}, "metrics.port and port are both 8443"),
         ({"metrics__port": 443}, "metrics.port and service.port are both 443"),
-        ({"metrics__enabled": False, "metrics__serviceMonitor__enabled": True}, "there would be nothing to read"),
+        ({"metrics__enabled": False, "metrics__serviceMonitor__enabled": True}, "there would be nothing to scrape"),
         ({"terminationGracePeriodSeconds": 5}, "is not more than drainSeconds"),
         ({"autoscaling__enabled": True, "autoscaling__minReplicas": 9}, "is more than autoscaling.maxReplicas"),
         ({"autoscaling__enabled": True, "resources__requests__cpu": None}, "resources.requests.cpu is not set"),
         ({"podDisruptionBudget__minAvailable": 1}, "exactly one of minAvailable and maxUnavailable"),
         (
             {"podDisruptionBudget__minAvailable": 2, "podDisruptionBudget__maxUnavailable": None},
-            "no node that runs one could be drained",
+            "nodes that run them could not be drained",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_contradictions_are_refused_in_a_sentence(settings, sentence):
-    assert sentence in refusal(*values(**settings))
+def test_contradictory_values_are_rejected_with_a_message(settings, message):
+    assert message in rendering_error(*values(**settings))
 
 
 @pytest.mark.parametrize(
-    ("bundle", "sentence"),
+    ("bundle", "message"),
     [
-        (f"{PEM}-----BEGIN {PRIVATE}-----\n", "holds a private key"),
+        (f"{PEM}-----BEGIN {PRIVATE}-----\n", "contains a private key"),
         (base64.b64encode(PEM.encode()).decode(), "is not PEM text"),
     ],
 )
-def test_a_ca_bundle_that_is_something_else_is_refused(bundle, sentence):
-    assert sentence in refusal(*EXISTING, *values(certificates__existing__caBundle=bundle))
+def test_invalid_ca_bundle_is_rejected(bundle, message):
+    assert message in rendering_error(*EXISTING, *values(certificates__existing__caBundle=bundle))
 
 
-def test_names_that_look_like_numbers_stay_text():
+def test_numeric_names_stay_strings():
     run = helm("template", "123", CHART, "--namespace", "2024", *values(fullnameOverride="456", namespaces=["789"]))
     metadata = [each["metadata"] for each in yamls.documents(run.stdout)]
     texts = [(each["name"], each.get("namespace", ""), *each["labels"].values()) for each in metadata]
     assert all(isinstance(text, str) for each in texts for text in each)
 
 
-def test_it_is_called_before_kserve(defaults):
+def test_webhook_is_called_before_kserve(defaults):
     assert one("MutatingWebhookConfiguration", defaults)["metadata"]["name"] < KSERVES_WEBHOOK
 
 
-def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_configuration(self_signed):
+def test_self_signed_certificate_matches_the_service_and_the_ca_bundle(self_signed):
     secret = {key: base64.b64decode(value) for key, value in one("Secret", self_signed)["data"].items()}
     (webhook,) = one("MutatingWebhookConfiguration", self_signed)["webhooks"]
     authority = x509.load_pem_x509_certificate(base64.b64decode(webhook["clientConfig"]["caBundle"]))
@@ -183,7 +183,7 @@ def test_the_self_signed_certificate_is_for_the_service_and_of_the_ca_in_the_con
     assert set(secret) == {"ca.crt", "tls.crt", "tls.key"}
 
 
-def test_every_webhook_trusts_the_same_self_signed_ca():
+def test_all_webhooks_have_the_same_self_signed_ca():
     objects = render(*SELF_SIGNED, *values(deployments__enabled=True))
     webhooks = [
         webhook
@@ -194,13 +194,13 @@ def test_every_webhook_trusts_the_same_self_signed_ca():
     assert {webhook["clientConfig"]["caBundle"] for webhook in webhooks} == {one("Secret", objects)["data"]["ca.crt"]}
 
 
-def test_the_self_signed_pair_can_be_served(self_signed):
+def test_self_signed_certificate_can_be_loaded(self_signed):
     data = {key: base64.b64decode(value) for key, value in one("Secret", self_signed)["data"].items()}
     valid_until = load_pem(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), data["tls.crt"], data["tls.key"])
     assert valid_until > time.time()
 
 
-def test_cert_manager_brings_the_ca():
+def test_cert_manager_injects_the_ca():
     objects = render(*CERT_MANAGER)
     configuration = one("MutatingWebhookConfiguration", objects)
     serving = of_kind("Certificate", objects)[-1]["metadata"]
@@ -210,34 +210,34 @@ def test_cert_manager_brings_the_ca():
     assert of_kind("Secret", objects) == []
 
 
-def test_secrets_are_read_only_where_credentials_are():
+def test_reading_secrets_depends_on_credentials():
     assert "secrets" in _readable(render(*SELF_SIGNED))
     assert "secrets" not in _readable(render(*SELF_SIGNED, *values(credentials__enabled=False)))
     assert "serviceaccounts" not in _readable(render(*values(credentials__enabled=False)))
 
 
-def test_claims_are_read_only_where_the_settings_say_so():
+def test_reading_claims_depends_on_the_settings():
     assert "persistentvolumeclaims" not in _readable(render())
     assert "persistentvolumeclaims" in _readable(render(*values(storageDefaults__claims__read=True)))
 
 
-def test_namespaces_take_roles_of_their_own():
+def test_namespaces_get_roles():
     objects = render(*SELF_SIGNED, *values(namespaces=["team-a", "team-b"]))
     assert of_kind("ClusterRole", objects) == []
     assert {role["metadata"]["namespace"] for role in of_kind("Role", objects)} == {NAMESPACE, "team-a", "team-b"}
 
 
-def test_storage_containers_can_be_read_with_namespaces_too():
+def test_storage_containers_can_be_read_with_namespaces():
     objects = render(*SELF_SIGNED, *values(namespaces=["team-a"], rbac__storageContainers="always"))
     (rule,) = one("ClusterRole", objects)["rules"]
     assert rule["resources"] == ["clusterstoragecontainers"]
 
 
-def test_without_certificates_of_its_own_nothing_may_be_written(self_signed):
+def test_without_self_managed_certificates_nothing_can_be_written(self_signed):
     assert {verb for rule in _rules(self_signed) for verb in rule["verbs"]} == {"get", "list", "watch"}
 
 
-def test_its_certificates_are_all_that_may_be_written_by_default(defaults):
+def test_only_certificates_can_be_written_by_default(defaults):
     written = [rule for rule in _rules(defaults) if {"patch", "update", "delete"} & set(rule["verbs"])]
     assert {resource for rule in written for resource in rule["resources"]} == {
         "secrets",
@@ -250,14 +250,14 @@ def test_its_certificates_are_all_that_may_be_written_by_default(defaults):
     assert {resource for rule in created for resource in rule["resources"]} == {"secrets", "leases"}
 
 
-def test_events_make_requests_have_a_side_effect_and_may_be_created():
+def test_events_need_permission_and_are_a_side_effect():
     objects = render(*SELF_SIGNED, *values(events=True))
     assert [rule["resources"] for rule in _rules(objects) if "create" in rule["verbs"]] == [["events"]]
     (webhook,) = one("MutatingWebhookConfiguration", objects)["webhooks"]
     assert webhook["sideEffects"] == "NoneOnDryRun"
 
 
-def test_the_network_policy_lets_the_ports_in_that_are_served():
+def test_network_policy_allows_the_served_ports():
     objects = render(*values(networkPolicy__enabled=True, port=10443, metrics__port=9999))
     ingress = one("NetworkPolicy", objects)["spec"]["ingress"]
     assert [port["port"] for rule in ingress for port in rule["ports"]] == [10443, 9999]
@@ -265,7 +265,7 @@ def test_the_network_policy_lets_the_ports_in_that_are_served():
     assert [port["containerPort"] for port in container["ports"]] == [10443, 9999]
 
 
-def test_the_test_pod_is_no_target_of_the_service(defaults):
+def test_service_does_not_select_the_test_pod(defaults):
     selector = one("Service", defaults)["spec"]["selector"].items()
     (pod,) = (each for each in defaults if each["kind"] == "Pod")
     assert is_hook(pod)
@@ -273,7 +273,7 @@ def test_the_test_pod_is_no_target_of_the_service(defaults):
     assert selector <= one("Deployment", defaults)["spec"]["template"]["metadata"]["labels"].items()
 
 
-def test_where_no_namespace_is_known_to_be_served_there_is_no_test():
+def test_without_a_served_namespace_there_is_no_helm_test():
     assert not any(map(is_hook, render(*values(excludedNamespaces=["default"]))))
 
 

@@ -1,1 +1,1 @@
-"""A real kube-apiserver and etcd for the tests, and where their binaries come from."""
+"""A real kube-apiserver and etcd for the tests, and how to obtain their binaries."""

@@ -1,4 +1,4 @@
-"""Where the programs are: $KUBEBUILDER_ASSETS, then the cache. Looking for them changes nothing."""
+"""Paths of the programs: in $KUBEBUILDER_ASSETS, else in the cache. Nothing here writes files."""
 
 import os
 import sysconfig
@@ -13,27 +13,27 @@ CACHE = "STORAGE_WEBHOOK_CONTROLPLANE_CACHE"
 
 
 class MissingBinaryError(Exception):
-    """A program is nowhere; the message names it and says how to get it."""
+    """A program was not found; the message names it and says how to obtain it."""
 
 
 def find(program: Program, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The program's path, or None when it has to be obtained first."""
-    return next((path for path in _places(program, environ) if os.access(path, os.X_OK)), None)
+    """The program's path, or None if it must be obtained first."""
+    return next((path for path in _candidates(program, environ) if os.access(path, os.X_OK)), None)
 
 
 def missing(environ: Mapping[str, str] = os.environ) -> list[Program]:
-    """The programs the tests need that have to be obtained first."""
+    """Programs that the tests need and that must be obtained first."""
     return [program for program in pins.PROGRAMS if find(program, environ) is None]
 
 
 def advice(programs: Sequence[Program]) -> str:
-    """One line on how to get the programs that are missing."""
+    """One line that says how to obtain the missing programs."""
     names = ", ".join(program.name for program in programs)
-    return f"Missing: {names}. Run `make controlplane` with network access, or name their directory in {ASSETS}"
+    return f"Missing: {names}. Run `make controlplane` with network access, or set {ASSETS} to their directory"
 
 
 def path(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
-    """The program's path; MissingBinaryError when it has to be obtained first."""
+    """The program's path. Raises MissingBinaryError if it must be obtained first."""
     found = find(program, environ)
     if found is None:
         raise MissingBinaryError(advice([program]))
@@ -41,7 +41,7 @@ def path(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def environ() -> dict[str, str]:
-    """What the programs are best run with: they do not live long, and garbage is a third to a half of what they do."""
+    """Environment for the programs. Without garbage collection, which takes a third to half of their short lifetime."""
     return {**os.environ, "GOGC": "off", "GOMEMLIMIT": "1GiB"}
 
 
@@ -62,22 +62,22 @@ def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def built(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the build of the pinned version is kept."""
+    """Path of a build of the pinned version."""
     return _platform_cache(environ) / f"{program.directory}-{pins.version(program)}" / program.name
 
 
 def downloaded(program: Program, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the program from an official archive is kept. Not every patch release has an archive."""
+    """Path of the program from an official archive. Not every patch release has an archive."""
     return _platform_cache(environ) / f"envtest-{envtest_release()}" / program.name
 
 
 def envtest_release() -> str:
-    """The minor release asked of setup-envtest: `1.35.x`."""
+    """The minor release to request from setup-envtest: `1.35.x`."""
     major, minor = pins.numbers(pins.version(pins.KUBE_APISERVER))[:2]
     return f"{major}.{minor}.x"
 
 
-def _places(program: Program, environ: Mapping[str, str]) -> Iterator[Path]:
+def _candidates(program: Program, environ: Mapping[str, str]) -> Iterator[Path]:
     if assets := environ.get(ASSETS):
         yield Path(assets) / program.name
     if program in pins.ENVTEST_PROGRAMS:

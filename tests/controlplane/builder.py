@@ -1,4 +1,4 @@
-"""Building a pinned program with Go, saying how far it is."""
+"""Build a pinned program with Go, and report progress."""
 
 import time
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from tests.controlplane.toolchain import Toolchain
 
 
 def build(program: Program, target: Path, toolchain: Toolchain) -> None:
-    """Write the program to `target`, in whose directory Go also puts what it writes on the way.
+    """Build the program as `target`. Go writes temporary files to the same directory.
 
-    ObtainError when modules cannot be loaded or compiled.
+    Raises ObtainError when modules cannot be loaded or compiled.
     """
     title = f"{program.name} {pins.version(program)}"
     go = partial(_go, toolchain, pins.HERE / program.directory, target.parent)
@@ -27,14 +27,14 @@ def build(program: Program, target: Path, toolchain: Toolchain) -> None:
 
 
 def clock(title: str) -> Callable[[int], None]:
-    """Progress that tells how long it has been."""
+    """A progress callback that reports the elapsed time."""
     start = time.monotonic()
     return lambda _: say(f"{title}: {_minutes(start)}")
 
 
 def _counter(title: str, packages: int) -> Callable[[int], None]:
     start = time.monotonic()
-    # Packages that Go has compiled before are not named again, so the count may end below the total.
+    # Go does not list packages that it has compiled before, so the count may end below the total.
     return lambda count: say(f"{title}: {min(count, packages)} of up to {packages} packages, {_minutes(start)}")
 
 

@@ -1,4 +1,4 @@
-"""A server run as a child process: its log in a file, ended for sure with this process."""
+"""A server as a child process. It logs to a file, and ends when this process ends."""
 
 import subprocess
 import time
@@ -10,17 +10,17 @@ from tests.controlplane import binaries
 from tests.controlplane.die_with_parent import tied
 
 START_WITHIN = 120.0
-"""Seconds for a server to be ready; many times what two busy cores take."""
+"""Seconds until a server must be ready; many times longer than it takes on two busy cores."""
 STOP_WITHIN = 15.0
-"""Seconds for an orderly end, before the process is killed."""
+"""Seconds for a graceful stop before the process is killed."""
 
 
 class StartError(Exception):
-    """The server ended or was not ready in time; the message holds the end of its log."""
+    """The server exited or was not ready in time; the message contains the end of its log."""
 
 
 class Child:
-    """One server that can be started and stopped any number of times, with the same command line."""
+    """A server that can be started and stopped repeatedly, with the same command line."""
 
     def __init__(self, command: list[str], log: Path, is_ready: Callable[[], bool]) -> None:
         self._command = command
@@ -30,17 +30,17 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the running server."""
+        """The process ID of the running server."""
         if not self._process:
             raise RuntimeError(f"{self._command[0]} is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Start the server and wait until it is ready; StartError with the end of its log otherwise."""
+        """Start the server and wait until it is ready. Raises StartError with the end of its log."""
         if self._process:
-            raise RuntimeError(f"{self._command[0]} is running already")
+            raise RuntimeError(f"{self._command[0]} is already running")
         with self._log.open("ab") as log:
-            # Its own session: Ctrl-C in the terminal reaches the tests first, which then stop it in order.
+            # In a new session, so that Ctrl-C in the terminal reaches only the tests, which then stop the server.
             self._process = subprocess.Popen(
                 tied(self._command),
                 stdin=subprocess.DEVNULL,
@@ -56,7 +56,7 @@ class Child:
             raise
 
     def stop(self) -> None:
-        """Ask the server to end, and kill it if it has not after STOP_WITHIN; nothing if it is stopped."""
+        """Send SIGTERM, and kill the server after STOP_WITHIN. No effect if it is stopped."""
         if self._process:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -64,7 +64,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """End the server as a crash would; nothing if it is stopped."""
+        """Kill the server. No effect if it is stopped."""
         if self._process:
             self._process.kill()
             self._process.wait()

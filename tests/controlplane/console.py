@@ -1,4 +1,4 @@
-"""Commands that take minutes, run so that one sees them move."""
+"""Run commands that take minutes, and report their progress."""
 
 import os
 import subprocess
@@ -12,20 +12,20 @@ from typing import IO
 from tests.controlplane.die_with_parent import tied
 
 HEARTBEAT = 20.0
-"""Seconds between two lines of progress."""
+"""Seconds between progress reports."""
 
 
 class ObtainError(Exception):
-    """A step on the way to a program did not work; the message says which and how it ended."""
+    """A program could not be obtained; the message names the failed command and its error."""
 
 
 def say(text: str) -> None:
-    """Progress goes to standard error; standard output is for what was asked."""
+    """Print progress to standard error; standard output is for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def silent(lines: int) -> None:
-    """The progress of a command that takes no time to speak of."""
+    """A progress callback that prints nothing, for short commands."""
 
 
 def run(
@@ -36,10 +36,10 @@ def run(
     timeout: float = float("inf"),
     progress: Callable[[int], None] = silent,
 ) -> str:
-    """Run the command, whose program is an absolute path, and give its standard output.
+    """Run the command, whose program is an absolute path, and return its standard output.
 
-    Every HEARTBEAT seconds `progress` is told the number of lines on the command's standard error so far.
-    ObtainError, with the last line there, when the command fails or takes more than `timeout` seconds.
+    Every HEARTBEAT seconds `progress` is called with the number of lines on the command's standard error so far.
+    Raises ObtainError with the last of these lines if the command fails or takes more than `timeout` seconds.
     """
     with TemporaryFile() as output, TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -53,16 +53,16 @@ def run(
         try:
             code = _wait(process, timeout, lambda: progress(len(_lines(errors))))
         finally:
-            process.kill()  # when the wait was interrupted; no effect on a process that has ended
+            process.kill()  # in case the wait was interrupted
             process.wait()
         if code != 0:
             name = " ".join([Path(command[0]).name, *map(str, command[1:3])])
-            raise ObtainError(f"{name}: {_end(errors, code)}")
+            raise ObtainError(f"{name}: {_error(errors, code)}")
         return "\n".join(_lines(output))
 
 
 def _wait(process: "subprocess.Popen[bytes]", timeout: float, heartbeat: Callable[[], None]) -> int | None:
-    """The exit code, or None when the time was up."""
+    """The exit code, or None after the timeout."""
     end = time.monotonic() + timeout
     while (left := end - time.monotonic()) > 0:
         try:
@@ -72,14 +72,14 @@ def _wait(process: "subprocess.Popen[bytes]", timeout: float, heartbeat: Callabl
     return None
 
 
-def _end(errors: IO[bytes], code: int | None) -> str:
+def _error(errors: IO[bytes], code: int | None) -> str:
     if code is None:
-        return "no answer in time"
-    said = [line.strip() for line in _lines(errors) if line.strip()]
-    return said[-1] if said else f"exit code {code}"
+        return "no response in time"
+    lines = [line.strip() for line in _lines(errors) if line.strip()]
+    return lines[-1] if lines else f"exit code {code}"
 
 
 def _lines(stream: IO[bytes]) -> list[str]:
-    # The process writes at the position it shares with us, so nothing here may move it.
+    # The process shares the file position, so this must not change it.
     written = os.pread(stream.fileno(), os.fstat(stream.fileno()).st_size, 0)
     return written.decode(errors="replace").splitlines()

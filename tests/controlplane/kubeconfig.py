@@ -1,4 +1,4 @@
-"""Kubeconfig files, complete in themselves: nothing in them names another file."""
+"""Self-contained kubeconfig files, which reference no other files."""
 
 import base64
 from pathlib import Path

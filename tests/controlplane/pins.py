@@ -1,6 +1,6 @@
-"""Which programs the tests need, and the Go modules that pin them.
+"""The programs that the tests need, and the Go modules that pin them.
 
-Each directory with a go.mod beside this file pins one module: the version is read from there.
+Each subdirectory with a go.mod pins one module. The version is read from there.
 """
 
 import re
@@ -16,7 +16,7 @@ class Program:
     """One executable and how to build it.
 
     `directory` holds the go.mod, `module` is the Go module whose version names the build,
-    `package` is what `go build` is given, `minutes` about what it takes on two cores, in the order of PROGRAMS.
+    `package` is the argument of `go build`, `minutes` the approximate duration on two cores, in the order of PROGRAMS.
     """
 
     name: str
@@ -41,9 +41,9 @@ SETUP_ENVTEST = Program(
 )
 
 ENVTEST_PROGRAMS = (KUBE_APISERVER, ETCD, KUBECTL)
-"""What the official envtest archive holds."""
+"""Programs in the official envtest archive."""
 PROGRAMS = (*ENVTEST_PROGRAMS, HELM)
-"""What the tests need."""
+"""Programs that the tests need."""
 
 
 def version(program: Program) -> str:
@@ -52,7 +52,7 @@ def version(program: Program) -> str:
 
 
 def module_version(program: Program, module: str) -> str:
-    """The version at which the program's go.mod requires `module`; LookupError when it does not."""
+    """The version of `module` in the program's go.mod. Raises LookupError if it is not required there."""
     match = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", _go_mod(program), re.MULTILINE)
     if match is None:
         raise LookupError(f"{program.directory}/go.mod does not require {module}")
@@ -60,7 +60,7 @@ def module_version(program: Program, module: str) -> str:
 
 
 def oldest_go() -> tuple[int, ...]:
-    """The oldest Go that builds every program, as the go.mod files say: (1, 26, 0)."""
+    """The oldest Go version that can build all programs, from the go.mod files: (1, 26, 0)."""
     lines = re.findall(r"^go (\S+)", "\n".join(map(_go_mod, (*PROGRAMS, SETUP_ENVTEST))), re.MULTILINE)
     return max(map(numbers, lines))
 
@@ -71,9 +71,9 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def stamps(program: Program) -> Mapping[str, str]:
-    """The variables the linker sets, as the project's own release build does.
+    """Variables for the linker to set, as in the project's own release build.
 
-    Without them kube-apiserver calls itself v0.0.0-master, and helm renders for Kubernetes 1.20.
+    Without them the version of kube-apiserver is v0.0.0-master, and helm renders for Kubernetes 1.20.
     """
     if program.directory == "kubernetes":
         return _kubernetes_stamps(version(program))
@@ -96,7 +96,7 @@ def _kubernetes_stamps(release: str) -> dict[str, str]:
 
 
 def _helm_stamps(release: str, client_go: str) -> dict[str, str]:
-    minor = numbers(client_go)[1]  # client-go v0.37 speaks Kubernetes 1.37
+    minor = numbers(client_go)[1]  # client-go v0.37 is for Kubernetes 1.37
     packages = ("helm.sh/helm/v3/pkg/chartutil", "helm.sh/helm/v3/pkg/lint/rules")
     served = {
         f"{package}.k8sVersion{part}": str(value)

@@ -1,4 +1,4 @@
-"""Certificates of a control plane that lives for one test session."""
+"""Certificates of a control plane for one test session."""
 
 import datetime
 import ipaddress

@@ -1,4 +1,4 @@
-"""The command lines of etcd and kube-apiserver, and how each says that it is ready."""
+"""Command lines and readiness checks of etcd and kube-apiserver."""
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -11,28 +11,28 @@ from tests.controlplane.child import Child
 from tests.controlplane.pki import Authority, Pair, write_signing_keys
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-"""Who signs service account tokens; also their audience."""
+"""Issuer and audience of service account tokens."""
 
 
 def etcd(directory: Path, port: int, authority: Authority) -> Child:
-    """etcd on the loopback port, for clients with a certificate of the authority."""
+    """etcd on the loopback port; clients need a certificate of the authority."""
     url = f"https://127.0.0.1:{port}"
     own = authority.server("etcd")
     flags = {
         "data-dir": directory / "etcd",
         "listen-client-urls": url,
         "advertise-client-urls": url,
-        "listen-peer-urls": "http://127.0.0.1:0",  # one member: nobody calls
+        "listen-peer-urls": "http://127.0.0.1:0",  # not used by a single member
         "cert-file": own.certificate,
         "key-file": own.key,
         "trusted-ca-file": authority.certificate,
         "client-cert-auth": "true",
-        "socket-reuse-port": "true",  # the port is held by reserved_port
-        "unsafe-no-fsync": "true",  # the data need not outlive the machine, only the process
+        "socket-reuse-port": "true",  # reserved_port also binds the port
+        "unsafe-no-fsync": "true",  # the data must survive a crash of the process, not of the machine
         "log-level": "warn",
     }
     command = _command(binaries.path(pins.ETCD), flags)
-    return Child(command, directory / "etcd.log", _answers(f"{url}/health", connection(authority, own)))
+    return Child(command, directory / "etcd.log", _is_ready(f"{url}/health", connection(authority, own)))
 
 
 def apiserver(directory: Path, port: int, etcd_port: int, authority: Authority, extra: Sequence[str]) -> Child:
@@ -47,9 +47,9 @@ def apiserver(directory: Path, port: int, etcd_port: int, authority: Authority, 
     flags = {
         "bind-address": "127.0.0.1",
         "advertise-address": "127.0.0.1",
-        "endpoint-reconciler-type": "none",  # an address on loopback is no valid endpoint of the Service
+        "endpoint-reconciler-type": "none",  # a loopback address is not a valid endpoint
         "secure-port": port,
-        "permit-port-sharing": "true",  # the port is held by reserved_port
+        "permit-port-sharing": "true",  # reserved_port also binds the port
         "cert-dir": directory,
         "tls-cert-file": own.certificate,
         "tls-private-key-file": own.key,
@@ -63,11 +63,11 @@ def apiserver(directory: Path, port: int, etcd_port: int, authority: Authority, 
         "service-account-key-file": verifying,
         "service-cluster-ip-range": "10.0.0.0/24",
         "authorization-mode": "RBAC",
-        "allow-privileged": "true",  # as in real clusters: Pod Security decides
+        "allow-privileged": "true",  # as in most clusters, where Pod Security decides
         "feature-gates": "ImageVolume=true",
     }
     command = [*_command(binaries.path(pins.KUBE_APISERVER), flags), *extra]
-    ready = _answers(f"https://127.0.0.1:{port}/readyz", connection(authority, probe))
+    ready = _is_ready(f"https://127.0.0.1:{port}/readyz", connection(authority, probe))
     return Child(command, directory / "kube-apiserver.log", ready)
 
 
@@ -76,17 +76,17 @@ def _command(program: Path, flags: Mapping[str, object]) -> list[str]:
 
 
 def connection(authority: Authority, pair: Pair) -> ssl.SSLContext:
-    """How to speak to either server as the owner of the pair."""
+    """TLS context for clients of both servers, with the pair as client certificate."""
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.load_cert_chain(pair.certificate, pair.key)
     return context
 
 
-def _answers(url: str, context: ssl.SSLContext) -> Callable[[], bool]:
-    def answers() -> bool:
+def _is_ready(url: str, context: ssl.SSLContext) -> Callable[[], bool]:
+    def is_ready() -> bool:
         try:
             return httpx.get(url, verify=context, trust_env=False).is_success
         except httpx.HTTPError:
             return False
 
-    return answers
+    return is_ready

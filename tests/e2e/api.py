@@ -1,4 +1,4 @@
-"""The API server as tests speak to it, and how they wait for what it does a moment later."""
+"""A client for the API server, and helpers to wait for changes to take effect."""
 
 import json
 import time
@@ -11,21 +11,21 @@ from tests.controlplane.plane import ControlPlane
 
 Object = dict[str, Any]
 
-PATIENCE = 30
-"""Seconds to wait for what has to happen; far more than it takes."""
+TIMEOUT = 30
+"""Timeout in seconds, much longer than needed."""
 
 
 class Api:
-    """The API as it is on the wire, by kinds."""
+    """Requests to the Kubernetes API, addressed by manifests."""
 
     def __init__(self, plane: ControlPlane, http: httpx.Client) -> None:
         self.plane = plane
         self.http = http
-        self.http.timeout = httpx.Timeout(PATIENCE)
+        self.http.timeout = httpx.Timeout(TIMEOUT)
         self._resources: dict[str, list[dict[str, Any]]] = {}
 
     def apply(self, manifest: Object, **parameters: str) -> httpx.Response:
-        """Server-side apply; a field that the API does not know is refused."""
+        """Server-side apply. Unknown fields are rejected."""
         return self.http.patch(
             self.path(manifest),
             params={"fieldManager": "test", "fieldValidation": "Strict", "force": "true", **parameters},
@@ -34,12 +34,12 @@ class Api:
         )
 
     def patch(self, manifest: Object, operations: list[Object]) -> None:
-        """Change a stored object by a JSON patch."""
+        """Apply a JSON patch to a stored object."""
         headers = {"Content-Type": "application/json-patch+json"}
         self.http.patch(self.path(manifest), headers=headers, content=json.dumps(operations)).raise_for_status()
 
     def path(self, manifest: Object) -> str:
-        """Where an object is, whether or not it exists."""
+        """The URL path of an object, which need not exist."""
         group, metadata = manifest["apiVersion"], manifest["metadata"]
         root = f"/apis/{group}" if "/" in group else f"/api/{group}"
         if root not in self._resources:
@@ -51,52 +51,52 @@ class Api:
         return f"{root}{within}/{resource['name']}/{metadata['name']}"
 
     def get(self, manifest: Object) -> Object:
-        """The stored object of a rendered one."""
+        """The stored object of a manifest."""
         return dict(self.http.get(self.path(manifest)).raise_for_status().json())
 
     def delete(self, manifest: Object) -> None:
         self.http.delete(self.path(manifest)).raise_for_status()
 
     def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """A namespace that may be there already: the chart's values name some."""
+        """Create or update a namespace."""
         metadata = {"name": name, "labels": dict(labels or {})}
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         self.apply(manifest).raise_for_status()
         return name
 
     def furnished(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """A namespace that pods can be made in, with these labels from now on."""
+        """Create or update a namespace in which pods can be created."""
         self.namespace(name, labels)
         if self.http.get(f"/api/v1/namespaces/{name}/serviceaccounts/default").is_error:
-            self.plane.furnish_namespace(name)
+            self.plane.create_namespace_defaults(name)
         return name
 
     def create_pod(self, namespace: str, pod: Object, **parameters: str) -> httpx.Response:
         return self.http.post(f"/api/v1/namespaces/{namespace}/pods", params=parameters, json=pod)
 
-    def asked(self, namespace: str, pod: Object) -> bool:
-        """Whether the webhook, which is down, is called for this pod: then it is refused, and else made."""
-        answer = self.create_pod(namespace, pod, dryRun="All")
-        if answer.status_code == httpx.codes.CREATED:
+    def calls_webhook(self, namespace: str, pod: Object) -> bool:
+        """Whether the API server calls the webhook for this pod. The webhook must be down, so that calls fail."""
+        response = self.create_pod(namespace, pod, dryRun="All")
+        if response.status_code == httpx.codes.CREATED:
             return False
-        assert 'failed calling webhook "pods.storage.kserve.io"' in answer.json()["message"]
+        assert 'failed calling webhook "pods.storage.kserve.io"' in response.json()["message"]
         return True
 
     def injected(self, namespace: str, pod: Object) -> bool:
-        """Whether this pod would be made with an init container."""
-        answer = self.create_pod(namespace, pod, dryRun="All")
-        return answer.is_success and "initContainers" in answer.json()["spec"]
+        """Whether this pod would be created with an init container."""
+        response = self.create_pod(namespace, pod, dryRun="All")
+        return response.is_success and "initContainers" in response.json()["spec"]
 
 
-def admitted(answer: httpx.Response) -> Object:
-    """The pod that the API server made. Fails with its message when it refused."""
-    assert answer.is_success, answer.json()["message"]
-    return dict(answer.json())
+def admitted(response: httpx.Response) -> Object:
+    """The created pod. Fails with the API server's message if it rejected the pod."""
+    assert response.is_success, response.json()["message"]
+    return dict(response.json())
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """The API server sees new configurations, labels and kinds a moment later."""
-    end = time.monotonic() + PATIENCE
+    """Wait until the condition is true. The API server sees new configurations, labels and kinds with a delay."""
+    end = time.monotonic() + TIMEOUT
     while not condition():
-        assert time.monotonic() < end, f"not so after {PATIENCE} seconds"
+        assert time.monotonic() < end, f"condition not true after {TIMEOUT} seconds"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The tests in this directory run against a real API server."""
+"""Fixtures for tests against a real API server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is here, and only that: the hook is given the tests of the whole run."""
+    """Mark the tests of this directory. The hook receives the tests of the whole run."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("e2e")
@@ -24,14 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def programs() -> None:
-    """One line for each test, and no traceback, when the programs have not been obtained."""
+    """Fail with one line and no traceback if the programs are missing."""
     if missing := binaries.missing():
         pytest.fail(binaries.advice(missing), pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def control_plane(programs: None) -> Iterator[ControlPlane]:
-    """The control plane that all tests share; each takes namespaces of its own."""
+    """The control plane shared by all tests. Each test uses its own namespaces."""
     with plane.control_plane() as running:
         yield running
 
@@ -44,9 +44,9 @@ def api(control_plane: ControlPlane) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def installation(api: Api, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for all tests that leave it as they found it.
+    """The installation shared by all tests that restore its state.
 
-    OCI models and Deployments are on. Broken settings are not refused, so that tests can break them.
+    OCI models and Deployments are enabled. Settings are not validated on update, so that tests can apply invalid ones.
     """
     directory = tmp_path_factory.mktemp("webhook")
     values = {

@@ -1,4 +1,4 @@
-"""Kubernetes' controllers, as far as the API server can tell: none runs in the control plane for tests."""
+"""Stand-ins for the controllers of Kubernetes, which do not run in the control plane for tests."""
 
 import copy
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ SYSTEM = "kube-system"
 
 @contextmanager
 def controller(api: Api, name: str) -> Iterator[httpx.Client]:
-    """A client with the account, the rights and the User-Agent of a controller such as `replicaset-controller`.
+    """A client with the account, the permissions and the User-Agent of a controller such as `replicaset-controller`.
 
-    The roles are those that the API server makes for kube-controller-manager with --use-service-account-credentials.
+    The API server creates the roles for kube-controller-manager with --use-service-account-credentials.
     """
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": SYSTEM}}
     api.apply(account).raise_for_status()
@@ -26,7 +26,7 @@ def controller(api: Api, name: str) -> Iterator[httpx.Client]:
 
 
 def pod_of(replica_set: Object) -> Object:
-    """The pod that the ReplicaSet controller makes of a stored ReplicaSet."""
+    """The pod that the ReplicaSet controller creates for a stored ReplicaSet."""
     owner, template = replica_set["metadata"], copy.deepcopy(replica_set["spec"]["template"])
     template["metadata"]["generateName"] = f"{owner['name']}-"
     template["metadata"]["ownerReferences"] = [

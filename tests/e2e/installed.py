@@ -1,8 +1,7 @@
-"""The product as an administrator installs it: the chart by helm, and the webhook that it is for.
+"""Installs the chart with helm and runs the webhook as a process.
 
-The webhook's process runs with the arguments of the chart's Deployment, as the chart's ServiceAccount, with the
-rights of the chart's roles. The API server reaches it by URL, since there is no network of Services; it trusts it by
-the CA that was installed.
+The process has the arguments of the chart's Deployment, and the ServiceAccount and permissions of the chart. The API
+server calls it by URL, because there is no network for Services, and trusts the installed CA.
 """
 
 import json
@@ -25,33 +24,33 @@ PROBE = plain_pod("s3://models/iris")
 
 @dataclass(frozen=True)
 class Installation:
-    """An installed chart, and the webhook's process."""
+    """An installed chart and the webhook's process."""
 
     api: Api
     release: Release
     webhook: WebhookProcess
 
     def namespace(self, labels: Mapping[str, str] | None = None) -> str:
-        """A new namespace that the webhook serves."""
+        """Create a namespace that the webhook serves."""
         return self.api.furnished(_name("served"), {**self.release.served, **(labels or {})})
 
     def elsewhere(self, labels: Mapping[str, str] | None = None) -> str:
-        """A new namespace that it does not serve."""
+        """Create a namespace that the webhook does not serve."""
         return self.api.furnished(_name("elsewhere"), labels)
 
     @property
     def configmap(self) -> Object:
-        """The ConfigMap with the settings, as it is now."""
+        """The stored ConfigMap with the settings."""
         return self.api.get(one("ConfigMap", self.release.objects))
 
     def configure(self, data: Mapping[str, Any]) -> None:
-        """Put settings into the ConfigMap: by key, as YAML that is not text yet or as the text itself."""
+        """Replace the settings in the ConfigMap. Values are text, or objects to encode as JSON."""
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
         self.api.patch(self.configmap, [{"op": "replace", "path": "/data", "value": texts}])
 
     @contextmanager
     def configured(self, data: Mapping[str, Any]) -> Iterator[None]:
-        """With these settings live, and after it with those from before."""
+        """Put these settings in effect, and restore the previous ones at the end."""
         before = self.configmap["data"]
         self.configure(data)
         self.await_settings()
@@ -62,7 +61,7 @@ class Installation:
             self.await_settings()
 
     def await_settings(self) -> None:
-        """Wait until the ConfigMap as it is now is what the webhook goes by."""
+        """Wait until the current version of the ConfigMap is in effect."""
         version = f"version {self.configmap['metadata']['resourceVersion']},"
         eventually(lambda: version in self.webhook.readyz())
 
@@ -73,20 +72,20 @@ def _name(kind: str) -> str:
 
 @contextmanager
 def installation(
-    api: Api, namespace: str, authority: Authority, directory: Path, **chosen: Any
+    api: Api, namespace: str, authority: Authority, directory: Path, **overrides: Any
 ) -> Iterator[Installation]:
-    """The chart in a namespace of its own, with these values, and the webhook's process."""
+    """Install the chart with these values in its own namespace, and run the webhook."""
     options = {
         "certificates__mode": "existing",
         "certificates__existing__secretName": "certificate",
         "certificates__existing__caBundle": authority.pem.decode(),
-        **chosen,
+        **overrides,
     }
     with installed(api.plane, namespace, *values(**options)) as release:
         kubeconfig = api.plane.service_account(namespace, FULLNAME)
         with running_webhook(directory, release.arguments, authority, kubeconfig) as webhook:
             point_at(api, release, webhook.url)
-            made = Installation(api, release, webhook)
-            served = made.namespace()
+            running = Installation(api, release, webhook)
+            served = running.namespace()
             eventually(lambda: api.injected(served, PROBE))
-            yield made
+            yield running

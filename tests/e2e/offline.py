@@ -1,4 +1,4 @@
-"""What `storage-webhook mutate` prints of the pods that the webhook sees, and how to compare pods."""
+"""Runs `storage-webhook mutate` and kubectl, and normalizes pods for comparison."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 
 
 def kubectl(plane: ControlPlane, *arguments: str | Path, stdin: str = "") -> str:
-    """What the real kubectl prints. Fails with what it says when it fails."""
+    """The output of the real kubectl. Fails with its error message."""
     run = run_kubectl(plane, *arguments, stdin=stdin)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -34,7 +34,7 @@ def run_kubectl(plane: ControlPlane, *arguments: str | Path, stdin: str = "") ->
 def mutated_offline(
     pods: Sequence[Object], settings: Object, facts: str, namespace: str, directory: Path
 ) -> list[Object]:
-    """The pods as the command line mutates them: `settings` is a ConfigMap, `facts` are manifests."""
+    """The pods, mutated by the command line. `settings` is a ConfigMap, `facts` are manifests."""
     files = {"settings.yaml": yaml.safe_dump(settings), "facts.yaml": facts, "pods.yaml": yaml.safe_dump_all(pods)}
     for name, text in files.items():
         (directory / name).write_text(text)
@@ -50,10 +50,10 @@ def _environment() -> dict[str, str]:
 
 
 def essence(pod: Object) -> Any:
-    """What a pod says, without its name and what differs from one creation to the next.
+    """A pod without its name and the fields that are generated on creation.
 
-    Volumes and mounts are sorted: the API server adds its own before a webhook is called, and after a pod is read
-    from a file.
+    Volumes and mounts are sorted, because the API server adds its own before it calls a webhook, but after the command
+    line has mutated the pod.
     """
     metadata = {key: pod["metadata"].get(key) or {} for key in ("labels", "annotations", "ownerReferences")}
     spec = json.loads(_TOKEN_VOLUME.sub("kube-api-access", json.dumps(pod["spec"])))

@@ -1,4 +1,4 @@
-"""Webhooks of others, which are called for the same pods as ours: real HTTPS servers, registered for one namespace."""
+"""Other webhooks that are called for the same pods: real HTTPS servers, registered for one namespace."""
 
 import base64
 import json
@@ -14,28 +14,28 @@ import jsonpatch
 from tests.e2e.api import Api, Object, eventually
 from tests.mutation import a_pod
 from tests.serving import HOST, Authority
-from webhook.certs import serving as certs
+from webhook.certificates import tls
 
 Change = Callable[[Object], None]
-"""Changes a pod in place."""
+"""A function that changes a pod in place."""
 
 
 @contextmanager
 def other_webhook(
     api: Api, authority: Authority, directory: Path, *, name: str, namespace: str, change: Change
 ) -> Iterator[list[Object]]:
-    """A webhook that is called for the pods of a namespace, in the order of its configuration's name.
+    """Run a webhook for the pods of a namespace. `name` is the name of its configuration and decides the order.
 
-    Gives the list of the AdmissionReviews that it was asked, oldest first.
+    Yields the list of the AdmissionReviews that it received, oldest first.
     """
-    asked: list[Object] = []
-    with _served(authority, directory, change, asked) as url:
+    reviews: list[Object] = []
+    with _served(authority, directory, change, reviews) as url:
         configuration = _configuration(name, namespace, url, authority)
         api.apply(configuration).raise_for_status()
         try:
-            eventually(lambda: bool(api.create_pod(namespace, a_pod(), dryRun="All")) and bool(asked))
-            asked.clear()
-            yield asked
+            eventually(lambda: bool(api.create_pod(namespace, a_pod(), dryRun="All")) and bool(reviews))
+            reviews.clear()
+            yield reviews
         finally:
             api.delete(configuration)
 
@@ -60,10 +60,10 @@ def _configuration(name: str, namespace: str, url: str, authority: Authority) ->
 
 
 @contextmanager
-def _served(authority: Authority, directory: Path, change: Change, asked: list[Object]) -> Iterator[str]:
-    context = certs.server_context(None)
+def _served(authority: Authority, directory: Path, change: Change, reviews: list[Object]) -> Iterator[str]:
+    context = tls.server_context(None)
     context.load_cert_chain(*authority.issue(directory))
-    server = _Server((HOST, 0), _handler(change, asked))
+    server = _Server((HOST, 0), _handler(change, reviews))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -76,18 +76,18 @@ def _served(authority: Authority, directory: Path, change: Change, asked: list[O
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True  # a connection that is kept need not end first
+    daemon_threads = True  # do not wait for open connections on shutdown
 
 
-def _handler(change: Change, asked: list[Object]) -> type[BaseHTTPRequestHandler]:
+def _handler(change: Change, reviews: list[Object]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # the API server keeps its connections
+        protocol_version = "HTTP/1.1"  # the API server reuses connections
         timeout = 5
 
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append(review)
-            body = json.dumps(_answer(review, change)).encode()
+            reviews.append(review)
+            body = json.dumps(_respond(review, change)).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -95,12 +95,12 @@ def _handler(change: Change, asked: list[Object]) -> type[BaseHTTPRequestHandler
             self.wfile.write(body)
 
         def log_message(self, *arguments: Any) -> None:
-            """Say nothing of requests."""
+            """Do not log requests."""
 
     return Handler
 
 
-def _answer(review: Object, change: Change) -> Object:
+def _respond(review: Object, change: Change) -> Object:
     request = review["request"]
     changed = json.loads(json.dumps(request["object"]))
     change(changed)

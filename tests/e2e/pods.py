@@ -1,4 +1,4 @@
-"""Pods that ask for a model, one of each kind of source."""
+"""Pods that request a model, one for each kind of source."""
 
 from tests.e2e.api import Api, Object
 from tests.mutation import kserve_pod, plain_pod, several
@@ -17,7 +17,7 @@ ACCOUNT: Object = {
 }
 IMAGE = "registry.example.com/models/iris:1"
 READ_WRITE = {"storage.kserve.io/readonly": "false"}
-# One pod of each kind of source, and of each place that says something about it.
+# One pod for each kind of source and each way to configure it.
 PODS = {
     "s3": plain_pod("s3://models/iris", serviceAccountName="models"),
     "s3 of a named secret": kserve_pod(
@@ -39,13 +39,13 @@ PODS = {
 
 
 def unnamed(pod: Object) -> Object:
-    """The pod as a controller makes it."""
+    """The pod as a controller creates it: with generateName instead of a name."""
     metadata = {key: value for key, value in pod["metadata"].items() if key != "name"}
     return {**pod, "metadata": {**metadata, "generateName": "pod-"}}
 
 
 def add_credentials(api: Api, namespace: str) -> None:
-    """What some of the pods name."""
+    """Create the Secret and the service account that some of the pods use."""
     for manifest in (SECRET, ACCOUNT):
         within = {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}}
         api.apply(within).raise_for_status()

@@ -1,4 +1,4 @@
-"""The webhook as it runs in a pod: a process of its own, with the arguments of the chart's Deployment."""
+"""Runs the webhook as a process with the arguments of the chart's Deployment."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.serving import HOST, Authority
 
 @dataclass(frozen=True)
 class WebhookProcess:
-    """A webhook that can be stopped, paused and started again at the same address."""
+    """A webhook that can be killed, paused and restarted at the same address."""
 
     child: Child
     url: str
@@ -30,12 +30,12 @@ class WebhookProcess:
         self.child.start()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would."""
         self.child.kill()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """It takes connections, and answers nothing until the end."""
+        """Suspend the process: the kernel accepts connections, but nothing responds."""
         os.kill(self.child.pid, signal.SIGSTOP)
         try:
             yield
@@ -43,38 +43,38 @@ class WebhookProcess:
             os.kill(self.child.pid, signal.SIGCONT)
 
     def readyz(self) -> str:
-        """What /readyz says, whatever its status."""
+        """The body of /readyz, with any status."""
         context = self.authority.client_context()
         return httpx.get(f"{self.url}/readyz", verify=context, trust_env=False, timeout=30).text
 
     def count(self, metric: str) -> float:
-        """The sum of a counter over all its labels."""
+        """The sum of a counter over all labels."""
         text = httpx.get(f"{self.metrics_url}/metrics", verify=False, trust_env=False, timeout=30).text
         families = text_string_to_metric_families(text)
         return sum(sample.value for family in families for sample in family.samples if sample.name == f"{metric}_total")
 
     @property
     def admissions(self) -> float:
-        """How many admission requests it has answered."""
+        """The number of admission requests."""
         return self.count("storage_webhook_admissions")
 
     @property
-    def remembered(self) -> float:
-        """How many of them it answered like one before."""
-        return self.count("storage_webhook_remembered_answers")
+    def cached_responses(self) -> float:
+        """The number of admission requests answered from the response cache."""
+        return self.count("storage_webhook_cached_responses")
 
 
 @contextmanager
 def running_webhook(
     directory: Path, arguments: Sequence[str], authority: Authority, kubeconfig: Path | None = None
 ) -> Iterator[WebhookProcess]:
-    """The real webhook as a process that serves with a certificate of the authority.
+    """Run the webhook with a certificate of the authority.
 
-    `arguments`: those of its pod; where it listens and where its files are is given here.
+    `arguments` are those of its pod. Addresses and paths of files are added.
     """
     certificate, key = authority.issue(directory)
     port, metrics_port = _free_ports(2)
-    here = {
+    local_options = {
         "host": HOST,
         "port": port,
         "metrics-port": metrics_port,
@@ -84,7 +84,7 @@ def running_webhook(
     }
     environment = [f"KUBECONFIG={kubeconfig}"] if kubeconfig else []
     command = ["/usr/bin/env", *environment, sys.executable, "-m", "webhook", *arguments]
-    command += [f"--{name}={value}" for name, value in here.items()]
+    command += [f"--{name}={value}" for name, value in local_options.items()]
     url = f"https://{HOST}:{port}"
     child = Child(command, directory / "webhook.log", _serves(url, authority.client_context()))
     process = WebhookProcess(child, url, f"http://{HOST}:{metrics_port}", authority)

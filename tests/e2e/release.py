@@ -1,4 +1,4 @@
-"""Releases of the chart, installed by the real helm into the API server that all tests share."""
+"""Releases of the chart, installed by the real helm into the shared API server."""
 
 import base64
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from tests.controlplane.plane import ControlPlane
 from tests.e2e.api import Api
 
 SERVED_BY = "served-by"
-"""A release is called only for pods in namespaces that carry its own namespace as this label."""
+"""A label of namespaces. Its value is the namespace of the release that serves them."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """An installed release, and what it was rendered from."""
+    """An installed release and its rendered objects."""
 
     namespace: str
     objects: list[Object]
@@ -32,19 +32,19 @@ class Release:
 
     @property
     def configurations(self) -> list[Object]:
-        """All that call the webhook: the mutating one, and the validating one for the settings."""
+        """The mutating and the validating webhook configurations."""
         return [self.configuration, *of_kind("ValidatingWebhookConfiguration", self.objects)]
 
     @property
     def arguments(self) -> list[str]:
-        """What the webhook's container is started with."""
+        """The arguments of the webhook's container."""
         (container,) = one("Deployment", self.objects)["spec"]["template"]["spec"]["containers"]
         return list(container["args"])
 
 
 @contextmanager
 def installed(plane: ControlPlane, namespace: str, *options: str) -> Iterator[Release]:
-    """A release of the chart, installed by helm and removed again."""
+    """Install the chart with helm, and uninstall it at the end."""
     run_helm(plane, namespace, "install", "--create-namespace", *options)
     try:
         text = run_helm(plane, namespace, "get manifest")
@@ -54,7 +54,7 @@ def installed(plane: ControlPlane, namespace: str, *options: str) -> Iterator[Re
 
 
 def run_helm(plane: ControlPlane, namespace: str, command: str, *options: str) -> str:
-    """What helm says of the release in this namespace."""
+    """Run helm for the release in this namespace. Returns its output."""
     where = ("--namespace", namespace, "--kubeconfig", str(plane.kubeconfig))
     if command in ("install", "upgrade"):
         label = {"key": SERVED_BY, "operator": "In", "values": [namespace]}
@@ -65,10 +65,9 @@ def run_helm(plane: ControlPlane, namespace: str, command: str, *options: str) -
 
 
 def point_at(api: Api, release: Release, url: str, authority: bytes | None = None) -> None:
-    """Only this differs from an installation with a network: the API server finds the webhook by URL.
+    """Make the API server call the webhook by URL instead of by Service.
 
-    Each webhook of the configurations keeps the path of its Service. `authority`: the CA that is trusted instead of
-    the one that was installed.
+    This is the only difference from a real installation. The path stays. `authority` replaces the installed CA.
     """
     for configuration in release.configurations:
         webhooks = api.get(configuration)["webhooks"]
@@ -87,5 +86,5 @@ def _by_url(webhook: Object, url: str, authority: bytes | None) -> Object:
 
 
 def served(api: Api, release: Release) -> str:
-    """A namespace that the release serves."""
+    """Create a namespace that the release serves."""
     return api.furnished(f"{release.namespace}-served", release.served)

@@ -1,4 +1,4 @@
-"""The audit against a real API server: what asked, and what it says of the reason."""
+"""The audit against a real API server: which pods it finds, and the reasons."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kubernetes import client as k8s
 
 from tests.controlplane.plane import ControlPlane
 from webhook import annotations as keys
-from webhook.admission import ask, settle
-from webhook.audit import Auditor
+from webhook.admission import pods
+from webhook.cluster.facts import NO_FACTS
 from webhook.errors import LookupFailed
-from webhook.facts import NO_FACTS
-from webhook.request import ModelRequest
+from webhook.request.model_request import ModelRequest
+from webhook.server.audit import Auditor
 from webhook.settings.model import Settings
 
-ASKS = {str(keys.URI): "s3://models/iris"}
+REQUESTS_MODEL = {str(keys.URI): "s3://models/iris"}
 
 
 def pod(name: str, annotations: dict[str, str]) -> dict[str, Any]:
@@ -31,9 +31,9 @@ def pod(name: str, annotations: dict[str, str]) -> dict[str, Any]:
 
 def injected(name: str, annotations: dict[str, str]) -> Any:
     plain, settings = pod(name, annotations), Settings()
-    asked = ask(plain, "models", settings)
-    assert isinstance(asked, ModelRequest)
-    return settle(plain, asked, settings, NO_FACTS).pod
+    request = pods.read(plain, "models", settings)
+    assert isinstance(request, ModelRequest)
+    return pods.apply(plain, request, settings, NO_FACTS).mutated
 
 
 def configuration(name: str) -> Any:
@@ -52,50 +52,50 @@ def audited(client: k8s.ApiClient, namespace: str, hook: str = "none") -> dict[s
     return {finding.pod: finding.reason for finding in Auditor(client, hook).audit(Settings(), namespace)}
 
 
-def test_only_pods_that_asked_and_lack_their_model_are_found(control_plane: ControlPlane) -> None:
+def test_only_uninjected_pods_that_request_a_model_are_found(control_plane: ControlPlane) -> None:
     namespace = control_plane.namespace(f"audit-{uuid.uuid4().hex[:8]}")
     with control_plane.client() as client:
         core = k8s.CoreV1Api(client)
         for body in (
-            pod("never-asked", {}),
-            pod("asked", ASKS),
-            pod("wrong", {str(keys.URI): "pvc://"}),
-            injected("downloaded", ASKS),
+            pod("no-request", {}),
+            pod("requested", REQUESTS_MODEL),
+            pod("invalid", {str(keys.URI): "pvc://"}),
+            injected("downloaded", REQUESTS_MODEL),
             injected("mounted", {str(keys.URI): "pvc://models/iris"}),
         ):
             core.create_namespaced_pod(namespace, body)
         found = audited(client, namespace)
-    assert set(found) == {"asked", "wrong"}
-    assert found["asked"] == "no webhook is registered"
-    assert "names no claim" in found["wrong"]
+    assert set(found) == {"requested", "invalid"}
+    assert found["requested"] == "no webhook is registered"
+    assert "does not name a claim" in found["invalid"]
 
 
-def test_the_reason_follows_what_is_registered(control_plane: ControlPlane) -> None:
+def test_reason_depends_on_the_registered_webhook(control_plane: ControlPlane) -> None:
     hook = f"audit-{uuid.uuid4().hex[:8]}"
     before = control_plane.namespace(f"{hook}-before")
     with control_plane.client() as client:
         core, hooks = k8s.CoreV1Api(client), k8s.AdmissionregistrationV1Api(client)
-        core.create_namespaced_pod(before, pod("old", ASKS))
-        # Creation times have whole seconds.
-        while core.read_namespaced_pod("old", before).metadata.creation_timestamp >= _made(hooks, hook):
+        core.create_namespaced_pod(before, pod("old", REQUESTS_MODEL))
+        # Creation timestamps have a resolution of one second.
+        while core.read_namespaced_pod("old", before).metadata.creation_timestamp >= _created_at(hooks, hook):
             hooks.delete_mutating_webhook_configuration(hook)
         after = control_plane.namespace(f"{hook}-after")
         disabled = control_plane.namespace(f"{hook}-disabled", {str(keys.INJECT): "disabled"})
         for namespace in (after, disabled):
-            core.create_namespaced_pod(namespace, pod("new", ASKS))
+            core.create_namespaced_pod(namespace, pod("new", REQUESTS_MODEL))
         reasons = [audited(client, namespace, hook) for namespace in (before, after, disabled)]
         hooks.delete_mutating_webhook_configuration(hook)
     assert "older than the webhook" in reasons[0]["old"]
     assert "failurePolicy is Ignore" in reasons[1]["new"]
-    assert "its namespace carries the label" in reasons[2]["new"]
+    assert "its namespace has the label" in reasons[2]["new"]
 
 
-def _made(hooks: k8s.AdmissionregistrationV1Api, name: str) -> Any:
+def _created_at(hooks: k8s.AdmissionregistrationV1Api, name: str) -> Any:
     created: Any = hooks.create_mutating_webhook_configuration(configuration(name))
     return created.metadata.creation_timestamp
 
 
-def test_without_the_right_to_list_it_says_so(control_plane: ControlPlane) -> None:
+def test_missing_permission_to_list_is_reported(control_plane: ControlPlane) -> None:
     kubeconfig = control_plane.user("nobody")
     with control_plane.client(kubeconfig) as client, pytest.raises(LookupFailed, match="right to list pods"):
         Auditor(client, "none").audit(Settings(), "default")

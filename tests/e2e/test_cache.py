@@ -1,4 +1,4 @@
-"""The shared cache against a real API server: what it stores of the wrapper, and what prune asks it."""
+"""The shared cache against a real API server: the stored init container, and `cache prune`."""
 
 import os
 import time
@@ -13,10 +13,10 @@ from kubernetes import client as k8s
 from kubernetes.utils import create_from_dict
 from typer.testing import CliRunner, Result
 
-from tests.cache.pods import Claim, shell
 from tests.controlplane.plane import ControlPlane
-from webhook.cache.cli import app
-from webhook.cache.command import STOCK_COMMAND, CachedModel, Limits, wrapped
+from tests.download.pods import Claim, shell
+from webhook.cli.cache import app
+from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, wrap_command
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "shared-cache.md"
 SERVICE_ACCOUNT = "model-cache-prune"
@@ -24,7 +24,7 @@ SERVICE_ACCOUNT = "model-cache-prune"
 
 @pytest.fixture
 def claim(tmp_path: Path) -> Iterator[Claim]:
-    """A claim with one model that nobody has asked for in a hundred days."""
+    """A claim with one model that was not used for a hundred days."""
     root = tmp_path / "claim"
     root.mkdir()
     claim = Claim(root)
@@ -37,7 +37,7 @@ def claim(tmp_path: Path) -> Iterator[Claim]:
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> str:
-    """A namespace with what the how-to creates."""
+    """A namespace with the objects of the how-to."""
     name = control_plane.namespace(f"cache-{uuid.uuid4().hex[:8]}")
     with control_plane.client() as client:
         for manifest in manifests():
@@ -46,16 +46,16 @@ def namespace(control_plane: ControlPlane) -> str:
 
 
 def manifests() -> list[dict[str, Any]]:
-    """What the how-to has the reader apply."""
+    """The manifests of the how-to."""
     blocks = HOW_TO.read_text().split("```yaml\n")[1:]
     found = (manifest for block in blocks for manifest in yaml.safe_load_all(block.partition("```")[0]))
     return [manifest for manifest in found if "kind" in manifest]
 
 
 def a_pod(name: str, claim: Claim, phase: str = "Running") -> dict[str, Any]:
-    """A pod as the webhook would leave it."""
+    """An injected pod."""
     model = CachedModel(claim.uri, "/mnt/cache", claim.directory, claim.model.name)
-    command, args = wrapped(STOCK_COMMAND, [claim.uri, "/mnt/models"], "/mnt/models", model, Limits())
+    command, args = wrap_command(STOCK_COMMAND, [claim.uri, "/mnt/models"], "/mnt/models", model, Limits())
     mount = {"name": "cache", "mountPath": "/mnt/models", "subPath": model.sub_path, "readOnly": True}
     return {
         "metadata": {"name": name, "labels": {"phase": phase}},
@@ -84,11 +84,11 @@ def create(client: k8s.ApiClient, namespace: str, pod: dict[str, Any]) -> Any:
 
 
 def prune(claim: Claim, namespace: str, kubeconfig: Path) -> Result:
-    words = ["prune", str(claim.cache.directory), "--unused-for", "30d", "--namespace", namespace]
-    return CliRunner().invoke(app, words, env={"KUBECONFIG": str(kubeconfig)})
+    arguments = ["prune", str(claim.cache.directory), "--unused-for", "30d", "--namespace", namespace]
+    return CliRunner().invoke(app, arguments, env={"KUBECONFIG": str(kubeconfig)})
 
 
-def test_the_wrapper_is_stored_as_it_is(control_plane: ControlPlane, namespace: str, claim: Claim) -> None:
+def test_program_is_stored_unchanged(control_plane: ControlPlane, namespace: str, claim: Claim) -> None:
     pod = a_pod("llama", claim)
     with control_plane.client() as client:
         stored = create(client, namespace, pod)
@@ -97,9 +97,7 @@ def test_the_wrapper_is_stored_as_it_is(control_plane: ControlPlane, namespace: 
     assert stored.spec.init_containers[0].args == container["args"]
 
 
-def test_prune_keeps_what_pods_of_the_namespace_mount(
-    control_plane: ControlPlane, namespace: str, claim: Claim
-) -> None:
+def test_prune_keeps_models_that_pods_mount(control_plane: ControlPlane, namespace: str, claim: Claim) -> None:
     pruner = control_plane.service_account(namespace, SERVICE_ACCOUNT)
     with control_plane.client() as client:
         create(client, namespace, a_pod("done", claim, "Succeeded"))
@@ -112,7 +110,7 @@ def test_prune_keeps_what_pods_of_the_namespace_mount(
     assert not claim.model.exists()
 
 
-def test_prune_without_the_right_to_list_pods_removes_nothing(
+def test_prune_without_permission_to_list_pods_removes_nothing(
     control_plane: ControlPlane, namespace: str, claim: Claim
 ) -> None:
     result = prune(claim, namespace, control_plane.service_account(namespace, "default"))

@@ -1,4 +1,4 @@
-"""The chart against a real API server: accepted, called for whom it should be, and kept through upgrades."""
+"""The chart against a real API server: validation, selection of pods, permissions and upgrades."""
 
 import base64
 import json
@@ -45,17 +45,17 @@ SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 SERVICE = {"serving.kserve.io/inferenceservice": "iris"}
 URI = {"storage.kserve.io/uri": "s3://models/iris"}
 OPTED_OUT = {"storage.kserve.io/inject": "disabled"}
-ASKING: Object = {
+WITH_MODEL: Object = {
     "apiVersion": "v1",
     "kind": "Pod",
-    "metadata": {"generateName": "asking-", "annotations": URI},
+    "metadata": {"generateName": "with-model-", "annotations": URI},
     "spec": {"containers": [{"name": "server", "image": "server:1"}]},
 }
 
 
 @pytest.fixture(scope="module")
-def places(api: Api) -> None:
-    """What the value sets suppose to be in the cluster: namespaces, and the kinds of others."""
+def prerequisites(api: Api) -> None:
+    """Namespaces and custom resources that the examples of values need."""
     for namespace in (NAMESPACE, "kserve", "team-a", "team-b", "models"):
         api.namespace(namespace)
     for crd in yamls.documents(CRDS.read_text()):
@@ -70,7 +70,7 @@ def down(control_plane: ControlPlane, api: Api) -> Iterator[Release]:
     with reserved_port() as port, installed(control_plane, "chart-down") as release:
         point_at(api, release, f"https://127.0.0.1:{port}")
         namespace = served(api, release)
-        eventually(lambda: api.asked(namespace, ASKING))
+        eventually(lambda: api.calls_webhook(namespace, WITH_MODEL))
         yield release
 
 
@@ -78,7 +78,7 @@ def down(control_plane: ControlPlane, api: Api) -> Iterator[Release]:
 def running(
     control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Release, str]]:
-    """A release whose webhook runs and keeps its own certificates, and a namespace that it serves."""
+    """A release whose webhook runs with self-managed certificates, and a namespace that it serves."""
     directory = tmp_path_factory.mktemp("running")
     with (
         installed(control_plane, "chart-running", *RUNNING) as release,
@@ -86,17 +86,17 @@ def running(
     ):
         point_at(api, release, url)
         namespace = served(api, release)
-        eventually(lambda: api.injected(namespace, ASKING))
+        eventually(lambda: api.injected(namespace, WITH_MODEL))
         yield release, namespace
 
 
 @pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
-def test_the_api_server_accepts_every_object(api, places, path):
+def test_the_api_server_accepts_every_object(api, prerequisites, path):
     for manifest in render(*(["--values", path] if path else [])):
-        # A pod is refused without its account, so accounts are stored.
+        # Pods need their service account, so accounts are stored.
         dry_run = {} if manifest["kind"] == "ServiceAccount" else {"dryRun": "All"}
-        answer = api.apply(manifest, **dry_run)
-        assert answer.is_success, f"{manifest['kind']} {manifest['metadata']['name']}: {answer.text}"
+        response = api.apply(manifest, **dry_run)
+        assert response.is_success, f"{manifest['kind']} {manifest['metadata']['name']}: {response.text}"
 
 
 @pytest.mark.parametrize(
@@ -117,39 +117,39 @@ def test_the_api_server_accepts_every_object(api, places, path):
         ({"labels": {**OPTED_OUT, **SERVICE}}, ["storage-initializer"], False),
     ],
 )
-def test_the_webhook_is_called_for_pods_that_ask(control_plane, api, down, metadata, init_containers, called):
+def test_webhook_is_called_for_pods_that_request_a_model(control_plane, api, down, metadata, init_containers, called):
     namespace = served(api, down)
-    assert api.asked(namespace, _pod(metadata, init_containers)) is called
+    assert api.calls_webhook(namespace, _pod(metadata, init_containers)) is called
 
 
-def test_namespaces_that_are_not_served_do_not_wait_for_the_webhook(control_plane, api, down):
+def test_webhook_is_not_called_in_excluded_namespaces(control_plane, api, down):
     opted_out = api.furnished("chart-opted-out", {**down.served, **OPTED_OUT})
     api.furnished(down.namespace, down.served)
     api.furnished("kube-system", down.served)
-    assert not api.asked(opted_out, ASKING)
-    assert not api.asked(down.namespace, ASKING)
-    assert not api.asked("kube-system", ASKING)
+    assert not api.calls_webhook(opted_out, WITH_MODEL)
+    assert not api.calls_webhook(down.namespace, WITH_MODEL)
+    assert not api.calls_webhook("kube-system", WITH_MODEL)
 
 
-def test_named_namespaces_alone_are_served(control_plane, api):
+def test_only_listed_namespaces_are_served(control_plane, api):
     teams = ["chart-team-a", "chart-team-b"]
     for team in teams:
         api.furnished(team, {SERVED_BY: "chart-named"})
     named = values(namespaces=teams[:1])
     with reserved_port() as port, installed(control_plane, "chart-named", *named) as release:
         point_at(api, release, f"https://127.0.0.1:{port}")
-        eventually(lambda: api.asked(teams[0], ASKING))
-        assert not api.asked(teams[1], ASKING)
+        eventually(lambda: api.calls_webhook(teams[0], WITH_MODEL))
+        assert not api.calls_webhook(teams[1], WITH_MODEL)
 
 
-def test_the_account_may_read_what_it_uses_and_nothing_else(control_plane, api, down):
+def test_service_account_has_least_privilege(control_plane, api, down):
     api.apply(_configmap("other", down.namespace)).raise_for_status()
     settings = one("ConfigMap", down.objects)["metadata"]["name"]
     account = control_plane.service_account(down.namespace, FULLNAME)
     with control_plane.client(account) as client:
         core = k8s.CoreV1Api(client)
-        chosen = core.list_namespaced_config_map(down.namespace, field_selector=f"metadata.name={settings}")
-        assert [each.metadata and each.metadata.name for each in chosen.items] == [settings]
+        listed = core.list_namespaced_config_map(down.namespace, field_selector=f"metadata.name={settings}")
+        assert [each.metadata and each.metadata.name for each in listed.items] == [settings]
         assert _status(core.read_namespaced_config_map, "other", down.namespace) == 403
         assert _status(core.delete_namespaced_secret, f"{FULLNAME}-certificates", down.namespace) == 403
         assert _status(core.list_namespaced_config_map, down.namespace) == 403
@@ -161,7 +161,7 @@ def test_the_account_may_read_what_it_uses_and_nothing_else(control_plane, api, 
         assert _status(containers, "serving.kserve.io", "v1alpha1", "clusterstoragecontainers") in (None, 404)
 
 
-def test_without_credentials_no_secret_may_be_read(control_plane):
+def test_without_credentials_secrets_cannot_be_read(control_plane):
     with installed(control_plane, "chart-no-credentials", *values(credentials__enabled=False)) as release:
         account = control_plane.service_account(release.namespace, FULLNAME)
         with control_plane.client(account) as client:
@@ -170,18 +170,18 @@ def test_without_credentials_no_secret_may_be_read(control_plane):
             assert _status(core.read_namespaced_service_account, "default", "default") == 403
 
 
-def test_the_charts_pods_are_admitted_where_pod_security_is_restricted(api, down):
+def test_chart_meets_pod_security_restricted(api, down):
     namespace = api.namespace(down.namespace, {**down.served, "pod-security.kubernetes.io/enforce": "restricted"})
     webhook = one("Deployment", down.objects)["spec"]["template"]["spec"]
     (test,) = (each["spec"] for each in render() if each["kind"] == "Pod")
     for spec in (webhook, test):
         metadata = {"name": "restricted", "namespace": namespace}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec | {"serviceAccountName": FULLNAME}}
-        answer = api.apply(pod, dryRun="All")
-        assert answer.is_success, answer.text
+        response = api.apply(pod, dryRun="All")
+        assert response.is_success, response.text
 
 
-def test_an_upgrade_with_new_settings_restarts_nothing_and_keeps_the_certificate(control_plane, api):
+def test_upgrade_with_new_settings_restarts_no_pod_and_keeps_the_certificate(control_plane, api):
     with installed(control_plane, "chart-upgrade", *SELF_SIGNED) as release:
         secret, deployment, settings = (one(kind, release.objects) for kind in ("Secret", "Deployment", "ConfigMap"))
         before = [api.get(each) for each in (secret, deployment, release.configuration)]
@@ -196,13 +196,13 @@ def test_an_upgrade_with_new_settings_restarts_nothing_and_keeps_the_certificate
         assert json.loads(api.get(settings)["data"]["storageInitializer"])["image"] == image
 
 
-def test_a_certificate_near_its_end_is_renewed_and_the_old_ca_trusted_until_pods_have_it(control_plane, api):
+def test_expiring_certificate_is_renewed_and_the_old_ca_stays_trusted_for_one_upgrade(control_plane, api):
     with installed(control_plane, "chart-renewal", *SELF_SIGNED) as release:
         secret = one("Secret", release.objects)
         old = api.get(secret)["data"]
         annotations = {"storage-webhook/expires": "2020-01-01"}
-        near_its_end = {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
-        api.apply(near_its_end).raise_for_status()
+        expiring = {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
+        api.apply(expiring).raise_for_status()
         run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED)
         new = api.get(secret)["data"]
         assert new["tls.crt"] != old["tls.crt"]
@@ -211,33 +211,33 @@ def test_a_certificate_near_its_end_is_renewed_and_the_old_ca_trusted_until_pods
         assert _bundle(api, release) == base64.b64decode(new["ca.crt"])
 
 
-def test_a_test_run_says_that_a_pod_was_injected(control_plane, api, running):
+def test_helm_test_reports_an_injected_pod(control_plane, api, running):
     release, namespace = running
     account = _test_account(control_plane, api, release)
     assert _check(account, namespace) == (0, f"A pod with a model in namespace {namespace} was injected.\n")
-    code, said = _check(account, namespace, mode="observe")
+    code, output = _check(account, namespace, mode="observe")
     assert code == 1
-    assert "was injected; mode: observe" in said
+    assert "was injected; mode: observe" in output
 
 
-def test_broken_settings_are_refused_when_they_are_applied(api, running):
+def test_invalid_settings_are_rejected_on_apply(api, running):
     release, _ = running
     settings = one("ConfigMap", release.objects)
-    broken = settings["data"] | {"storageDefaults": '{"readOnyl": true}'}
-    answer = api.apply(settings | {"data": broken}, dryRun="All")
-    assert answer.is_error
-    assert "storageDefaults.readOnyl" in answer.json()["message"]
-    assert api.apply(_configmap("other", release.namespace) | {"data": broken}, dryRun="All").is_success
+    invalid = settings["data"] | {"storageDefaults": '{"readOnyl": true}'}
+    response = api.apply(settings | {"data": invalid}, dryRun="All")
+    assert response.is_error
+    assert "storageDefaults.readOnyl" in response.json()["message"]
+    assert api.apply(_configmap("other", release.namespace) | {"data": invalid}, dryRun="All").is_success
 
 
-def test_a_deployment_that_writes_its_claim_recreates_its_pods(api, running):
+def test_deployment_that_writes_to_a_claim_is_recreated(api, running):
     _, namespace = running
     writing = {"storage.kserve.io/uri": "pvc://models/iris", "storage.kserve.io/readonly": "false"}
     assert _strategy(api, namespace, writing) == "Recreate"
     assert _strategy(api, namespace, {}) == "RollingUpdate"
 
 
-def test_an_upgrade_leaves_the_ca_that_the_webhook_published(control_plane, api):
+def test_upgrade_keeps_the_ca_that_the_webhook_published(control_plane, api):
     with installed(control_plane, "chart-published") as release:
         published = base64.b64encode(PUBLISHED.encode()).decode()
         api.patch(release.configuration, [{"op": "add", "path": CA_BUNDLE, "value": published}])
@@ -246,11 +246,11 @@ def test_an_upgrade_leaves_the_ca_that_the_webhook_published(control_plane, api)
         assert _bundle(api, release).decode() == PUBLISHED
 
 
-def test_a_test_run_fails_where_a_pod_is_refused_or_not_injected(control_plane, api, down):
+def test_helm_test_fails_if_a_pod_is_rejected_or_not_injected(control_plane, api, down):
     namespace, elsewhere = served(api, down), api.furnished("chart-elsewhere")
-    code, said = _check(control_plane.kubeconfig, namespace)
+    code, output = _check(control_plane.kubeconfig, namespace)
     assert code == 1
-    assert f"refused a pod with a model in namespace {namespace}" in said
+    assert f"rejected a pod with a model in namespace {namespace}" in output
     assert _check(control_plane.kubeconfig, elsewhere) == (
         1,
         f"A pod with a model in namespace {elsewhere} was not injected; mode: enforce\n",
@@ -259,14 +259,20 @@ def test_a_test_run_fails_where_a_pod_is_refused_or_not_injected(control_plane, 
 
 @contextmanager
 def _self_managed(plane: ControlPlane, release: Release, directory: Path) -> Iterator[str]:
-    """The real webhook as a process, with the options and the rights that the chart gives it; its URL.
+    """Run the webhook with the options and the permissions of the chart. Yields its URL.
 
-    Only what a pod's network brings differs: it listens on loopback, and its certificate is for that name.
+    Unlike in a cluster, it listens on loopback, and its certificate is valid for localhost.
     """
     log = directory / "webhook.log"
-    here = ["--host=127.0.0.1", "--port=0", "--metrics-port=0", "--drain-seconds=0", "--certificate-names=localhost"]
+    local_options = [
+        "--host=127.0.0.1",
+        "--port=0",
+        "--metrics-port=0",
+        "--drain-seconds=0",
+        "--certificate-names=localhost",
+    ]
     kubeconfig = f"KUBECONFIG={plane.service_account(release.namespace, FULLNAME)}"
-    command = ["/usr/bin/env", kubeconfig, sys.executable, "-m", "webhook", *release.arguments, *here]
+    command = ["/usr/bin/env", kubeconfig, sys.executable, "-m", "webhook", *release.arguments, *local_options]
     child = Child(command, log, lambda: _address(log) is not None)
     child.start()
     try:
@@ -276,30 +282,30 @@ def _self_managed(plane: ControlPlane, release: Release, directory: Path) -> Ite
 
 
 def _address(log: Path) -> str | None:
-    """Where a webhook says in its log that it serves."""
-    said = [json.loads(line) for line in log.read_text().splitlines() if '"address"' in line]
-    return said[0]["address"] if said else None
+    """The address in the webhook's log, if it serves already."""
+    events = [json.loads(line) for line in log.read_text().splitlines() if '"address"' in line]
+    return events[0]["address"] if events else None
 
 
 def _strategy(api: Api, namespace: str, annotations: Mapping[str, str]) -> str:
-    """The strategy that a Deployment would get whose pods carry these annotations."""
-    template = {"metadata": {"labels": {"app": "x"}, "annotations": dict(annotations)}, "spec": ASKING["spec"]}
+    """The strategy of a new Deployment whose pods have these annotations."""
+    template = {"metadata": {"labels": {"app": "x"}, "annotations": dict(annotations)}, "spec": WITH_MODEL["spec"]}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "server", "namespace": namespace},
         "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template},
     }
-    answer = api.apply(deployment, dryRun="All").raise_for_status()
-    return str(answer.json()["spec"]["strategy"]["type"])
+    response = api.apply(deployment, dryRun="All").raise_for_status()
+    return str(response.json()["spec"]["strategy"]["type"])
 
 
 def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int, str]:
-    """What `helm test` runs, as its pod would: exit code and what it said."""
-    asked = {"NAMESPACE": namespace, "IMAGE": "server:1", "LABELS": "{}", "MODE": mode}
+    """Run the script of `helm test`. Returns its exit code and output."""
+    variables = {"NAMESPACE": namespace, "IMAGE": "server:1", "LABELS": "{}", "MODE": mode}
     run = subprocess.run(
         [sys.executable, "-c", CHECK_INJECTION.read_text()],
-        env={"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig), **asked},
+        env={"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -308,7 +314,7 @@ def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int
 
 
 def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
-    """Who runs the test, with the rights that the chart gives."""
+    """A kubeconfig of the test's service account, with the permissions of the chart."""
     text = run_helm(plane, release.namespace, "get hooks")
     hooks = [each for each in yamls.documents(text) if each["kind"] != "Pod"]
     assert all(map(is_hook, hooks))
@@ -330,8 +336,8 @@ def _is_served(api: Api, crd: Object) -> bool:
 
 def _pod(metadata: Object, init_containers: Sequence[str]) -> Object:
     inits = [{"name": name, "image": "init:1"} for name in init_containers]
-    spec = ASKING["spec"] | ({"initContainers": inits} if inits else {})
-    return ASKING | {"metadata": {"generateName": "pod-", **metadata}, "spec": spec}
+    spec = WITH_MODEL["spec"] | ({"initContainers": inits} if inits else {})
+    return WITH_MODEL | {"metadata": {"generateName": "pod-", **metadata}, "spec": spec}
 
 
 def _configmap(name: str, namespace: str) -> Object:
@@ -339,9 +345,9 @@ def _configmap(name: str, namespace: str) -> Object:
 
 
 def _status(call: Callable[..., Any], *arguments: str) -> int | None:
-    """The status with which the API server refuses a call; None when it does not."""
+    """The HTTP status if the API server rejects the call, else None."""
     try:
         call(*arguments)
-    except k8s.ApiException as refused:
-        return int(refused.status)
+    except k8s.ApiException as error:
+        return int(error.status)
     return None

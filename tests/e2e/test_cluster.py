@@ -1,4 +1,4 @@
-"""Facts from a real API server: the same as from manifests, few reads, refusals in words, and no secret text."""
+"""Facts from a real API server: equal to facts from manifests, few reads, clear errors, no secret values."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cluster_objects import claim, secret, service_account, storage_container
 from tests.controlplane.plane import ControlPlane
 from tests.mutation import JsonObject, kserve_pod, plain_pod
-from tests.planted import ASKING, leaks, planted_cluster
-from webhook import admission
-from webhook.app import create_app
-from webhook.cluster import ClusterReader, cluster_facts
-from webhook.context import Webhook
+from tests.planted import PODS, leaks, planted_cluster
+from webhook.admission import pods
+from webhook.cli.facts_file import FactsFile
+from webhook.cluster.facts import Facts
+from webhook.cluster.kinds import SECRET, Key
+from webhook.cluster.reader import ClusterReader, cluster_facts
 from webhook.errors import LookupFailed
-from webhook.facts import Facts
-from webhook.facts_file import FactsFile
-from webhook.kube import api_client
+from webhook.kubernetes_api.client import api_client
 from webhook.metrics import Metrics
-from webhook.objects import SECRET, Key
-from webhook.request import ModelRequest
+from webhook.request.model_request import ModelRequest
+from webhook.server.app import create_app
+from webhook.server.context import Webhook
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse
 from webhook.settings.source import EmbeddedSettings
@@ -43,7 +43,7 @@ HF = secret("hub", {"HF_TOKEN": "x"})
 
 
 def requested(pod: JsonObject, namespace: str, settings: Settings = DEFAULTS) -> ModelRequest:
-    wanted = admission.ask(pod, namespace, settings)
+    wanted = pods.read(pod, namespace, settings)
     assert isinstance(wanted, ModelRequest)
     return wanted
 
@@ -62,7 +62,7 @@ PATHS = {
 
 
 def create(plane: ControlPlane, namespace: str, *objects: JsonObject) -> list[JsonObject]:
-    """The objects, created in the namespace (over the default service account), as manifests of that namespace."""
+    """Create the objects in the namespace. Returns their manifests. Replaces the default service account."""
     placed = [{**each, "metadata": {**each["metadata"], "namespace": namespace}} for each in objects]
     with plane.http() as http:
         for each in placed:
@@ -84,54 +84,54 @@ def sized(name: str, *modes: str) -> JsonObject:
     return made
 
 
-def test_facts_are_the_same_as_from_manifests(control_plane: ControlPlane, namespace: str) -> None:
+def test_facts_equal_those_from_manifests(control_plane: ControlPlane, namespace: str) -> None:
     settings, _ = parse({"storageDefaults": {"claims": {"read": True}}})
     held = create(control_plane, namespace, *planted_cluster()[:-2], sized("models", "ReadWriteOnce"))
-    for pod in (*ASKING.values(), plain_pod("pvc://models/m"), plain_pod("pvc://gone/m")):
+    for pod in (*PODS.values(), plain_pod("pvc://models/m"), plain_pod("pvc://gone/m")):
         found = facts_of(control_plane, pod, namespace, settings)
         assert found == FactsFile(held).facts(requested(pod, namespace, settings), settings)
 
 
-def test_no_secret_text_is_kept_or_logged(
+def test_no_secret_value_is_cached_or_logged(
     control_plane: ControlPlane, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     create(control_plane, namespace, *planted_cluster()[:-2])
-    metrics, settings, answers = Metrics(), Settings(), []
+    metrics, settings, results = Metrics(), Settings(), []
     with control_plane.client() as client:
         cache = cluster_facts(client, metrics)
-        for pod in ASKING.values():
+        for pod in PODS.values():
             request = requested(pod, namespace)
             facts = asyncio.run(cache.lookup(request, settings))
-            answers += [repr(admission.settle(pod, request, settings, facts)), repr(facts)]
-        kept = pickle.dumps(cache._entries)
-    assert b"HF_TOKEN" in kept, "nothing was kept at all"
-    assert not leaks(kept)
-    assert not leaks("\n".join(answers))
+            results += [repr(pods.apply(pod, request, settings, facts)), repr(facts)]
+        cached = pickle.dumps(cache._entries)
+    assert b"HF_TOKEN" in cached, "the cache is empty"
+    assert not leaks(cached)
+    assert not leaks("\n".join(results))
     assert not leaks(caplog.text)
     assert not leaks(generate_latest(metrics.registry))
 
 
-def test_a_burst_of_300_pods_costs_few_reads(control_plane: ControlPlane, namespace: str) -> None:
+def test_burst_of_300_pods_needs_few_reads(control_plane: ControlPlane, namespace: str) -> None:
     create(control_plane, namespace, service_account("hub"), HF)
     before = reads(control_plane)
     with control_plane.client() as client:
-        answers = asyncio.run(admit(client, namespace, 300))
-    assert all(answer["allowed"] for answer in answers)
-    assert all("patch" in answer for answer in answers)
+        responses = asyncio.run(admit(client, namespace, 300))
+    assert all(response["allowed"] for response in responses)
+    assert all("patch" in response for response in responses)
     after = reads(control_plane)
     assert 0 < after - before <= 10
 
 
 async def admit(client: ApiClient, namespace: str, pods: int) -> list[JsonObject]:
-    """The webhook's answers about so many pods that are created at once."""
+    """The webhook's responses for this number of pods, sent concurrently."""
     settings = EmbeddedSettings()
     await settings.start()
     metrics = Metrics()
     app = create_app(Webhook(settings, cluster_facts(client, metrics), metrics))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://webhook") as http:
         sent = [http.post("/mutate-pods", json=review(namespace, number)) for number in range(pods)]
-        return [answer.json()["response"] for answer in await asyncio.gather(*sent)]
+        return [response.json()["response"] for response in await asyncio.gather(*sent)]
 
 
 def review(namespace: str, number: int) -> JsonObject:
@@ -146,14 +146,14 @@ def review(namespace: str, number: int) -> JsonObject:
 
 
 READ = {"serviceaccounts", "secrets", "clusterstoragecontainers", ""}
-"""Resources that we read; "" is what the API server says of a resource that it does not have."""
+"""Resources that the webhook reads. The API server reports unknown resources as ""."""
 
 
 def reads(plane: ControlPlane) -> float:
-    """How many reads of what we read the API server has answered, by its own count."""
+    """The number of reads of these resources, from the API server's metrics."""
     with plane.http() as http:
         lines = http.get("/metrics").text.splitlines(keepends=True)
-    # Read alone: there are ten thousand others.
+    # Parse only this metric, because there are ten thousand others.
     families = text_string_to_metric_families("".join(line for line in lines if "apiserver_request_total" in line))
     return sum(
         sample.value
@@ -168,18 +168,18 @@ def reads(plane: ControlPlane) -> float:
     )
 
 
-def test_what_rbac_forbids_is_said_in_words(control_plane: ControlPlane, namespace: str) -> None:
+def test_missing_permissions_are_named(control_plane: ControlPlane, namespace: str) -> None:
     create(control_plane, namespace, service_account("hub"), HF)
     kubeconfig = control_plane.user(f"nobody-{namespace}")
-    message = refusal(kubeconfig, namespace)
+    message = lookup_error(kubeconfig, namespace)
     assert "get serviceaccounts" in message
     allow(control_plane, namespace, f"nobody-{namespace}")
-    message = refusal(kubeconfig, namespace)
-    assert f'may not read Secret "hub" in namespace "{namespace}"' in message
+    message = lookup_error(kubeconfig, namespace)
+    assert f'not allowed to read Secret "hub" in namespace "{namespace}"' in message
     assert "get secrets" in message
 
 
-def refusal(kubeconfig: Path, namespace: str) -> str:
+def lookup_error(kubeconfig: Path, namespace: str) -> str:
     cache = cluster_facts(api_client(str(kubeconfig)), Metrics())
     with pytest.raises(LookupFailed) as raised:
         asyncio.run(cache.lookup(requested(plain_pod("hf://org/model"), namespace), Settings()))
@@ -187,7 +187,7 @@ def refusal(kubeconfig: Path, namespace: str) -> str:
 
 
 def allow(plane: ControlPlane, namespace: str, user: str) -> None:
-    """Service accounts and nothing else."""
+    """Allow the user to read service accounts only."""
     rules = [{"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}]
     role = {"metadata": {"name": user}, "rules": rules}
     binding = {
@@ -201,7 +201,7 @@ def allow(plane: ControlPlane, namespace: str, user: str) -> None:
             assert made.is_success, made.text
 
 
-def test_storage_containers_that_may_not_be_read_are_not_used(
+def test_storage_containers_without_permission_are_not_used(
     control_plane: ControlPlane, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = api_client(str(control_plane.user(f"nobody-{namespace}")))
@@ -215,7 +215,7 @@ def test_storage_containers_that_may_not_be_read_are_not_used(
 
 @contextmanager
 def storage_container_crd(plane: ControlPlane) -> Iterator[None]:
-    """KServe's ClusterStorageContainer as a resource of the API server, without its schema."""
+    """Registers KServe's ClusterStorageContainer, without its schema."""
     group, plural = "serving.kserve.io", "clusterstoragecontainers"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     body = {
@@ -241,12 +241,12 @@ def storage_container_crd(plane: ControlPlane) -> Iterator[None]:
 
 
 def until(done: Any) -> None:
-    """Wait, for half a minute at most, until something is so."""
+    """Wait for a condition, for 30 seconds at most."""
     for _ in range(300):
         if done():
             return
         time.sleep(0.1)
-    pytest.fail("the API server did not get there")
+    pytest.fail("timed out")
 
 
 def test_cluster_storage_containers_with_and_without_the_resource(control_plane: ControlPlane, namespace: str) -> None:
@@ -258,14 +258,14 @@ def test_cluster_storage_containers_with_and_without_the_resource(control_plane:
         create(control_plane, namespace, storage_container(f"c-{namespace}", "~^s3://", top={"disabled": True}))
         assert len(asyncio.run(cache.lookup(request, settings)).storage_containers) == 1
         held = create(control_plane, namespace, storage_container(f"b-{namespace}", "s3://"))
-        # The one that the pod names was not in the list that is remembered.
+        # The pod names one that is not in the cached list.
         found = asyncio.run(cache.lookup(request, settings)).storage_containers
         assert [each.name for each in found] == [f"b-{namespace}", f"c-{namespace}"]
         assert found[0] == FactsFile(held).facts(request, settings).storage_containers[0]
         assert [each.disabled for each in found] == [False, True]
 
 
-def test_a_secret_made_a_moment_ago_counts(control_plane: ControlPlane, namespace: str) -> None:
+def test_new_secret_is_seen_immediately(control_plane: ControlPlane, namespace: str) -> None:
     request, settings = requested(plain_pod("hf://org/model"), namespace), Settings()
     create(control_plane, namespace, service_account("hub"))
     with control_plane.client() as client:
@@ -275,7 +275,7 @@ def test_a_secret_made_a_moment_ago_counts(control_plane: ControlPlane, namespac
         assert asyncio.run(cache.lookup(request, settings)).secrets["hub"] is not None
 
 
-def test_without_the_api_server_and_with_it_again(control_plane: ControlPlane, namespace: str) -> None:
+def test_api_server_outage_and_recovery(control_plane: ControlPlane, namespace: str) -> None:
     create(control_plane, namespace, HF)
     with control_plane.client() as client:
         read = ClusterReader(client)

@@ -1,4 +1,4 @@
-"""The control plane is real, keeps what it is given, and goes when the test run goes."""
+"""The control plane for tests is a real one, keeps its data and ends with the test run."""
 
 import signal
 import socket
@@ -17,8 +17,8 @@ from tests.controlplane import binaries, pins
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.plane import control_plane as new_control_plane
 
-PATIENCE = 30.0
-"""Seconds to wait for what has to happen; far more than it takes."""
+TIMEOUT = 30.0
+"""Timeout in seconds, much longer than needed."""
 
 POD = {
     "apiVersion": "v1",
@@ -31,9 +31,9 @@ POD = {
 }
 
 
-def test_it_is_the_pinned_release(control_plane: ControlPlane) -> None:
+def test_version_is_the_pinned_release(control_plane: ControlPlane) -> None:
     if binaries.find(pins.KUBE_APISERVER) != binaries.built(pins.KUBE_APISERVER):
-        pytest.skip("this API server was not built here: its release is not the pinned one")
+        pytest.skip("this API server was not built here, so its release may differ")
     assert control_plane.version() == pins.version(pins.KUBE_APISERVER)
 
 
@@ -53,34 +53,34 @@ def test_a_pod_is_defaulted_and_stored(control_plane: ControlPlane) -> None:
 
 def test_pod_security_is_enforced(control_plane: ControlPlane) -> None:
     namespace = control_plane.namespace("restricted", {"pod-security.kubernetes.io/enforce": "restricted"})
-    answer = create_pod(control_plane, namespace, POD)
-    assert answer.status_code == 403
-    assert "violates PodSecurity" in answer.json()["message"]
+    response = create_pod(control_plane, namespace, POD)
+    assert response.status_code == 403
+    assert "violates PodSecurity" in response.json()["message"]
 
 
 def test_quota_is_enforced(control_plane: ControlPlane) -> None:
     namespace = control_plane.namespace("one-pod")
     control_plane.resource_quota(namespace, "pods", {"pods": "1"})
     create_pod(control_plane, namespace, POD).raise_for_status()
-    answer = create_pod(control_plane, namespace, POD | {"metadata": {"name": "second"}})
-    assert answer.status_code == 403
-    assert "exceeded quota: pods" in answer.json()["message"]
+    response = create_pod(control_plane, namespace, POD | {"metadata": {"name": "second"}})
+    assert response.status_code == 403
+    assert "exceeded quota: pods" in response.json()["message"]
 
 
-def test_a_user_has_no_rights_of_its_own(control_plane: ControlPlane) -> None:
+def test_user_has_no_permissions_by_default(control_plane: ControlPlane) -> None:
     alice = control_plane.user("alice", ["some", "groups"])
-    assert who(control_plane, alice) == ("alice", ["some", "groups", "system:authenticated"])
+    assert identity(control_plane, alice) == ("alice", ["some", "groups", "system:authenticated"])
     with control_plane.client(alice) as api, pytest.raises(k8s.ApiException, match="403"):
         k8s.CoreV1Api(api).list_namespaced_pod("default")
 
 
-def test_a_service_account_is_itself(control_plane: ControlPlane) -> None:
+def test_service_account_has_its_identity(control_plane: ControlPlane) -> None:
     namespace = control_plane.namespace("accounts")
-    name, _ = who(control_plane, control_plane.service_account(namespace, "default"))
+    name, _ = identity(control_plane, control_plane.service_account(namespace, "default"))
     assert name == "system:serviceaccount:accounts:default"
 
 
-def test_a_restart_keeps_everything(control_plane: ControlPlane) -> None:
+def test_restart_keeps_data(control_plane: ControlPlane) -> None:
     namespace = control_plane.namespace("restarted")
     account = control_plane.service_account(namespace, "default")
     control_plane.stop_apiserver()
@@ -89,14 +89,14 @@ def test_a_restart_keeps_everything(control_plane: ControlPlane) -> None:
             socket.create_connection(("127.0.0.1", httpx.URL(control_plane.url).port or 0))
     finally:
         control_plane.start_apiserver()
-    assert who(control_plane, control_plane.kubeconfig)
-    assert who(control_plane, account)
+    assert identity(control_plane, control_plane.kubeconfig)
+    assert identity(control_plane, account)
     with control_plane.client() as api:
         assert k8s.CoreV1Api(api).read_namespace(namespace)
 
 
 @pytest.mark.parametrize("command", [(binaries.kubectl, "get", "namespaces"), (binaries.helm, "list")])
-def test_the_command_lines_reach_it(control_plane: ControlPlane, command: tuple[Any, ...]) -> None:
+def test_command_line_tools_can_connect(control_plane: ControlPlane, command: tuple[Any, ...]) -> None:
     program, *arguments = command
     subprocess.run([program(), *arguments, "--kubeconfig", control_plane.kubeconfig], check=True, capture_output=True)
 
@@ -111,20 +111,20 @@ with control_plane(base=Path(sys.argv[1])):
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only the Linux kernel ends processes with their parent")
-def test_nothing_outlives_a_killed_run(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills child processes with their parent")
+def test_no_process_outlives_a_killed_run(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as run:
         assert run.stdout
         assert run.stdout.readline() == b"up\n"
-        assert len(processes_naming(tmp_path)) == 3  # it, etcd and kube-apiserver
+        assert len(processes_with(tmp_path)) == 3  # the script, etcd and kube-apiserver
         run.send_signal(signal.SIGKILL)
-    wait_until(lambda: not processes_naming(tmp_path))
+    wait_until(lambda: not processes_with(tmp_path))
     (abandoned,) = tmp_path.iterdir()
     with new_control_plane(base=tmp_path):
         assert not abandoned.exists()
-    assert not processes_naming(tmp_path)
+    assert not processes_with(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -133,32 +133,32 @@ def create_pod(plane: ControlPlane, namespace: str, pod: dict[str, Any]) -> http
         return http.post(f"/api/v1/namespaces/{namespace}/pods", json=pod)
 
 
-def who(plane: ControlPlane, kubeconfig: Path) -> tuple[str, list[str]]:
-    """The name and groups by which the API server knows the user of the kubeconfig."""
+def identity(plane: ControlPlane, kubeconfig: Path) -> tuple[str, list[str]]:
+    """The user name and groups that the API server derives from the kubeconfig."""
     with plane.client(kubeconfig) as api:
         review = k8s.AuthenticationV1Api(api).create_self_subject_review(k8s.V1SelfSubjectReview()).to_dict()
     user = review["status"]["user_info"]
     return user["username"], user["groups"]
 
 
-def processes_naming(directory: Path) -> list[str]:
-    """The ids of the processes with the directory in their command line."""
+def processes_with(directory: Path) -> list[str]:
+    """The IDs of the processes with the directory in their command line."""
     return [
         command.parent.name
         for command in Path("/proc").glob("[0-9]*/cmdline")
-        if str(directory).encode() in read_if_there(command)
+        if str(directory).encode() in read_if_exists(command)
     ]
 
 
-def read_if_there(file: Path) -> bytes:
+def read_if_exists(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except OSError:  # the process ended meanwhile
+    except OSError:  # the process has ended
         return b""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Deployments, with the webhook for them as it is installed: kubectl's ways to change them, and several managers."""
+"""Deployments with an installed webhook: changes by kubectl and by several field managers."""
 
 import json
 
@@ -17,7 +17,7 @@ DEFAULT_STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"
 
 @pytest.fixture(scope="module")
 def served(installation):
-    """A namespace that is served, with settings for rollouts."""
+    """A served namespace, with settings for rollouts."""
     with installation.configured(ROLLOUT):
         yield installation.namespace()
 
@@ -39,46 +39,48 @@ READS = {URI: "s3://models/iris"}
 WRITES = {URI: "pvc://models/iris", READ_ONLY: "false"}
 
 
-def says(written, stored):
-    """Whether all that is written stands in what is stored."""
+def contains(written, stored):
+    """Whether the stored object contains all that the manifest sets."""
     if isinstance(written, dict):
-        return isinstance(stored, dict) and all(key in stored and says(written[key], stored[key]) for key in written)
+        return isinstance(stored, dict) and all(
+            key in stored and contains(written[key], stored[key]) for key in written
+        )
     if isinstance(written, list):
-        return len(written) == len(stored) and all(map(says, written, stored))
+        return len(written) == len(stored) and all(map(contains, written, stored))
     return written == stored
 
 
-def test_a_deployment_that_writes_its_claim_recreates_its_pods(installation, served):
+def test_deployment_that_writes_to_a_claim_is_recreated(installation, served):
     written = deployment(served, "writer", WRITES)
     stored = admitted(installation.api.apply(written))
     assert stored["spec"]["strategy"] == {"type": "Recreate"}
     assert stored["spec"]["progressDeadlineSeconds"] == DEADLINE
-    assert says(written, stored)
+    assert contains(written, stored)
 
 
-def test_the_template_is_the_authors_and_the_pods_get_the_model(installation, served):
+def test_pod_template_gets_no_init_container(installation, served):
     stored = admitted(installation.api.apply(deployment(served, "template", READS)))
     assert "initContainers" not in stored["spec"]["template"]["spec"]
     assert stored["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 120
 
 
-def test_what_the_author_wrote_stays(installation, served):
-    insists = {"strategy": DEFAULT_STRATEGY, "progressDeadlineSeconds": 600}
-    written = deployment(served, "insists", WRITES, **insists)
-    answer = installation.api.apply(written)
-    stored = admitted(answer)
-    assert says(written, stored)
-    assert any("not Recreate" in warning for warning in answer.headers.get_list("warning"))
+def test_fields_of_the_author_are_kept(installation, served):
+    explicit = {"strategy": DEFAULT_STRATEGY, "progressDeadlineSeconds": 600}
+    written = deployment(served, "explicit", WRITES, **explicit)
+    response = installation.api.apply(written)
+    stored = admitted(response)
+    assert contains(written, stored)
+    assert any("not Recreate" in warning for warning in response.headers.get_list("warning"))
 
 
-def test_a_deployment_that_does_not_ask_is_not_our_business(installation, served):
+def test_deployment_without_a_model_is_not_sent_to_the_webhook(installation, served):
     before = installation.webhook.admissions
     stored = admitted(installation.api.apply(deployment(served, "other", {})))
     assert installation.webhook.admissions == before
     assert stored["spec"]["progressDeadlineSeconds"] == 600
 
 
-def test_two_managers_each_keep_what_is_theirs_and_applying_again_changes_nothing(installation, served):
+def test_two_field_managers_keep_their_fields(installation, served):
     api, author = installation.api, {"fieldManager": "author"}
     written = deployment(served, "shared", READS)
     admitted(api.apply(written, **author))
@@ -89,12 +91,12 @@ def test_two_managers_each_keep_what_is_theirs_and_applying_again_changes_nothin
     for manifest, manager in ((written, "author"), (scaled, "autoscaler"), (written, "author")):
         again = admitted(api.apply(manifest, fieldManager=manager))
         assert again["metadata"]["resourceVersion"] == both["metadata"]["resourceVersion"]
-    taken = admitted(api.apply({**written, "spec": {**written["spec"], "progressDeadlineSeconds": 900}}, **author))
-    assert taken["spec"]["progressDeadlineSeconds"] == 900
-    assert taken["spec"]["replicas"] == 3
+    changed = admitted(api.apply({**written, "spec": {**written["spec"], "progressDeadlineSeconds": 900}}, **author))
+    assert changed["spec"]["progressDeadlineSeconds"] == 900
+    assert changed["spec"]["replicas"] == 3
 
 
-def test_kubectl_finds_nothing_to_change_in_what_it_applied(installation, served):
+def test_kubectl_shows_no_diff_after_apply(installation, served):
     plane, written = installation.api.plane, json.dumps(deployment(served, "applied", WRITES))
     assert kubectl(plane, "apply", "--filename=-", stdin=written) == "deployment.apps/applied created\n"
     assert kubectl(plane, "apply", "--filename=-", stdin=written) == "deployment.apps/applied unchanged\n"
@@ -102,7 +104,7 @@ def test_kubectl_finds_nothing_to_change_in_what_it_applied(installation, served
     assert (diff.returncode, diff.stdout) == (0, ""), diff.stderr
 
 
-def test_kubectl_create_scale_patch_and_rollout_change_what_they_say(installation, served):
+def test_kubectl_create_scale_patch_and_rollout_change_only_their_fields(installation, served):
     api, written = installation.api, deployment(served, "handled", WRITES)
     within = f"--namespace={served}"
     kubectl(api.plane, "create", "--filename=-", stdin=json.dumps(written))
@@ -123,7 +125,7 @@ def test_kubectl_create_scale_patch_and_rollout_change_what_they_say(installatio
     assert restarted == patched["spec"]
 
 
-def test_settings_that_change_restart_nothing_until_the_author_does(installation, served):
+def test_changed_settings_do_not_restart_pods(installation, served):
     written = deployment(served, "steady", READS)
     before = admitted(installation.api.apply(written))
     later = {"storageDefaults": {"rollout": {"progressDeadlineSeconds": 60, "terminationGracePeriodSeconds": 5}}}
@@ -134,7 +136,7 @@ def test_settings_that_change_restart_nothing_until_the_author_does(installation
     assert after["spec"]["template"] == before["spec"]["template"]
 
 
-def test_without_rollout_settings_what_was_set_is_only_the_claims(installation):
+def test_without_rollout_settings_only_writers_are_changed(installation):
     with installation.configured({"storageDefaults": {}}):
         reads = admitted(installation.api.apply(deployment(installation.namespace(), "plain", READS)))
     assert reads["spec"]["strategy"] == DEFAULT_STRATEGY

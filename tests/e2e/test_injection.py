@@ -1,4 +1,4 @@
-"""Pods that are created through the API server, with the webhook as it is installed."""
+"""Pods created through the API server with an installed webhook."""
 
 import copy
 import json
@@ -13,12 +13,12 @@ from tests.e2e.other_webhooks import other_webhook
 from tests.e2e.pods import PODS, add_credentials, unnamed
 from tests.mutation import a_container, a_pod, container, initializer, kserve_pod, names, plain_pod
 
-ASKING = PODS["s3"]
+S3_POD = PODS["s3"]
 
 
 @pytest.fixture(scope="module")
-def place(installation):
-    """A namespace with credentials that the webhook serves, and another that it does not."""
+def namespaces(installation):
+    """Two namespaces with credentials. The webhook serves the first."""
     served, elsewhere = installation.namespace(), installation.elsewhere()
     for namespace in (served, elsewhere):
         add_credentials(installation.api, namespace)
@@ -26,104 +26,104 @@ def place(installation):
 
 
 @pytest.fixture(scope="module")
-def expected(installation, place, tmp_path_factory):
-    """The pods as the command line mutates them with what kubectl reads, and as the API server completes them."""
-    served, elsewhere = place
+def expected(installation, namespaces, tmp_path_factory):
+    """The pods, mutated by the command line with facts from kubectl and defaulted by the API server."""
+    served, elsewhere = namespaces
     facts = kubectl(installation.api.plane, "get", FACTS, "--namespace", served, "--output=yaml")
     pods = [unnamed(pod) for pod in PODS.values()]
     mutated = mutated_offline(pods, installation.configmap, facts, served, tmp_path_factory.mktemp("offline"))
-    answers = [installation.api.create_pod(elsewhere, pod) for pod in mutated]
-    return {name: essence(admitted(answer)) for name, answer in zip(PODS, answers, strict=True)}
+    responses = [installation.api.create_pod(elsewhere, pod) for pod in mutated]
+    return {name: essence(admitted(response)) for name, response in zip(PODS, responses, strict=True)}
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_the_stored_pod_is_what_the_command_line_prints(installation, place, expected, name):
-    created = admitted(installation.api.create_pod(place[0], unnamed(PODS[name])))
+def test_stored_pod_equals_the_command_lines_output(installation, namespaces, expected, name):
+    created = admitted(installation.api.create_pod(namespaces[0], unnamed(PODS[name])))
     stored = installation.api.get({**created, "apiVersion": "v1", "kind": "Pod"})
     assert essence(stored) == expected[name]
-    assert stored["spec"] != admitted(installation.api.create_pod(place[1], unnamed(PODS[name])))["spec"]
+    assert stored["spec"] != admitted(installation.api.create_pod(namespaces[1], unnamed(PODS[name])))["spec"]
 
 
-def test_pods_of_the_official_client_and_of_server_side_apply_are_the_same(installation, place, expected):
+def test_official_client_and_server_side_apply_create_the_same_pod(installation, namespaces, expected):
     with installation.api.plane.client() as client:
         core = k8s.CoreV1Api(client)
-        made = core.create_namespaced_pod(place[0], unnamed(ASKING))
-        stored = client.sanitize_for_serialization(core.read_namespaced_pod(made.metadata.name, place[0]))
-    apply = ("apply", "--server-side", f"--namespace={place[0]}", "--filename=-", "--output=json")
-    applied = json.loads(kubectl(installation.api.plane, *apply, stdin=json.dumps(ASKING)))
+        made = core.create_namespaced_pod(namespaces[0], unnamed(S3_POD))
+        stored = client.sanitize_for_serialization(core.read_namespaced_pod(made.metadata.name, namespaces[0]))
+    apply = ("apply", "--server-side", f"--namespace={namespaces[0]}", "--filename=-", "--output=json")
+    applied = json.loads(kubectl(installation.api.plane, *apply, stdin=json.dumps(S3_POD)))
     assert essence(stored) == expected["s3"]
     assert essence(applied) == expected["s3"]
 
 
-def test_applying_the_same_pod_again_changes_nothing(installation, place):
-    pod = {**ASKING, "metadata": {**ASKING["metadata"], "name": "again", "namespace": place[0]}}
+def test_applying_a_pod_again_changes_nothing(installation, namespaces):
+    pod = {**S3_POD, "metadata": {**S3_POD["metadata"], "name": "again", "namespace": namespaces[0]}}
     first = admitted(installation.api.apply(pod))
     assert admitted(installation.api.apply(pod))["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_the_pods_of_a_replica_set_are_injected(installation, place, expected):
+def test_pods_of_a_replica_set_are_injected(installation, namespaces, expected):
     labels = {"app": "iris"}
-    template = {"metadata": {**ASKING["metadata"], "labels": labels}, "spec": ASKING["spec"]}
+    template = {"metadata": {**S3_POD["metadata"], "labels": labels}, "spec": S3_POD["spec"]}
     del template["metadata"]["name"]
     replica_set = {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
-        "metadata": {"name": "iris", "namespace": place[0]},
+        "metadata": {"name": "iris", "namespace": namespaces[0]},
         "spec": {"selector": {"matchLabels": labels}, "template": template},
     }
     pod = pod_of(admitted(installation.api.apply(replica_set)))
-    before = installation.webhook.remembered
+    before = installation.webhook.cached_responses
     with controller(installation.api, "replicaset-controller") as http:
-        pods = [admitted(http.post(f"/api/v1/namespaces/{place[0]}/pods", json=pod)) for _ in range(6)]
+        pods = [admitted(http.post(f"/api/v1/namespaces/{namespaces[0]}/pods", json=pod)) for _ in range(6)]
     for stored in pods:
         assert stored["metadata"]["ownerReferences"][0]["name"] == "iris"
         assert essence(stored)["spec"] == expected["s3"]["spec"]
     assert len({token_volume(stored) for stored in pods}) == 6
-    # Each was asked about twice, and the first two were worked out; so is what was looked up too long ago.
-    assert installation.webhook.remembered >= before + 6
+    # There are two requests per pod. The first two, and those after facts have expired, are not cached.
+    assert installation.webhook.cached_responses >= before + 6
 
 
 def token_volume(pod):
-    """The name of the volume that all containers have their token from."""
+    """The name of the volume with the token, which all containers mount."""
     (name,) = {name for each in pod["spec"]["volumes"] if (name := each["name"]).startswith("kube-api-access-")}
     for each in (*pod["spec"]["containers"], *pod["spec"]["initContainers"]):
         assert name in names(each["volumeMounts"])
     return name
 
 
-def test_the_webhook_is_not_asked_about_pods_that_do_not_ask(installation, place):
+def test_webhook_is_called_only_for_pods_that_request_a_model(installation, namespaces):
     before = installation.webhook.admissions
     for pod in (
         a_pod(),
         a_pod(annotations={"example.com/uri": "s3://models/iris"}),
         kserve_pod("s3://models/iris", labels={"storage.kserve.io/inject": "disabled"}),
     ):
-        assert "initContainers" not in admitted(installation.api.create_pod(place[0], unnamed(pod)))["spec"]
-    admitted(installation.api.create_pod(place[1], unnamed(a_pod())))
+        assert "initContainers" not in admitted(installation.api.create_pod(namespaces[0], unnamed(pod)))["spec"]
+    admitted(installation.api.create_pod(namespaces[1], unnamed(a_pod())))
     assert installation.webhook.admissions == before
-    admitted(installation.api.create_pod(place[0], unnamed(PODS["claim"])))
+    admitted(installation.api.create_pod(namespaces[0], unnamed(PODS["claim"])))
     assert installation.webhook.admissions == before + 1
 
 
-def test_a_dry_run_stores_nothing_and_answers_the_same(installation, place, expected):
-    listed = f"/api/v1/namespaces/{place[0]}/pods"
+def test_dry_run_injects_and_stores_nothing(installation, namespaces, expected):
+    listed = f"/api/v1/namespaces/{namespaces[0]}/pods"
     before = len(installation.api.http.get(listed).json()["items"])
-    dry = admitted(installation.api.create_pod(place[0], unnamed(ASKING), dryRun="All"))
+    dry = admitted(installation.api.create_pod(namespaces[0], unnamed(S3_POD), dryRun="All"))
     assert essence(dry) == expected["s3"]
     assert len(installation.api.http.get(listed).json()["items"]) == before
 
 
-def test_a_denial_is_told_to_the_author(installation, place):
-    answer = installation.api.create_pod(place[0], unnamed(plain_pod("pvc://models/../etc")))
-    assert answer.status_code == 422
-    assert "pods.storage.kserve.io" in answer.json()["message"]
-    assert "pvc://models/../etc" in answer.json()["message"]
+def test_denial_is_returned_to_the_author(installation, namespaces):
+    response = installation.api.create_pod(namespaces[0], unnamed(plain_pod("pvc://models/../etc")))
+    assert response.status_code == 422
+    assert "pods.storage.kserve.io" in response.json()["message"]
+    assert "pvc://models/../etc" in response.json()["message"]
 
 
-# --- Beside the webhooks of others --------------------------------------------------------------------------------
+# --- With other webhooks ------------------------------------------------------------------------------------------
 
 
-def test_a_sidecar_that_comes_later_leaves_one_init_container(installation, authority, tmp_path):
+def test_sidecar_injected_later_keeps_one_init_container(installation, authority, tmp_path):
     namespace = installation.namespace()
 
     def add_sidecar(pod):
@@ -135,12 +135,12 @@ def test_a_sidecar_that_comes_later_leaves_one_init_container(installation, auth
     ):
         before = installation.webhook.admissions
         pod = admitted(installation.api.create_pod(namespace, unnamed(kserve_pod("s3://models/iris"))))
-        assert installation.webhook.admissions > before + 1, "not called again"
+        assert installation.webhook.admissions > before + 1, "the webhook was not reinvoked"
     assert names(pod["spec"]["containers"]) == ["kserve-container", "sidecar"]
     assert names(pod["spec"]["initContainers"]) == ["storage-initializer"]
 
 
-def test_annotations_of_istio_that_come_later_still_set_the_user(installation, authority, tmp_path):
+def test_istio_annotations_added_later_set_the_user(installation, authority, tmp_path):
     namespace = installation.namespace()
 
     def join_mesh(pod):
@@ -165,7 +165,7 @@ HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}
 
 
 def inject_as_kserve(settings):
-    """A webhook that adds by KServe's names and rules; settings are those of the key storageInitializer."""
+    """A webhook that injects like KServe. `settings` are those of the key storageInitializer."""
 
     def mount(pod, volume, **fields):
         for each in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
@@ -210,7 +210,7 @@ def inject_as_kserve(settings):
 
 
 @pytest.mark.parametrize("uri", ["s3://models/iris", "pvc://models/iris/v1", "hf://org/model"])
-def test_kserves_own_webhook_before_or_after_ends_in_the_same_pod(installation, authority, tmp_path, uri):
+def test_order_relative_to_kserves_webhook_does_not_matter(installation, authority, tmp_path, uri):
     settings = json.loads(installation.configmap["data"]["storageInitializer"])
     servers = [a_container("kserve-container", securityContext=HARDENED)]
     pod = unnamed(kserve_pod(uri, containers=servers))
@@ -220,7 +220,7 @@ def test_kserves_own_webhook_before_or_after_ends_in_the_same_pod(installation, 
         change = inject_as_kserve(settings)
         with other_webhook(
             installation.api, authority, tmp_path, name=name, namespace=namespace, change=change
-        ) as asked:
+        ) as reviews:
             made = admitted(installation.api.create_pod(namespace, pod))
-        assert asked
+        assert reviews
         assert essence(made) == essence(alone), name

@@ -1,4 +1,4 @@
-"""The ConfigMap of an installed webhook: changed, broken, deleted, and out of reach for a while."""
+"""The settings of an installed webhook: changed, invalid, deleted and unreachable."""
 
 import json
 
@@ -15,12 +15,12 @@ def image(name):
 
 
 def injects(installation, namespace, name):
-    """Whether the next pod gets the image of this name."""
+    """Whether the next pod gets this image."""
     pod = admitted(installation.api.create_pod(namespace, POD, dryRun="All"))
     return initializer(pod)["image"] == f"registry.example.com/{name}:1"
 
 
-def test_a_change_counts_for_the_next_pods(installation):
+def test_change_applies_to_the_next_pod(installation):
     namespace = installation.namespace()
     with installation.configured(image("first")):
         assert injects(installation, namespace, "first")
@@ -28,24 +28,24 @@ def test_a_change_counts_for_the_next_pods(installation):
         eventually(lambda: injects(installation, namespace, "second"))
 
 
-def test_a_broken_change_changes_nothing_and_shows(installation):
+def test_invalid_change_is_rejected_and_reported(installation):
     namespace = installation.namespace()
     with installation.configured(image("good")):
         installation.configure({"storageInitializer": "{image: ["})
-        eventually(lambda: "refused version" in installation.webhook.readyz())
+        eventually(lambda: "rejected version" in installation.webhook.readyz())
         assert "storageInitializer" in installation.webhook.readyz()
         assert injects(installation, namespace, "good")
         installation.configure(image("better"))
         installation.await_settings()
-        assert "refused" not in installation.webhook.readyz()
+        assert "rejected" not in installation.webhook.readyz()
         assert injects(installation, namespace, "better")
 
 
-def test_a_deleted_configmap_loses_nothing_and_a_new_one_counts(installation):
+def test_deleted_configmap_keeps_the_settings_until_it_is_created_again(installation):
     namespace = installation.namespace()
     with installation.configured(image("good")):
-        gone = installation.configmap
-        installation.api.delete(gone)
+        deleted = installation.configmap
+        installation.api.delete(deleted)
         eventually(lambda: "this ConfigMap does not exist" in installation.webhook.readyz())
         assert injects(installation, namespace, "good")
         rendered = one("ConfigMap", installation.release.objects)
@@ -55,7 +55,7 @@ def test_a_deleted_configmap_loses_nothing_and_a_new_one_counts(installation):
         assert "does not exist" not in installation.webhook.readyz()
 
 
-def test_an_api_server_that_crashes_and_comes_back_loses_nothing(installation):
+def test_settings_survive_a_crash_of_the_api_server(installation):
     namespace = installation.namespace()
     with installation.configured(image("good")):
         installation.api.plane.kill_apiserver()

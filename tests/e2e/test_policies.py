@@ -1,4 +1,4 @@
-"""Namespaces with Pod Security, a LimitRange or a ResourceQuota: what was admitted before is admitted with a model."""
+"""Injected pods in namespaces with Pod Security, a LimitRange or a ResourceQuota."""
 
 import copy
 
@@ -10,12 +10,12 @@ from tests.mutation import initializer, plain_pod
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-PROMISES = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+POD_FIELDS = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 
 
-def asking(pod, pod_context=None, **fields):
-    """The pod as a controller makes it, with these fields in each container."""
+def controller_pod(pod, pod_context=None, **fields):
+    """The pod as a controller creates it, with these fields in each container."""
     pod = copy.deepcopy(unnamed(pod))
     pod["spec"] |= {"securityContext": pod_context} if pod_context else {}
     pod["spec"]["containers"] = [each | fields for each in pod["spec"]["containers"]]
@@ -23,15 +23,15 @@ def asking(pod, pod_context=None, **fields):
 
 
 def served(installation, labels=None):
-    """A new namespace with what the pods name."""
+    """A new namespace with the credentials that the pods refer to."""
     namespace = installation.namespace(labels)
     add_credentials(installation.api, namespace)
     return namespace
 
 
 @pytest.fixture(scope="module", params=["restricted", "baseline"])
-def guarded(request, installation):
-    """Two namespaces with the same Pod Security; the webhook serves the first."""
+def secured(request, installation):
+    """Two namespaces with the same Pod Security level. The webhook serves the first."""
     labels = {ENFORCE: request.param}
     elsewhere = installation.elsewhere(labels)
     add_credentials(installation.api, elsewhere)
@@ -40,28 +40,28 @@ def guarded(request, installation):
 
 @pytest.mark.parametrize("where", ["pod", "containers"])
 @pytest.mark.parametrize("name", PODS)
-def test_pod_security_admits_what_it_admitted_before(installation, guarded, name, where):
+def test_pod_security_admits_injected_pods(installation, secured, name, where):
     if where == "pod":
-        pod = asking(PODS[name], pod_context=PROMISES, securityContext=CONTAINER)
+        pod = controller_pod(PODS[name], pod_context=POD_FIELDS, securityContext=CONTAINER)
     else:
-        pod = asking(PODS[name], securityContext={**CONTAINER, **PROMISES})
-    before = admitted(installation.api.create_pod(guarded[1], pod, dryRun="All"))
-    after = admitted(installation.api.create_pod(guarded[0], pod, dryRun="All"))
+        pod = controller_pod(PODS[name], securityContext={**CONTAINER, **POD_FIELDS})
+    before = admitted(installation.api.create_pod(secured[1], pod, dryRun="All"))
+    after = admitted(installation.api.create_pod(secured[0], pod, dryRun="All"))
     assert after["spec"] != before["spec"]
 
 
-def test_baseline_admits_pods_that_promise_nothing(installation):
+def test_baseline_admits_pods_without_security_context(installation):
     namespace = served(installation, {ENFORCE: "baseline"})
     for pod in PODS.values():
-        assert _is_injected(admitted(installation.api.create_pod(namespace, asking(pod), dryRun="All")), pod)
+        assert _is_injected(admitted(installation.api.create_pod(namespace, controller_pod(pod), dryRun="All")), pod)
 
 
-def _is_injected(made, pod):
-    return _parts(made) > _parts(pod)
+def _is_injected(created, pod):
+    return _parts(created) > _parts(pod)
 
 
 def _parts(pod):
-    """What a pod consists of, but for the volume of its token."""
+    """The containers and volumes of a pod, except the volume of its token."""
     fields = ("containers", "initContainers", "volumes")
     names = {(field, each["name"]) for field in fields for each in pod["spec"].get(field) or ()}
     return {(field, name) for field, name in names if not name.startswith("kube-api-access")}
@@ -76,44 +76,50 @@ def limit_range(namespace, memory):
 LOWERED = {"storage.kserve.io/memory-limit": "512Mi"}
 
 
-def test_a_limit_range_admits_what_fits_and_an_annotation_makes_it_fit(installation):
+def test_limit_range_applies_to_injected_containers(installation):
     namespace = served(installation)
     api = installation.api
     api.apply(limit_range(namespace, "1Gi")).raise_for_status()
     for pod in PODS.values():
-        assert _is_injected(admitted(api.create_pod(namespace, asking(pod, resources=RESOURCES), dryRun="All")), pod)
+        assert _is_injected(
+            admitted(api.create_pod(namespace, controller_pod(pod, resources=RESOURCES), dryRun="All")), pod
+        )
     api.apply(limit_range(namespace, "512Mi")).raise_for_status()
-    small = asking(plain_pod("s3://models/iris", annotations=LOWERED), resources=RESOURCES)
-    assert _lets_in(api, namespace, small)
-    refused = api.create_pod(namespace, asking(plain_pod("s3://models/iris"), resources=RESOURCES), dryRun="All")
-    assert refused.status_code == 403
-    assert "maximum memory usage per Container is 512Mi, but limit is 1Gi" in refused.json()["message"]
+    small = controller_pod(plain_pod("s3://models/iris", annotations=LOWERED), resources=RESOURCES)
+    assert _is_admitted_with_lower_limit(api, namespace, small)
+    rejected = api.create_pod(
+        namespace, controller_pod(plain_pod("s3://models/iris"), resources=RESOURCES), dryRun="All"
+    )
+    assert rejected.status_code == 403
+    assert "maximum memory usage per Container is 512Mi, but limit is 1Gi" in rejected.json()["message"]
 
 
-def _lets_in(api, namespace, pod):
-    made = admitted(api.create_pod(namespace, pod, dryRun="All"))
-    return initializer(made)["resources"]["limits"]["memory"] == LOWERED["storage.kserve.io/memory-limit"]
+def _is_admitted_with_lower_limit(api, namespace, pod):
+    created = admitted(api.create_pod(namespace, pod, dryRun="All"))
+    return initializer(created)["resources"]["limits"]["memory"] == LOWERED["storage.kserve.io/memory-limit"]
 
 
 QUOTA = {"requests.cpu": "1", "requests.memory": "1Gi", "limits.cpu": "2", "pods": "5"}
 
 
-def test_a_quota_admits_what_fits(installation):
-    """Also containers that ask for next to nothing say how much: a quota demands that of each."""
+def test_quota_admits_pods_within_it(installation):
+    """A quota requires requests and limits in every injected container."""
     namespace = served(installation)
     installation.api.plane.resource_quota(namespace, "enough", {**QUOTA, "limits.memory": "2Gi"})
     for pod in PODS.values():
-        made = admitted(installation.api.create_pod(namespace, asking(pod, resources=RESOURCES), dryRun="All"))
-        assert _is_injected(made, pod)
+        created = admitted(
+            installation.api.create_pod(namespace, controller_pod(pod, resources=RESOURCES), dryRun="All")
+        )
+        assert _is_injected(created, pod)
 
 
-def test_a_quota_that_is_too_small_refuses_and_an_annotation_makes_it_fit(installation):
+def test_quota_rejects_pods_beyond_it_unless_an_annotation_lowers_the_limit(installation):
     namespace = served(installation)
     installation.api.plane.resource_quota(namespace, "small", {**QUOTA, "limits.memory": "512Mi"})
-    pod = asking(plain_pod("s3://models/iris"), resources=RESOURCES)
-    refused = installation.api.create_pod(namespace, pod, dryRun="All")
-    assert refused.status_code == 403
-    said = "exceeded quota: small, requested: limits.memory=1Gi, used: limits.memory=0, limited: limits.memory=512Mi"
-    assert said in refused.json()["message"]
-    small = asking(plain_pod("s3://models/iris", annotations=LOWERED), resources=RESOURCES)
-    assert _lets_in(installation.api, namespace, small)
+    pod = controller_pod(plain_pod("s3://models/iris"), resources=RESOURCES)
+    rejected = installation.api.create_pod(namespace, pod, dryRun="All")
+    assert rejected.status_code == 403
+    message = "exceeded quota: small, requested: limits.memory=1Gi, used: limits.memory=0, limited: limits.memory=512Mi"
+    assert message in rejected.json()["message"]
+    small = controller_pod(plain_pod("s3://models/iris", annotations=LOWERED), resources=RESOURCES)
+    assert _is_admitted_with_lower_limit(installation.api, namespace, small)

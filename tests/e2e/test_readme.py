@@ -1,4 +1,4 @@
-"""The README's section on installing, followed to the letter."""
+"""Runs the commands of the README's section on installation."""
 
 import os
 import re
@@ -22,14 +22,14 @@ BLOCKS = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
 def section(title: str) -> list[tuple[str, str]]:
-    """The code blocks of a section: their language and text."""
+    """The code blocks of a section, as language and text."""
     text = (ROOT / "README.md").read_text()
     return BLOCKS.findall(text.split(f"\n## {title}\n")[1].split("\n## ")[0])
 
 
 @pytest.fixture
 def shell(control_plane):
-    """Runs commands as a user types them, in the root of the repository."""
+    """Runs shell commands in the root of the repository."""
     programs = [str(program.parent) for program in (binaries.helm(), binaries.kubectl())]
     path = os.pathsep.join([*programs, os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "KUBECONFIG": str(control_plane.kubeconfig)}
@@ -45,8 +45,8 @@ def shell(control_plane):
     run("helm uninstall storage-webhook --namespace storage-webhook --ignore-not-found")
 
 
-def test_installing_and_one_annotated_deployment(api, authority, shell, tmp_path: Path):
-    (install, apply, look), (said,) = (
+def test_installation_and_an_annotated_deployment(api, authority, shell, tmp_path: Path):
+    (install, apply, show), (expected,) = (
         [text for language, text in section("Install") if language == wanted] for wanted in ("sh", "")
     )
     assert "STATUS: deployed" in shell(install)
@@ -57,11 +57,11 @@ def test_installing_and_one_annotated_deployment(api, authority, shell, tmp_path
         eventually(lambda: api.injected("default", unnamed(plain_pod("s3://models/iris"))))
         shell(apply)
         _run_pods(api, "default", "iris")
-        assert shell(look).strip() == said.strip()
+        assert shell(show).strip() == expected.strip()
 
 
 def _run_pods(api, namespace, name):
-    """What the controllers do, which do not run here: a ReplicaSet of the Deployment, and its pod."""
+    """Create the ReplicaSet of the Deployment and its pod. No controllers run here."""
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace}}
     stored = api.get(deployment)
     spec = {"selector": stored["spec"]["selector"], "template": stored["spec"]["template"]}

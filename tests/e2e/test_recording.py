@@ -1,4 +1,4 @@
-"""The recorded reviews of the golden cases are what the API server sends."""
+"""The recorded reviews of the golden cases equal those that the API server sends."""
 
 import json
 
@@ -8,9 +8,9 @@ from tests.fixtures.record import VERSION, recorder
 from tests.golden import cases
 
 
-def test_recording_again_changes_nothing(api, authority, tmp_path):
+def test_recorded_reviews_are_up_to_date(api, authority, tmp_path):
     if api.plane.version() != VERSION.read_text().strip():
-        pytest.skip("this API server is of another release than the one that was recorded")
+        pytest.skip("the reviews were recorded with another release of the API server")
     with recorder(api, authority, tmp_path) as recording:
         changed = [case.name for case in cases() if recording.record(case) != json.loads(case.body)]
-    assert changed == [], "run make record, and read what changed"
+    assert changed == [], "run make record, and review the changes"

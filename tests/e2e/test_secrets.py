@@ -1,4 +1,4 @@
-"""Every byte that leaves the webhook's process, searched for the values of the Secrets that it read."""
+"""Output of the webhook's process, searched for the values of the Secrets that it reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import httpx
 
 from tests.controlplane.plane import ControlPlane
 from tests.e2e.test_cluster import create
-from tests.planted import ASKING, leaks, planted_cluster
+from tests.planted import PODS, leaks, planted_cluster
 from tests.serving import review
 
 
@@ -26,17 +26,17 @@ def test_no_secret_value_leaves_the_process(control_plane: ControlPlane, tmp_pat
     create(control_plane, namespace, *planted_cluster()[:-2])
     output = tmp_path / "output"
     with webhook(control_plane, output) as (url, metrics):
-        answers = [httpx.post(f"{url}/mutate-pods", json=review(pod, namespace=namespace), **HTTP) for pod in OWNED]
-        seen = [answer.content for answer in answers] + [httpx.get(f"{metrics}/metrics", **HTTP).content]
+        responses = [httpx.post(f"{url}/mutate-pods", json=review(pod, namespace=namespace), **HTTP) for pod in OWNED]
+        seen = [response.content for response in responses] + [httpx.get(f"{metrics}/metrics", **HTTP).content]
         seen.append(events_about(control_plane, namespace, b"storage-spec-key"))
-    assert sum(b'"allowed":false' in answer for answer in seen) >= 2, "the refusals were not among the answers"
-    written = output.read_bytes()
-    assert written.count(b"admission") >= len(OWNED), written.decode()
-    assert not any(leaks(each) for each in (*seen, written))
+    assert sum(b'"allowed":false' in content for content in seen) >= 2, "fewer than two pods were denied"
+    log = output.read_bytes()
+    assert log.count(b"admission") >= len(OWNED), log.decode()
+    assert not any(leaks(each) for each in (*seen, log))
 
 
 def events_about(plane: ControlPlane, namespace: str, text: bytes) -> bytes:
-    """The namespace's Events, when one has this text: they are written some time after the answers."""
+    """Wait for an Event with this text and return all Events. They are written after the response."""
     for _ in range(100):
         with plane.http() as http:
             events = http.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events").content
@@ -49,13 +49,13 @@ def events_about(plane: ControlPlane, namespace: str, text: bytes) -> bytes:
 HTTP = {"verify": False, "trust_env": False, "timeout": 30}
 
 OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "iris-5d9", "uid": "0f3c", "controller": True}
-# Events are about owners.
-OWNED = [{**pod, "metadata": {**pod["metadata"], "ownerReferences": [OWNER]}} for pod in ASKING.values()]
+# Events are recorded on owners.
+OWNED = [{**pod, "metadata": {**pod["metadata"], "ownerReferences": [OWNER]}} for pod in PODS.values()]
 
 
 @contextmanager
 def webhook(plane: ControlPlane, output: Path) -> Iterator[tuple[str, str]]:
-    """The server with all that it can say switched on; gives its URL and that of its metrics."""
+    """Run the server with all outputs enabled. Yields its URL and the URL of its metrics."""
     port, metrics_port = free_port(), free_port()
     options = f"--dev --port {port} --metrics-port {metrics_port} --cluster --events --log-level debug"
     with output.open("wb") as file:

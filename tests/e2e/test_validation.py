@@ -1,6 +1,6 @@
-"""What the API server, and Pod Security in it, say of the pods that the webhook makes.
+"""The API server and Pod Security accept the pods that the webhook injects.
 
-The pods are created with dryRun: they are defaulted, admitted and validated, and not stored.
+The pods are created with dryRun: they are defaulted, admitted and validated, but not stored.
 """
 
 import uuid
@@ -35,7 +35,7 @@ def restricted(control_plane: ControlPlane) -> str:
 
 def _created(api: Api, namespace: str, pod: dict[str, Any], validation: str = "Strict") -> httpx.Response:
     metadata = {key: value for key, value in pod["metadata"].items() if key in ("labels", "annotations")}
-    # Accounts, priorities and mounted tokens belong to the cluster that a fixture came from.
+    # Service accounts and priorities exist only in the cluster of the fixture.
     own = ("serviceAccountName", "serviceAccount", "priorityClassName", "priority")
     spec = {key: value for key, value in pod["spec"].items() if key not in own}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "generateName": "pod-"}, "spec": spec}
@@ -43,7 +43,7 @@ def _created(api: Api, namespace: str, pod: dict[str, Any], validation: str = "S
 
 
 def _admitted(api: Api, namespace: str, pod: dict[str, Any]) -> dict[str, Any]:
-    """The pod as it would be stored. Fails when it is refused."""
+    """The pod as it would be stored. Fails if it is rejected."""
     response = _created(api, namespace, pod)
     assert response.status_code == 201, response.json()["message"]
     admitted: dict[str, Any] = response.json()
@@ -82,8 +82,8 @@ PODS = {
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
-def test_what_was_made_once_is_not_made_again(api: Api, namespace: str, pod: dict[str, Any]) -> None:
-    """As on re-invocation, with the API server's defaults in what was injected."""
+def test_reinvocation_changes_nothing(api: Api, namespace: str, pod: dict[str, Any]) -> None:
+    """The injected fields carry the defaults of the API server."""
     defaulted = _admitted(api, namespace, mutated(pod, SETTINGS))
     assert "patch" not in answer(defaulted, SETTINGS)
 
@@ -93,44 +93,42 @@ HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}
 
 @pytest.mark.parametrize("where", ["pod", "containers"])
 @pytest.mark.parametrize("name", PODS)
-def test_a_restricted_namespace_admits_what_it_admitted_before(
-    api: Api, restricted: str, name: str, where: str
-) -> None:
-    promises = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+def test_restricted_namespace_admits_injected_pods(api: Api, restricted: str, name: str, where: str) -> None:
+    pod_fields = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     pod = {**PODS[name], "spec": {**PODS[name]["spec"]}}
-    context = HARDENED if where == "pod" else {**HARDENED, **promises}
+    context = HARDENED if where == "pod" else {**HARDENED, **pod_fields}
     pod["spec"]["containers"] = [{**each, "securityContext": context} for each in pod["spec"]["containers"]]
     if where == "pod":
-        pod["spec"]["securityContext"] = promises
+        pod["spec"]["securityContext"] = pod_fields
     before = _admitted(api, restricted, pod)
     after = _admitted(api, restricted, mutated(pod, SETTINGS))
     assert after["spec"] != before["spec"]
 
 
-def test_host_processes_are_what_the_api_server_would_refuse_later(api: Api, namespace: str) -> None:
+def test_api_server_rejects_modelcars_with_host_pid(api: Api, namespace: str) -> None:
     pod = mutated(PODS["modelcar"], SETTINGS)
     response = _created(api, namespace, {**pod, "spec": {**pod["spec"], "hostPID": True}})
     assert response.status_code == 422
     assert "ShareProcessNamespace and HostPID cannot both be enabled" in response.json()["message"]
 
 
-def test_what_the_api_server_would_refuse_is_denied_first(api: Api, namespace: str) -> None:
-    """Generated pods: we deny them, or the API server takes them with what was added, or refused them without."""
-    taken = 0
+def test_injection_never_makes_a_pod_invalid(api: Api, namespace: str) -> None:
+    """Generated pods are denied, accepted by the API server after injection, or rejected even without injection."""
+    accepted = 0
 
     @given(strategies.pods(), strategies.settings)
     @run(max_examples=GENERATED)
     def check(pod: dict[str, Any], settings: dict[str, Any]) -> None:
-        nonlocal taken
+        nonlocal accepted
         outcome = decide(pod, settings)
-        if not outcome.allowed or outcome.pod is None:
+        if not outcome.allowed or outcome.mutated is None:
             return
         made = patched(pod, response(pod, outcome))
         after = _created(api, namespace, made, validation="Ignore")
-        taken += after.is_success
+        accepted += after.is_success
         if not after.is_success:
             before = _created(api, namespace, pod, validation="Ignore")
             assert not before.is_success, after.json()["message"]
 
     check()
-    assert taken > GENERATED / 4, "too few of the generated pods were injected and valid"
+    assert accepted > GENERATED / 4, "too few of the generated pods were injected and valid"

@@ -1,6 +1,6 @@
-"""The image, built and run: `make image-test`. No registry is needed: the base is made by debootstrap.
+"""Builds and runs the image (`make image-test`). debootstrap creates the base image, so no registry is needed.
 
-Needs podman, debootstrap and root, and the network for Debian and PyPI, so it is no part of `make test`.
+Needs podman, debootstrap, root, and network access to Debian and PyPI. It is not part of `make test`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ ROOT = Path(__file__).parents[2]
 RELEASE = "bookworm"
 BASE = f"localhost/python-of-debian:{RELEASE}"
 IMAGE = "localhost/storage-initializer-webhook:tested"
-# As the chart runs it; the host's network, so that no port need be published, and limits that any machine can give.
-CONFINED = (
+# The restrictions of the chart. The host's network avoids publishing ports, and the limits work on any machine.
+RESTRICTIONS = (
     *("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=host"),
     *("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"),
 )
 
 
 def run(*command: str | Path) -> str:
-    """What a command prints; fails with what it says."""
+    """The output of a command. Fails with its error message."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, f"{command}:\n{(done.stdout + done.stderr)[-3000:]}"
     return done.stdout
 
 
 def inside(image: str, command: str) -> str:
-    """What a shell command prints that is run in the image, where the webhook is installed."""
+    """The output of a shell command, run in the webhook's directory of the image."""
     options = ("--entrypoint", "/bin/sh", "--workdir", "/opt/storage-webhook")
-    return run("podman", "run", "--rm", *CONFINED, *options, image, "-c", command)
+    return run("podman", "run", "--rm", *RESTRICTIONS, *options, image, "-c", command)
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Debian with its Python, made once."""
+    """A base image with Debian and its Python, created once."""
     for program in ("podman", "debootstrap"):
         assert shutil.which(program), f"{program} is missing: apt install podman debootstrap"
     if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode:
@@ -62,7 +62,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def image(base: str) -> str:
-    """The image; BUILD_FLAGS of the environment are passed on, such as for a proxy's certificate."""
+    """The image. The environment variable BUILD_FLAGS is passed to the build."""
     flags = f"BUILD_FLAGS=--network=host {os.environ.get('BUILD_FLAGS', '')}"
     run("make", "image", "ENGINE=podman", f"IMAGE={IMAGE}", f"PYTHON_IMAGE={base}", flags)
     return IMAGE
@@ -70,16 +70,16 @@ def image(base: str) -> str:
 
 @pytest.fixture(scope="session")
 def config(image: str) -> Any:
-    """What the image says of itself."""
+    """The image's configuration."""
     return json.loads(run("podman", "image", "inspect", image))[0]["Config"]
 
 
 @pytest.fixture
 def container(image: str) -> Iterator[subprocess.Popen[str]]:
-    """`storage-webhook serve --dev` in the image, confined as by the chart."""
+    """`storage-webhook serve --dev` in the image, with the restrictions of the chart."""
     name = f"storage-webhook-{uuid.uuid4().hex[:8]}"
     serve = ("serve", "--dev", "--log-format", "json", "--port", "0")
-    command = ["podman", "run", "--rm", "--name", name, *CONFINED, image, *serve]
+    command = ["podman", "run", "--rm", "--name", name, *RESTRICTIONS, image, *serve]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -88,7 +88,7 @@ def container(image: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=60)
 
 
-def test_it_answers_and_ends_in_order(container: subprocess.Popen[str]) -> None:
+def test_container_responds_and_terminates_cleanly(container: subprocess.Popen[str]) -> None:
     assert container.stdout is not None
     url = next(line["address"] for line in map(json.loads, container.stdout) if line["event"] == "serving")
     with httpx.Client(base_url=url, verify=False, trust_env=False) as client:
@@ -98,7 +98,7 @@ def test_it_answers_and_ends_in_order(container: subprocess.Popen[str]) -> None:
     assert container.wait(60) == 0
 
 
-def test_it_says_what_it_is_and_whom_it_runs_as(config: Any) -> None:
+def test_labels_and_user(config: Any) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == project["version"]
@@ -107,13 +107,13 @@ def test_it_says_what_it_is_and_whom_it_runs_as(config: Any) -> None:
     assert "Healthcheck" not in config
 
 
-def test_it_has_no_tools_that_only_building_needs(image: str) -> None:
+def test_image_has_no_build_tools(image: str) -> None:
     found = inside(image, "ls bin").split()
     assert "storage-webhook" in found
     assert not [name for name in found if name.startswith(("pip", "hatch"))]
 
 
-def test_it_is_the_same_when_it_is_built_again(image: str) -> None:
+def test_build_is_reproducible(image: str) -> None:
     hashed = "find . -type f -print0 | xargs -0 sha256sum"
     first = set(inside(image, hashed).splitlines())
     assert len(first) > 1000

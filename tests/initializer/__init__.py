@@ -1,1 +1,1 @@
-"""KServe's own downloader, as the init container runs it, for tests that need the real one."""
+"""Runs KServe's downloader as the init container does."""

@@ -1,4 +1,4 @@
-"""Stands for the entry point of the image kserve/storage-initializer: URI and directory, in pairs.
+"""The entry point of the image kserve/storage-initializer: arguments are pairs of URI and directory.
 
 Runs in the environment of `environment.py`.
 """
@@ -9,9 +9,9 @@ import sys
 from kserve_storage import Storage  # type: ignore[import-not-found]
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.INFO)
-    Storage.download_files(words[0::2], words[1::2])
+    Storage.download_files(arguments[0::2], arguments[1::2])
 
 
 if __name__ == "__main__":

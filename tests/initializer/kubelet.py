@@ -1,4 +1,4 @@
-"""What the kubelet does for the init container, as far as the downloader can tell: environment, mounts, arguments."""
+"""Stands in for the kubelet: gives the downloader its environment, mounts and arguments."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.mutation import JsonObject
 def run(
     container: JsonObject, volumes: Mapping[str, Path], secrets: Iterable[JsonObject] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run the downloader with the container's very arguments and environment.
+    """Run the downloader with the arguments and the environment of the container.
 
-    `volumes` are the directories that stand for the pod's volumes; paths below a mount lead into them.
+    `volumes` maps the pod's volumes to directories. Paths below a mount are translated to them.
     """
-    words = [_outside(word, container, volumes) for word in container["args"]]
+    arguments = [_host_path(argument, container, volumes) for argument in container["args"]]
     return subprocess.run(
-        [initializer_python(), ENTRYPOINT, *words],
+        [initializer_python(), ENTRYPOINT, *arguments],
         env=dict(_environment(container, list(secrets))),
         capture_output=True,
         text=True,
@@ -29,12 +29,12 @@ def run(
     )
 
 
-def _outside(word: str, container: JsonObject, volumes: Mapping[str, Path]) -> str:
+def _host_path(argument: str, container: JsonObject, volumes: Mapping[str, Path]) -> str:
     for mount in container["volumeMounts"]:
-        place = mount["mountPath"].rstrip("/")
-        if word == place or word.startswith(place + "/"):
-            return str(volumes[mount["name"]] / mount.get("subPath", "")).rstrip("/") + word.removeprefix(place)
-    return word
+        path = mount["mountPath"].rstrip("/")
+        if argument == path or argument.startswith(path + "/"):
+            return str(volumes[mount["name"]] / mount.get("subPath", "")).rstrip("/") + argument.removeprefix(path)
+    return argument
 
 
 def _environment(container: JsonObject, secrets: list[JsonObject]) -> Iterable[tuple[str, str]]:

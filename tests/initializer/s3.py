@@ -1,4 +1,4 @@
-"""An S3 server (moto's) on a free port of loopback, which it prints; ends when its standard input does.
+"""Runs an S3 server (moto) on a free local port and prints the port. Stops when standard input is closed.
 
 Runs in the environment of `environment.py`.
 """

@@ -1,4 +1,4 @@
-"""Where models come from in the tests: an HTTP server and an S3 server, both on loopback."""
+"""Local HTTP and S3 servers with models."""
 
 import subprocess
 import threading
@@ -15,8 +15,8 @@ from tests.initializer.environment import HERE, initializer_python
 
 @contextmanager
 def http_server(folder: Path, authorization: str = "") -> Iterator[str]:
-    """Serve a folder, to those who send this Authorization header when there is one; gives the base URL."""
-    handler = partial(_Quiet, authorization, directory=str(folder))
+    """Serve a folder, optionally only with this Authorization header. Yields the base URL."""
+    handler = partial(_Handler, authorization, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -27,7 +27,7 @@ def http_server(folder: Path, authorization: str = "") -> Iterator[str]:
             thread.join()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Handler(SimpleHTTPRequestHandler):
     def __init__(self, authorization: str, *args: Any, **options: Any) -> None:
         self._authorization = authorization
         super().__init__(*args, **options)
@@ -44,7 +44,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run an S3 server; gives its endpoint URL."""
+    """Run an S3 server. Yields its endpoint URL."""
     with subprocess.Popen(
         [initializer_python(), HERE / "s3.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as server:
@@ -58,7 +58,7 @@ def s3_server() -> Iterator[str]:
 
 
 def s3_environment(endpoint: str) -> dict[str, str]:
-    """What the webhook would put into the downloader's environment for this server."""
+    """The variables that the webhook would set for this server."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "minio",
@@ -69,7 +69,7 @@ def s3_environment(endpoint: str) -> dict[str, str]:
 
 
 def s3_upload(endpoint: str, bucket: str, objects: Mapping[str, bytes]) -> None:
-    """Make a bucket with these objects, by key."""
+    """Create a bucket with these objects, by key."""
     for path, content in {"": b"", **objects}.items():
         request = urllib.request.Request(f"{endpoint}/{bucket}/{path}", data=content, method="PUT")
         request.add_header("Content-Type", "application/octet-stream")

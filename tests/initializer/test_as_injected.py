@@ -1,4 +1,4 @@
-"""KServe's own downloader, run with exactly what the webhook injects: the model's bytes arrive."""
+"""KServe's downloader, run with the injected container, downloads the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COPY = {"storage.kserve.io/pvc-mount": "copy"}
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The volume that the model is brought to."""
+    """The volume for the model."""
     folder = tmp_path / "kserve-provision-location"
     folder.mkdir()
     return folder
@@ -46,26 +46,26 @@ def s3() -> Iterator[str]:
         yield endpoint.removeprefix("http://")
 
 
-def brought(model: Path, container: JsonObject, *secrets: JsonObject, **volumes: Path) -> dict[str, bytes]:
-    """What is in the model's volume after the download, by path."""
+def downloaded(model: Path, container: JsonObject, *secrets: JsonObject, **volumes: Path) -> dict[str, bytes]:
+    """The files in the model's volume after the download, by path."""
     done = kubelet.run(container, {model.name: model, **volumes}, secrets)
     assert done.returncode == 0, done.stderr
-    # By way of links into a claim, too.
+    # Follow links into a claim.
     files = (Path(folder) / name for folder, _, names in os.walk(model, followlinks=True) for name in names)
     return {str(file.relative_to(model)): file.read_bytes() for file in files}
 
 
-def test_a_directory_of_a_claim_is_copied(model: Path, claim: Path) -> None:
+def test_directory_of_a_claim_is_copied(model: Path, claim: Path) -> None:
     container = initializer(plain_pod("pvc://claim/iris", annotations=COPY))
-    assert brought(model, container, **{claim.name: claim}) == MODEL
+    assert downloaded(model, container, **{claim.name: claim}) == MODEL
 
 
-def test_a_file_of_a_claim_is_copied(model: Path, claim: Path) -> None:
+def test_file_of_a_claim_is_copied(model: Path, claim: Path) -> None:
     container = initializer(plain_pod("pvc://claim/iris/model.joblib", annotations=COPY))
-    assert brought(model, container, **{claim.name: claim}) == {"model.joblib": MODEL["model.joblib"]}
+    assert downloaded(model, container, **{claim.name: claim}) == {"model.joblib": MODEL["model.joblib"]}
 
 
-def test_over_http_with_headers_from_a_secret(model: Path, tmp_path: Path) -> None:
+def test_http_with_headers_from_a_secret(model: Path, tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "model.joblib").write_bytes(MODEL["model.joblib"])
     headers = secret("web", {"https-host": "127.0.0.1", "headers": json.dumps({"Authorization": "Bearer hush"})})
@@ -74,17 +74,17 @@ def test_over_http_with_headers_from_a_secret(model: Path, tmp_path: Path) -> No
         without = kubelet.run(initializer(pod), {model.name: model})
         assert "authentication failed" in without.stderr
         container = initializer(pod, service_account("web"), headers)
-        assert brought(model, container, headers) == {"model.joblib": MODEL["model.joblib"]}
+        assert downloaded(model, container, headers) == {"model.joblib": MODEL["model.joblib"]}
 
 
-def test_from_s3_with_a_secret(model: Path, s3: str) -> None:
+def test_s3_with_a_secret(model: Path, s3: str) -> None:
     keys = {"awsAccessKeyID": "minio", "awsSecretAccessKey": "minio123"}
     held = secret("s3", keys, {S3 + "endpoint": s3, S3 + "usehttps": "0", S3 + "region": "us-east-1"})
     container = initializer(plain_pod("s3://models/iris"), service_account("s3"), held)
-    assert brought(model, container, held) == MODEL
+    assert downloaded(model, container, held) == MODEL
 
 
-def test_from_s3_with_a_storage_spec(model: Path, s3: str) -> None:
+def test_s3_with_a_storage_spec(model: Path, s3: str) -> None:
     entry = {
         "type": "s3",
         "bucket": "elsewhere",
@@ -102,14 +102,14 @@ def test_from_s3_with_a_storage_spec(model: Path, s3: str) -> None:
             "internal.serving.kserve.io/storage-spec-param": json.dumps({"bucket": "models"}),
         },
     )
-    assert brought(model, initializer(pod, held), held) == MODEL
+    assert downloaded(model, initializer(pod, held), held) == MODEL
 
 
-def test_several_models_at_once(model: Path, s3: str) -> None:
+def test_several_models(model: Path, s3: str) -> None:
     keys = {"awsAccessKeyID": "minio", "awsSecretAccessKey": "minio123"}
     held = secret("s3", keys, {S3 + "endpoint": f"http://{s3}", S3 + "region": "us-east-1"})
     pod = several(("s3://models/iris", "/mnt/models/one"), ("s3://models/iris", "/mnt/models/two"))
     container = initializer(pod, service_account("s3"), held)
     (mount,) = container["volumeMounts"]
-    found = brought(model, container, held, **{mount["name"]: model})
+    found = downloaded(model, container, held, **{mount["name"]: model})
     assert found == {f"{name}/{file}": content for name in ("one", "two") for file, content in MODEL.items()}

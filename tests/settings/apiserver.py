@@ -1,4 +1,4 @@
-"""A small API server that knows one ConfigMap, and speaks the watch protocol as badly as it is told to."""
+"""A fake API server that serves one ConfigMap, and can simulate faults of list and watch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NAME = "inferenceservice-config"
 
 
 class ApiServer:
-    """Serves one ConfigMap to list and watch on a loopback port, honestly where nothing else is asked for.
+    """Serves list and watch of one ConfigMap on a loopback port, correctly unless a fault is configured.
 
-    `lists` and `watches` are queues of misbehaviours, one for each request to come; `always` is for every request
-    that finds its queue empty. A misbehaviour is a function of the handler that answers in its own way.
+    `lists` and `watches` are queues of faults, one for each future request; `always_list` and `always_watch` apply
+    when the queue is empty. A fault is a function that takes the handler and writes the response.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -53,7 +53,7 @@ class ApiServer:
         return sum("watch" in query for query in self.requests)
 
     def client(self) -> ApiClient:
-        """A client of this server, as `webhook.kube.api_client` would make one."""
+        """A client of this server, configured like that of `webhook.kubernetes_api.client.api_client`."""
         configuration = Configuration(host=f"http://127.0.0.1:{self.port}")
         configuration.retries = False
         return ApiClient(configuration)
@@ -78,7 +78,7 @@ class ApiServer:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Refuse connections from now on, and cut those that are open."""
+        """Stop listening, and close open connections."""
         self._server.shutdown()
         self._server.server_close()
         with self._changed:
@@ -89,15 +89,15 @@ class ApiServer:
     def stopped(self) -> bool:
         return not self._thread.is_alive()
 
-    def answer_list(self, handler: _Handler) -> None:
+    def send_list(self, handler: _Handler) -> None:
         with self._changed:
             items = [self._object] if self._object else []
             version = self._version
         body = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": _metadata(version), "items": items}
         handler.send_json(200, body)
 
-    def answer_watch(self, handler: _Handler) -> None:
-        """Stream what happened after the resourceVersion that was asked for, until the time is over."""
+    def send_watch(self, handler: _Handler) -> None:
+        """Stream the events after the requested resourceVersion until timeoutSeconds is over."""
         handler.begin_stream()
         seen = int(handler.query["resourceVersion"])
         end = time.monotonic() + int(handler.query["timeoutSeconds"])
@@ -130,7 +130,7 @@ class _Server(ThreadingHTTPServer):
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The client hung up: that is what some tests are about."""
+        """Ignore errors: some tests disconnect on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -148,14 +148,14 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.query["fieldSelector"] == f"metadata.name={NAME}"
         api.requests.append(self.query)
         if "watch" in self.query:
-            self._answer(api.watches, api.always_watch, api.answer_watch)
+            self._respond(api.watches, api.always_watch, api.send_watch)
         else:
-            self._answer(api.lists, api.always_list, api.answer_list)
+            self._respond(api.lists, api.always_list, api.send_list)
 
-    def _answer(self, queue: deque[Any], always: Any, honest: Any) -> None:
-        misbehave = queue.popleft() if queue else always
-        self.close_connection = misbehave is not None
-        (misbehave or honest)(self)
+    def _respond(self, queue: deque[Any], always: Any, default: Any) -> None:
+        fault = queue.popleft() if queue else always
+        self.close_connection = fault is not None
+        (fault or default)(self)
 
     def send_json(self, status: int, body: Any) -> None:
         self.send_text(status, json.dumps(body).encode())
@@ -185,24 +185,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_chunk(b"")
 
     def reset(self) -> None:
-        """Cut the connection as a crashed host does."""
+        """Reset the connection, as a crashed host does."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.connection.close()
 
     def log_message(self, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
-# Misbehaviours.
+# Faults.
 
 
 def status(code: int, reason: str = "InternalError") -> Any:
-    """An answer with this HTTP status and the Status object that the API server sends with it."""
+    """A response with this HTTP status and a Status object."""
     return lambda handler: handler.send_json(code, _status(code, reason))
 
 
 def error_event(code: int, reason: str) -> Any:
-    """A stream whose one event is an ERROR: how the API server says 410 once a watch is running."""
+    """A stream with a single ERROR event, as the API server sends for 410 during a watch."""
 
     def act(handler: _Handler) -> None:
         handler.begin_stream()
@@ -213,7 +213,7 @@ def error_event(code: int, reason: str) -> Any:
 
 
 def lines(*texts: bytes) -> Any:
-    """A stream of these lines instead of events."""
+    """A stream of arbitrary lines instead of events."""
 
     def act(handler: _Handler) -> None:
         handler.begin_stream()
@@ -225,19 +225,19 @@ def lines(*texts: bytes) -> Any:
 
 
 def body(text: bytes, content_type: str = "text/html") -> Any:
-    """An answer with 200 whose body is something else, as from a proxy's login page."""
+    """A response with status 200 and an unexpected body, such as the login page of a proxy."""
     return lambda handler: handler.send_text(200, text, content_type)
 
 
 def cut(handler: _Handler) -> None:
-    """Headers, then the connection is reset."""
+    """Send the headers of a stream, then reset the connection."""
     handler.begin_stream()
     handler.wfile.flush()
     handler.reset()
 
 
 def cut_within_event(handler: _Handler) -> None:
-    """Half an event, then the connection is reset."""
+    """Send half an event, then reset the connection."""
     handler.begin_stream()
     handler.send_chunk(b'{"type":"MODIFIED","object":{"kind":"Conf')
     handler.wfile.flush()
@@ -245,20 +245,20 @@ def cut_within_event(handler: _Handler) -> None:
 
 
 def end_at_once(handler: _Handler) -> None:
-    """A stream that ends in good order without an event."""
+    """End the stream normally, without an event."""
     handler.begin_stream()
     handler.end_stream()
 
 
 def silence(handler: _Handler) -> None:
-    """The headers of a stream, then nothing."""
+    """Send the headers of a stream, then nothing."""
     handler.begin_stream()
     handler.wfile.flush()
     hang(handler)
 
 
 def hang(handler: _Handler) -> None:
-    """Not even headers, for longer than anybody waits."""
+    """Send nothing, not even headers."""
     handler.connection.settimeout(0.05)
     while not handler.server.closing:
         with contextlib.suppress(TimeoutError):
@@ -272,7 +272,7 @@ def _status(code: int, reason: str) -> dict[str, Any]:
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": f"{reason}, says the test",
+        "message": f"{reason}, simulated by the test",
         "reason": reason,
         "code": code,
     }

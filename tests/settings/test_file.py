@@ -1,4 +1,4 @@
-"""Settings on disk: loaded, followed, and never lost to a bad write."""
+"""Settings on disk: loading, reloading, and invalid changes."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ def manifest(tag):
     return f"kind: ConfigMap\ndata:\n  storageInitializer: '{settings(tag)}'\n"
 
 
-def live(source):
+def active_tag(source):
     return source.current.settings.storage_initializer.image.rpartition(":")[2] if source.current else None
 
 
 @contextlib.asynccontextmanager
 async def opened(path, interval=3600):
-    """A source that looks when it is told to, or every `interval` seconds."""
+    """A started source, which polls every `interval` seconds."""
     source = FileSettings(path, interval)
     await source.start()
     try:
@@ -38,21 +38,21 @@ async def opened(path, interval=3600):
         await source.stop()
 
 
-async def settle(source):
-    """Enough looks for what does not change any more."""
-    await source.look()
-    await source.look()
+async def poll_until_stable(source):
+    """Poll often enough for a finished change to be loaded."""
+    await source.poll()
+    await source.poll()
 
 
 async def until(condition):
-    """Waits for what must come; far longer than it takes, for a busy machine."""
+    """Wait for a condition, with a timeout long enough for a busy machine."""
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-class Mounted:
-    """A directory as kubelet mounts a ConfigMap: links through `..data` to a directory that is replaced as a whole."""
+class MountedConfigMap:
+    """A ConfigMap volume as the kubelet creates it: links through `..data`, which is replaced atomically."""
 
     def __init__(self, path):
         self.path = path
@@ -76,44 +76,44 @@ class Mounted:
 
 
 @pytest.mark.parametrize("write", [bare, manifest])
-def test_changes_of_a_file_go_live(tmp_path, write):
+def test_changes_of_a_file_take_effect(tmp_path, write):
     async def scenario():
         path = tmp_path / "settings.yaml"
         path.write_text(write("v1"))
         async with opened(path) as source:
-            assert (live(source), source.current.generation, source.name) == ("v1", 1, f"file:{path}")
+            assert (active_tag(source), source.current.generation, source.name) == ("v1", 1, f"file:{path}")
             before = source.current
             path.write_text(write("v2"))
-            await settle(source)
-            assert (live(source), source.current.generation, source.reloads) == ("v2", 2, 1)
+            await poll_until_stable(source)
+            assert (active_tag(source), source.current.generation, source.reloads) == ("v2", 2, 1)
             assert before.settings.storage_initializer.image == "example.com/init:v1", "a snapshot never changes"
 
             other = tmp_path / "other"
             other.write_text(write("v3"))
             other.replace(path)
-            await settle(source)
-            assert (live(source), source.refusals) == ("v3", 0)
+            await poll_until_stable(source)
+            assert (active_tag(source), source.rejections) == ("v3", 0)
 
     asyncio.run(scenario())
 
 
-def test_changes_are_found_without_being_told(tmp_path):
+def test_changes_are_detected_by_polling(tmp_path):
     async def scenario():
         path = tmp_path / "settings.yaml"
         path.write_text(bare("v1"))
         async with opened(path, interval=0.01) as source:
             path.write_text(bare("v2"))
-            await until(lambda: live(source) == "v2")
+            await until(lambda: active_tag(source) == "v2")
             path.write_text("{")
-            await until(lambda: source.refused)
-            assert live(source) == "v2"
+            await until(lambda: source.rejected)
+            assert active_tag(source) == "v2"
             path.write_text(bare("v3"))
-            await until(lambda: live(source) == "v3")
+            await until(lambda: active_tag(source) == "v3")
 
     asyncio.run(scenario())
 
 
-def test_the_same_size_and_time_do_not_hide_a_change(tmp_path):
+def test_a_change_with_the_same_size_and_time_is_detected(tmp_path):
     async def scenario():
         path = tmp_path / "settings.yaml"
         path.write_text(bare("v1"))
@@ -121,41 +121,41 @@ def test_the_same_size_and_time_do_not_hide_a_change(tmp_path):
         async with opened(path) as source:
             path.write_text(bare("v2"))
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-            await settle(source)
-            assert live(source) == "v2"
+            await poll_until_stable(source)
+            assert active_tag(source) == "v2"
 
     asyncio.run(scenario())
 
 
-def test_what_is_being_written_is_not_taken(tmp_path):
+def test_a_file_that_is_being_written_is_not_loaded(tmp_path):
     async def scenario():
         path = tmp_path / "settings.yaml"
         path.write_text(bare("v1"))
         async with opened(path) as source:
             for half in ("", "storageInitializer: {", bare("half"), bare("v2")):
                 path.write_text(half)
-                await source.look()
-                assert (live(source), source.refusals) == ("v1", 0), "found once is not enough"
-            await source.look()
-            assert live(source) == "v2"
+                await source.poll()
+                assert (active_tag(source), source.rejections) == ("v1", 0), "a single read does not take effect"
+            await source.poll()
+            assert active_tag(source) == "v2"
 
     asyncio.run(scenario())
 
 
-def test_a_mounted_configmap_is_followed(tmp_path):
+def test_changes_of_a_mounted_configmap_take_effect(tmp_path):
     async def scenario():
-        mounted = Mounted(tmp_path / "mounted")
+        mounted = MountedConfigMap(tmp_path / "mounted")
         mounted.put({"storageInitializer": settings("v1"), "ingress": "{}"})
         async with opened(mounted.path) as source:
-            assert live(source) == "v1"
+            assert active_tag(source) == "v1"
             mounted.put({"storageInitializer": settings("v2"), "storageDefaults": "readOnly: false"})
-            await settle(source)
-            assert (live(source), source.current.settings.storage_defaults.read_only) == ("v2", False)
+            await poll_until_stable(source)
+            assert (active_tag(source), source.current.settings.storage_defaults.read_only) == ("v2", False)
             mounted.put({"storageInitializer": settings("v3")})
-            await settle(source)
-            assert (live(source), source.current.settings.storage_defaults.read_only) == ("v3", True)
+            await poll_until_stable(source)
+            assert (active_tag(source), source.current.settings.storage_defaults.read_only) == ("v3", True)
             mounted.put({"storageInitializer": settings("v3"), "ingress": "other"})
-            await settle(source)
+            await poll_until_stable(source)
             assert source.current.generation == 3, "what belongs to KServe is no change"
 
     asyncio.run(scenario())
@@ -164,10 +164,10 @@ def test_a_mounted_configmap_is_followed(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ("", "there is nothing in it"),
+        ("", "is empty"),
         ("storageInitializer: {", "neither JSON nor YAML"),
         ("storageInitializer: {cpuLimit: many}", "storageInitializer.cpuLimit: must be a quantity"),
-        ("kind: Deployment", "there is no ConfigMap"),
+        ("kind: Deployment", "contains no ConfigMap"),
         ("colour: blue", "none of the keys storageInitializer"),
         (b"\xff\xfe", "not UTF-8 text"),
         ("#" * (3 * 2**20 + 1), "larger than 3 MiB"),
@@ -175,7 +175,7 @@ def test_a_mounted_configmap_is_followed(tmp_path):
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_bad_write_keeps_what_is_live(tmp_path, bad, reason):
+def test_an_invalid_file_keeps_the_settings_in_effect(tmp_path, bad, reason):
     async def scenario():
         path = tmp_path / "settings.yaml"
         path.write_text(bare("v1"))
@@ -184,16 +184,18 @@ def test_a_bad_write_keeps_what_is_live(tmp_path, bad, reason):
                 path.unlink()
             else:
                 path.write_bytes(bad if isinstance(bad, bytes) else bad.encode())
-            await settle(source)
-            assert reason in source.refused.reason
-            assert live(source) == "v1"
-            await settle(source)
-            assert source.refusals == 1, "the same bad file is one refusal"
+            await poll_until_stable(source)
+            assert reason in source.rejected.reason
+            assert active_tag(source) == "v1"
+            await poll_until_stable(source)
+            assert source.rejections == 1, "an unchanged invalid file is counted once"
 
             path.write_text(bare("v1"))
-            await settle(source)
-            assert source.refused is None
-            assert (source.current.generation, source.reloads) == (1, 0), "the old settings again are no reload"
+            await poll_until_stable(source)
+            assert source.rejected is None
+            assert (source.current.generation, source.reloads) == (1, 0), (
+                "restoring the previous settings is not a reload"
+            )
 
     asyncio.run(scenario())
 
@@ -203,7 +205,7 @@ def test_a_bad_write_keeps_what_is_live(tmp_path, bad, reason):
     [
         (lambda path: None, "No such file or directory"),
         (lambda path: path.write_text("a: b: c"), "neither JSON nor YAML"),
-        (lambda path: path.write_text("kind: Pod"), "there is no ConfigMap"),
+        (lambda path: path.write_text("kind: Pod"), "contains no ConfigMap"),
         (lambda path: path.write_text("deploy: 3"), "deploy: must be an object, not 3"),
         (lambda path: path.mkdir(), "none of the keys"),
         (os.mkfifo, "not a regular file"),
@@ -211,7 +213,7 @@ def test_a_bad_write_keeps_what_is_live(tmp_path, bad, reason):
     ],
     ids=["absent", "no-yaml", "no-settings", "bad-key", "empty-directory", "pipe", "loop"],
 )
-def test_a_bad_file_stops_the_start(tmp_path, make, reason):
+def test_an_invalid_file_fails_the_start(tmp_path, make, reason):
     path = tmp_path / "settings.yaml"
     make(path)
     with pytest.raises(SettingsError, match=reason) as at_start:
@@ -221,7 +223,7 @@ def test_a_bad_file_stops_the_start(tmp_path, make, reason):
     assert str(at_start.value) == str(offline.value)
 
 
-def test_a_file_for_the_command_line(tmp_path):
+def test_load_file_returns_settings_and_warnings(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text("storageInitializer: {image: example.com/init:v1, colour: blue}")
     settings, warnings = load_file(path)
@@ -237,13 +239,13 @@ def test_warnings_are_counted(tmp_path):
             assert source.warnings == 2
             assert [warning.key.rpartition(".")[2] for warning in source.current.warnings] == ["colour", "shape"]
             path.write_text("storageInitializer: {colour: blue, cpuLimit: 2}")
-            await settle(source)
+            await poll_until_stable(source)
             assert (source.reloads, source.warnings) == (1, 3)
 
     asyncio.run(scenario())
 
 
-def test_the_embedded_settings_are_live_at_once():
+def test_embedded_settings_take_effect_immediately():
     from webhook.settings.model import Settings
     from webhook.settings.source import EmbeddedSettings
 
@@ -251,7 +253,7 @@ def test_the_embedded_settings_are_live_at_once():
         source = EmbeddedSettings()
         await source.start()
         assert source.current.settings == Settings()
-        assert (source.current.version, source.trouble, source.refused) == ("embedded", None, None)
+        assert (source.current.version, source.watch_error, source.rejected) == ("embedded", None, None)
         await source.stop()
 
     asyncio.run(scenario())

@@ -1,8 +1,8 @@
-"""Settings in a text: as a ConfigMap, among other manifests, or bare."""
+"""Extraction of settings from manifests, or from a document that contains only settings."""
 
 import pytest
 
-from webhook.settings.manifest import data_of
+from webhook.settings.manifest import extract_data
 
 CONFIG_MAP = """
 apiVersion: v1
@@ -35,26 +35,29 @@ FOUND = {"storageInitializer": '{"cpuLimit": "2"}', "ingress": "{}"}
     ],
 )
 def test_settings_are_found(text, data):
-    assert data_of(text) == data
+    assert extract_data(text) == data
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "there is nothing in it"),
-        ("# only a comment", "there is nothing in it"),
+        ("", "is empty"),
+        ("# only a comment", "is empty"),
         ("{", "neither JSON nor YAML"),
-        ("- deploy", "neither a ConfigMap nor an object with the keys storageInitializer, credentials"),
-        ("deploy", "neither a ConfigMap nor an object"),
-        (DEPLOYMENT, "there is no ConfigMap with settings in it, only Deployment"),
-        ("\n---\n".join((OTHER, OTHER)), "there is no ConfigMap with settings in it, only ConfigMap"),
-        ("\n---\n".join((CONFIG_MAP, CONFIG_MAP)), "2 ConfigMaps hold settings: leave one"),
-        ("{kind: ConfigMap, data: [1]}", "data must be an object"),
-        ("{kind: ConfigMap, data: {deploy: {}}}", r"data\.deploy must be a text: write `deploy: \|`"),
-        ("{kind: 3, data: {}}\n---\n[1]", "there is no ConfigMap with settings in it"),
-        ("{kind: List, items: [1, null]}", "there is no ConfigMap with settings in it"),
+        ("- deploy", "must be a ConfigMap, or an object with some of the keys storageInitializer, credentials"),
+        ("deploy", "must be a ConfigMap, or an object"),
+        (DEPLOYMENT, "contains no ConfigMap with settings, only Deployment"),
+        ("\n---\n".join((OTHER, OTHER)), "contains no ConfigMap with settings, only ConfigMap"),
+        ("\n---\n".join((CONFIG_MAP, CONFIG_MAP)), "contains 2 ConfigMaps with settings: keep one"),
+        ("{kind: ConfigMap, data: [1]}", "data of the ConfigMap must be an object"),
+        (
+            "{kind: ConfigMap, data: {deploy: {}}}",
+            r"data\.deploy of the ConfigMap must be a string: write `deploy: \|`",
+        ),
+        ("{kind: 3, data: {}}\n---\n[1]", "contains no ConfigMap with settings"),
+        ("{kind: List, items: [1, null]}", "contains no ConfigMap with settings"),
     ],
 )
-def test_what_holds_no_settings_says_why(text, reason):
+def test_texts_without_settings_are_rejected(text, reason):
     with pytest.raises(ValueError, match=reason):
-        data_of(text)
+        extract_data(text)

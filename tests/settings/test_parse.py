@@ -1,4 +1,4 @@
-"""What a ConfigMap's texts mean: every field KServe had, every mistake with its key and its reason."""
+"""Parsing of settings: every field of every KServe release, and every invalid value with its key and reason."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def data_of(path):
 
 
 def leaves(value, path=()):
-    """Every value in nested objects, with the keys that lead to it."""
+    """All leaf values of nested objects, by their path."""
     if not isinstance(value, dict):
         return {path: value}
     return {leaf: found for key, inner in value.items() for leaf, found in leaves(inner, (*path, key)).items()}
@@ -41,14 +41,14 @@ def test_configmaps_of_every_kserve_release_load_unchanged(path):
         assert taken[leaf] == (value if value not in ("", None) else defaults[leaf]), leaf
 
 
-def test_the_releases_show_every_field_that_kserve_has():
-    shown = {leaf for path in RELEASES for leaf in leaves({k: json.loads(v) for k, v in data_of(path).items()})}
+def test_the_fixtures_cover_every_field_of_kserve():
+    expected_keys = {leaf for path in RELEASES for leaf in leaves({k: json.loads(v) for k, v in data_of(path).items()})}
     groups = ("storageInitializer", "credentials", "deploy")
     fields = {leaf for leaf in effective(parse(data_of(FIXTURES / "kserve-0.16-to-0.19.yaml"))[0]) if leaf[0] in groups}
-    assert fields - shown == {("credentials", "enabled")}, "all but our own"
+    assert fields - expected_keys == {("credentials", "enabled")}, "all except the webhook's own field"
 
 
-def test_without_keys_kserves_defaults_hold():
+def test_missing_keys_have_the_defaults_of_kserve():
     assert parse({}) == (Settings(), [])
     assert (
         parse({"storageInitializer": "", "credentials": "{}", "deploy": "null", "storageDefaults": {}})[0] == Settings()
@@ -72,7 +72,7 @@ def initializer(text):
         {"cpuLimit": 2},
     ],
 )
-def test_ways_to_write_the_same(text):
+def test_equivalent_notations(text):
     assert initializer(text).cpu_limit == "2"
 
 
@@ -96,7 +96,7 @@ def test_null_and_empty_mean_the_default(field, nothing):
         ("s3Region", "eu-west-1", "eu-west-1"),
     ],
 )
-def test_yaml_switches_become_what_the_storage_initializer_reads(field, value, text):
+def test_booleans_become_strings_for_the_storage_initializer(field, value, text):
     settings, _ = parse({"credentials": {"s3": {field: value}}})
     assert effective(settings)["credentials", "s3", field] == text
 
@@ -117,32 +117,32 @@ def test_yaml_numbers_are_quantities(value, text):
         ([], "a", False),
     ],
 )
-def test_who_may_write(value, namespace, may):
+def test_namespaces_that_may_write(value, namespace, may):
     settings, _ = parse({"storageDefaults": {"allowReadWrite": value}})
     assert settings.storage_defaults.may_write(namespace) is may
 
 
-def test_single_files_are_extensions_in_lower_case_with_a_dot():
+def test_single_file_extensions_are_normalized():
     settings, _ = parse({"storageDefaults": {"singleFile": ["ONNX", ".pt"]}})
     assert settings.storage_defaults.single_file == (".onnx", ".pt")
 
 
 WRONG = [
-    # key, where it is, value, what the reason says
+    # key, value, pattern of the reason
     ("storageInitializer.image", "a b", "must be an image reference"),
     ("storageInitializer.image", "Registry.example.com/Team/init", "must be an image reference"),
     ("storageInitializer.image", "init:", "must be an image reference"),
     ("storageInitializer.image", "init@sha256:1234", "must be an image reference"),
     ("storageInitializer.cpuLimit", "many", 'must be a quantity of at least 0.*, not "many"'),
     ("storageInitializer.cpuLimit", -1, "must be a quantity of at least 0.*, not -1"),
-    ("storageInitializer.cpuLimit", True, "must be a whole number|must be a quantity|must be a number"),
-    ("storageInitializer.memoryLimit", [1], "must be a text"),
+    ("storageInitializer.cpuLimit", True, "must be an integer|must be a quantity|must be a number"),
+    ("storageInitializer.memoryLimit", [1], "must be a string"),
     ("storageInitializer.enableModelcar", "sometimes", 'must be true or false, not "sometimes"'),
     ("storageInitializer.enableModelcar", [], "must be true or false, not \\[\\]"),
     ("storageInitializer.uidModelcar", -1, "must be at least 0, not -1"),
     ("storageInitializer.uidModelcar", 2**31, "must be at most 2147483647"),
-    ("storageInitializer.uidModelcar", True, "must be a whole number, not true"),
-    ("storageInitializer.uidModelcar", "root", 'must be a whole number, not "root"'),
+    ("storageInitializer.uidModelcar", True, "must be an integer, not true"),
+    ("storageInitializer.uidModelcar", "root", 'must be an integer, not "root"'),
     ("storageInitializer.ociModelMode", "lazy", "must be 'modelcar', 'native' or 'fetch', not \"lazy\""),
     ("storageInitializer.caBundleConfigMapName", "Company_CA", "DNS-1123"),
     ("storageInitializer.caBundleConfigMapName", "a" * 254, "at most 253 characters"),
@@ -153,7 +153,7 @@ WRONG = [
     ("credentials.storageSecretNameAnnotation", "a/b/c", "the name of an annotation"),
     ("credentials.gcs", "key.json", "must be an object"),
     ("credentials.gcs.gcsCredentialFileName", "../key.json", "a key of letters, digits"),
-    ("credentials.s3.s3Region", False, r"must be a text \(in quotes\), not false"),
+    ("credentials.s3.s3Region", False, r"must be a string \(use quotes\), not false"),
     ("credentials.s3.s3CABundle", "ca.crt", "must be an absolute path"),
     ("credentials.s3.s3CABundleConfigMap", "a/b", "DNS-1123"),
     (
@@ -165,7 +165,7 @@ WRONG = [
     ("deploy.deploymentRolloutStrategy.defaultRollout.maxUnavailable", "101%", "must be at most 100%"),
     ("deploy.deploymentRolloutStrategy.defaultRollout", {"maxSurge": 0, "maxUnavailable": "0%"}, "not both be 0"),
     ("storageDefaults.redOnly", True, "unknown key; did you mean readOnly"),
-    ("storageDefaults.quite", True, "unknown key; known are"),
+    ("storageDefaults.quite", True, "unknown key; known keys: "),
     ("storageDefaults.emptyDir.size", "1Gi", "unknown key; did you mean sizeLimit"),
     ("storageDefaults.emptyDir.sizeLimit", "500m", "must be whole bytes.*500Mi"),
     ("storageDefaults.emptyDir.medium", "memory", "must be '' or 'Memory'"),
@@ -180,18 +180,18 @@ WRONG = [
     ("storageDefaults.overrides.memoryLimit", "1GB", "must be a quantity"),
     ("storageDefaults.mode", "watch", "must be 'enforce' or 'observe'"),
     ("storageDefaults.localModelKey", "id", "must be 'hash' or 'name'"),
-    ("storageDefaults.securityContext.runAsUser", "1000", 'must be a whole number, not "1000"'),
+    ("storageDefaults.securityContext.runAsUser", "1000", 'must be an integer, not "1000"'),
     ("storageDefaults.securityContext.privileged", "false", "must be true or false"),
     ("storageDefaults.securityContext.runAsRoot", True, "unknown key"),
     ("storageDefaults.securityContext.seccompProfile.type", {"type": "Runtime"}, "must be 'RuntimeDefault'"),
     ("storageDefaults.securityContext.capabilities.drop", {"drop": "ALL"}, "must be a list"),
-    ("storageDefaults.rollout.podSecurityContext.fsGroup", "0", "must be a whole number"),
+    ("storageDefaults.rollout.podSecurityContext.fsGroup", "0", "must be an integer"),
     ("storageDefaults.rollout.strategy", "Rolling", "must be Recreate, RollingUpdate"),
 ]
 
 
 def nested(key, value):
-    """The settings with this value at the key; the value may be of an object further out, or of a list."""
+    """Settings with this value at the key. The value can also belong to the parent object or list."""
     parts = key.split(".")
     if parts[-1].isdigit() or (isinstance(value, dict) and parts[-1] in value):
         parts = parts[:-1]
@@ -201,14 +201,14 @@ def nested(key, value):
 
 
 @pytest.mark.parametrize(("key", "value", "reason"), WRONG)
-def test_mistakes_are_named_with_key_and_reason(key, value, reason):
-    with pytest.raises(SettingsError, match=reason) as refused:
+def test_invalid_values_are_reported_with_key_and_reason(key, value, reason):
+    with pytest.raises(SettingsError, match=reason) as raised:
         parse(nested(key, value))
-    assert [problem.key for problem in refused.value.problems] == [key]
+    assert [problem.key for problem in raised.value.problems] == [key]
 
 
-def test_every_mistake_is_named_at_once():
-    with pytest.raises(SettingsError) as refused:
+def test_all_problems_are_reported_together():
+    with pytest.raises(SettingsError) as raised:
         parse(
             {
                 "storageInitializer": '{"memoryLimit": "1Gx", "uidModelcar": -1}',
@@ -217,7 +217,7 @@ def test_every_mistake_is_named_at_once():
                 "storageDefaults": "mode: x\nblue: 1",
             }
         )
-    assert [problem.key for problem in refused.value.problems] == [
+    assert [problem.key for problem in raised.value.problems] == [
         "storageInitializer.memoryLimit",
         "storageInitializer.uidModelcar",
         "credentials",
@@ -234,11 +234,11 @@ def test_every_mistake_is_named_at_once():
         ('["image"]', r"must be an object, not \['image'\]"),
         ("image", 'must be an object, not "image"'),
         ("5", "must be an object, not 5"),
-        ("a: 1\n---\nb: 2", "must be one document"),
+        ("a: 1\n---\nb: 2", "must be one YAML document"),
         (True, "must be an object, not true"),
     ],
 )
-def test_what_is_no_object_is_refused(text, reason):
+def test_values_that_are_not_objects_are_rejected(text, reason):
     with pytest.raises(SettingsError, match=reason):
         parse({"storageInitializer": text})
 
@@ -251,7 +251,7 @@ def test_what_is_no_object_is_refused(text, reason):
         ({"memoryLimit": "1Mi"}, "the memory request 100Mi is larger than the memory limit 1Mi"),
     ],
 )
-def test_requests_fit_below_limits(given, reason):
+def test_requests_larger_than_limits_are_rejected(given, reason):
     with pytest.raises(SettingsError, match=f"^storageInitializer: {reason}$"):
         parse({"storageInitializer": given})
 
@@ -274,13 +274,13 @@ def test_requests_fit_below_limits(given, reason):
         ),
     ],
 )
-def test_what_is_probably_not_meant_is_a_warning(data, warning):
+def test_probable_mistakes_are_warnings(data, warning):
     settings, warnings = parse(data)
     assert [str(each)[: len(warning)] for each in warnings] == [warning]
     assert settings.storage_initializer.cpu_limit == "1"
 
 
-def test_kserves_other_keys_are_not_read():
+def test_other_keys_of_kserve_are_ignored():
     others = (
         "explainers inferenceService multiNode opentelemetryCollector autoscaler ingress logger batcher agent "
         "router metricsAggregator localModel security service _example"
@@ -288,7 +288,7 @@ def test_kserves_other_keys_are_not_read():
     assert parse(dict.fromkeys(others, "{")) == (Settings(), [])
 
 
-def test_settings_cannot_be_changed():
+def test_settings_are_immutable():
     settings, _ = parse({"storageDefaults": {"overrides": {"image": ["a/*"]}}})
     with pytest.raises(ValidationError, match="frozen"):
         settings.storage_initializer.image = "other"  # type: ignore[misc]
@@ -297,10 +297,10 @@ def test_settings_cannot_be_changed():
     assert isinstance(settings.storage_defaults.overrides.image, tuple)
 
 
-def test_messages_stay_short():
-    with pytest.raises(SettingsError) as refused:
+def test_messages_are_shortened():
+    with pytest.raises(SettingsError) as raised:
         parse({"storageInitializer": {"image": "x " * 10_000, "uidModelcar": [[["x"] * 500] * 500] * 500}})
-    assert len(str(refused.value)) < 600
+    assert len(str(raised.value)) < 600
 
 
 names = st.sampled_from(
@@ -327,7 +327,7 @@ values = st.recursive(
         min_size=1,
     )
 )
-def test_whatever_is_written_is_settings_or_named_problems(data):
+def test_any_data_is_parsed_or_rejected_with_problems(data):
     try:
         settings, _ = parse(data)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""The shared cache: the pod that comes out."""
+"""The shared cache: the mutated pod."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.mutation import decide, mutated, plain_pod, several
-from webhook.facts import Claim, Facts, StorageContainer, UriFormat
+from webhook.cluster.facts import Claim, Facts, StorageContainer, UriFormat
 
 CACHE = {"storage.kserve.io/cache": "pvc://models/cache"}
 ROOT = "/mnt/storage-cache"
@@ -18,11 +18,11 @@ URI = "s3://bucket/iris"
 
 
 def parts(pod: Any) -> tuple[Any, Any]:
-    """The init container and the server."""
+    """The init container and the target container."""
     return pod["spec"]["initContainers"][0], pod["spec"]["containers"][0]
 
 
-def test_one_claim_is_written_at_its_root_and_read_below() -> None:
+def test_init_container_mounts_the_root_and_targets_the_model_directory() -> None:
     pod = mutated(plain_pod(URI, annotations=CACHE))
     init, server = parts(pod)
     assert pod["spec"]["volumes"] == [{"name": "storage-cache", "persistentVolumeClaim": {"claimName": "models"}}]
@@ -33,7 +33,7 @@ def test_one_claim_is_written_at_its_root_and_read_below() -> None:
     assert mount["subPath"].startswith("cache/")
 
 
-def test_the_command_is_the_stock_images_own_wrapped() -> None:
+def test_entry_point_of_the_stock_image_is_wrapped() -> None:
     init, server = parts(mutated(plain_pod(URI, annotations=CACHE)))
     assert init["command"][0] == "python3"
     split = init["args"].index("--")
@@ -47,7 +47,7 @@ def key_of(uri: str, **annotations: str) -> str:
     return str(parts(pod)[1]["volumeMounts"][0]["subPath"])
 
 
-def test_pods_share_by_uri_and_not_by_place() -> None:
+def test_key_depends_on_the_uri_and_not_on_the_mount_path() -> None:
     assert key_of(URI) == key_of(URI, **{"storage.kserve.io/mount-path": "/models"})
     assert key_of(URI) != key_of(URI + "/v2")
 
@@ -65,23 +65,23 @@ DEFAULTS = {"storageDefaults": {"cache": {"models": "pvc://shared/a", "*": "pvc:
         ("models", {"storage.kserve.io/readonly": "false"}, None),
     ],
 )
-def test_the_settings_name_a_cache_for_a_namespace(namespace: str, annotations: Any, claim: str | None) -> None:
+def test_cache_of_a_namespace_from_the_settings(namespace: str, annotations: Any, claim: str | None) -> None:
     outcome = decide(plain_pod(URI, annotations=annotations), DEFAULTS, namespace)
-    assert outcome.pod is not None
-    (volume,) = outcome.pod["spec"]["volumes"]
+    assert outcome.mutated is not None
+    (volume,) = outcome.mutated["spec"]["volumes"]
     assert volume.get("persistentVolumeClaim", {}).get("claimName") == claim
 
 
 @pytest.mark.parametrize(
     ("annotations", "words"),
     [
-        ({**CACHE, "storage.kserve.io/readonly": "false"}, "exclude each other"),
+        ({**CACHE, "storage.kserve.io/readonly": "false"}, "cannot be combined"),
         ({"storage.kserve.io/cache": "s3://bucket"}, "must name a claim"),
         ({"storage.kserve.io/cache": "pvc://models/../x"}, "must not contain '..'"),
         ({"storage.kserve.io/cache": " "}, "is empty"),
     ],
 )
-def test_what_cannot_be_is_denied(annotations: dict[str, str], words: str) -> None:
+def test_invalid_annotation_is_denied(annotations: dict[str, str], words: str) -> None:
     outcome = decide(plain_pod(URI, annotations=annotations))
     assert not outcome.allowed
     assert words in outcome.message
@@ -89,14 +89,14 @@ def test_what_cannot_be_is_denied(annotations: dict[str, str], words: str) -> No
 
 
 @pytest.mark.parametrize("uri", ["pvc://claim/iris"])
-def test_where_nothing_is_downloaded_a_cache_has_no_effect_and_warns(uri: str) -> None:
+def test_cache_without_a_download_is_warned_about(uri: str) -> None:
     outcome = decide(plain_pod(uri, annotations=CACHE))
     assert "has no effect" in outcome.warnings[0]
-    assert outcome.pod is not None
-    assert [volume["name"] for volume in outcome.pod["spec"]["volumes"]] == ["kserve-pvc-source"]
+    assert outcome.mutated is not None
+    assert [volume["name"] for volume in outcome.mutated["spec"]["volumes"]] == ["kserve-pvc-source"]
 
 
-def test_several_models_are_not_shared() -> None:
+def test_several_models_are_not_cached() -> None:
     pod = several(("s3://a/b", "/mnt/m/a"), ("s3://c/d", "/mnt/m/c"))
     pod["metadata"]["annotations"].update(CACHE)
     assert "has no effect" in decide(pod).warnings[0]
@@ -106,21 +106,21 @@ def container(**fields: Any) -> Facts:
     return Facts(storage_containers=(StorageContainer("custom", fields, (UriFormat(prefix="s3://"),)),))
 
 
-def test_a_storage_containers_command_is_wrapped() -> None:
+def test_command_of_a_storage_container_is_wrapped() -> None:
     facts = container(image="custom:1", command=["python3", "/fetch.py"])
     outcome = decide(plain_pod(URI, annotations=CACHE), facts=facts)
-    init, _ = parts(outcome.pod)
+    init, _ = parts(outcome.mutated)
     split = init["args"].index("--")
     assert init["args"][split + 1 :] == ["python3", "/fetch.py", URI, "{}"]
     assert init["image"] == "custom:1"
 
 
-def test_a_storage_container_without_command_is_denied_by_name() -> None:
+def test_storage_container_without_a_command_is_denied() -> None:
     outcome = decide(plain_pod(URI, annotations=CACHE), facts=container(image="custom:1"))
-    assert 'ClusterStorageContainer "custom" names no command' in outcome.message
+    assert 'ClusterStorageContainer "custom" has no command' in outcome.message
 
 
-def test_a_claim_for_one_node_warns() -> None:
+def test_claim_for_one_node_is_warned_about() -> None:
     settings = {"storageDefaults": {"claims": {"read": True}}}
     facts = Facts(claims={"models": Claim(("ReadWriteOnce",))})
     outcome = decide(plain_pod(URI, annotations=CACHE), settings, facts=facts)
@@ -128,8 +128,8 @@ def test_a_claim_for_one_node_warns() -> None:
     assert "pods on one node" in outcome.warnings[0]
 
 
-def test_what_is_injected_downloads_once_when_it_is_run(tmp_path: Path) -> None:
-    """The command as it stands in the pod, with a downloader of ours in the place of the image's."""
+def test_injected_command_downloads_once(tmp_path: Path) -> None:
+    """Runs the injected command with a test downloader instead of the image's."""
     downloader = tmp_path / "downloader.py"
     downloader.write_text(
         "import pathlib, sys\n"
@@ -138,7 +138,7 @@ def test_what_is_injected_downloads_once_when_it_is_run(tmp_path: Path) -> None:
         "pathlib.Path(sys.argv[2], 'model.bin').write_bytes(b'weights')\n"
     )
     facts = container(image="custom:1", command=[sys.executable, str(downloader)])
-    init, server = parts(decide(plain_pod(URI, annotations=CACHE), facts=facts).pod)
+    init, server = parts(decide(plain_pod(URI, annotations=CACHE), facts=facts).mutated)
     claim = tmp_path / "claim"
     claim.mkdir()
     words = [word.replace(ROOT, str(claim)) for word in (*init["command"], *init["args"])]

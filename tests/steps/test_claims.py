@@ -1,4 +1,4 @@
-"""Claims mounted in place."""
+"""Claims that are mounted directly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _mount(path: str = "/mnt/models", **fields: Any) -> dict[str, Any]:
         ("pvc://foo/iris.v1", _mount(subPath="iris.v1")),
     ],
 )
-def test_a_claim_is_mounted_in_place(uri: str, expected: dict[str, Any]) -> None:
+def test_claim_is_mounted_directly(uri: str, expected: dict[str, Any]) -> None:
     pod = mutated(plain_pod(uri))
     assert mount_list(pod) == [expected]
     claim = uri.strip().removeprefix("pvc://").partition("/")[0]
@@ -61,12 +61,12 @@ def test_a_claim_is_mounted_in_place(uri: str, expected: dict[str, Any]) -> None
         ("a:b.onnx", "directory", _mount(subPath="a:b.onnx")),
     ],
 )
-def test_path_type_says_what_the_path_is(path: str, path_type: str, expected: dict[str, Any]) -> None:
+def test_path_type_annotation(path: str, path_type: str, expected: dict[str, Any]) -> None:
     pod = mutated(plain_pod(f"pvc://foo/{path}", annotations={keys.PATH_TYPE: path_type}))
     assert mount_list(pod) == [expected]
 
 
-def test_the_settings_say_which_extensions_are_files() -> None:
+def test_single_file_extensions_from_the_settings() -> None:
     settings = {"storageDefaults": {"singleFile": [".weights"]}}
     assert mount_list(mutated(plain_pod("pvc://foo/a.weights"), settings)) == [
         _mount("/mnt/models/a.weights", subPath="a.weights")
@@ -91,34 +91,36 @@ def test_the_settings_say_which_extensions_are_files() -> None:
         ({keys.READ_ONLY: "false"}, {"allowReadWrite": ["models"]}, True),
     ],
 )
-def test_a_claim_is_read_only_unless_asked(annotations: dict[str, str], settings: Any, writable: bool) -> None:
+def test_claim_is_read_only_unless_requested_otherwise(
+    annotations: dict[str, str], settings: Any, writable: bool
+) -> None:
     pod = mutated(plain_pod("pvc://foo/iris", annotations=annotations), {"storageDefaults": settings})
     assert ("readOnly" not in mount_list(pod)[0]) is writable
 
 
-def test_every_target_gets_the_claim_and_no_other_container() -> None:
+def test_only_targets_mount_the_claim() -> None:
     pod = mutated(kserve_pod("pvc://foo/iris", "kserve-container", "queue-proxy", "transformer-container"))
     assert mount_list(pod, "kserve-container") == mount_list(pod, "transformer-container") == [_mount(subPath="iris")]
     assert mount_list(pod, "queue-proxy") == []
 
 
-def test_the_model_goes_where_the_mount_path_says() -> None:
+def test_mount_path_annotation() -> None:
     pod = mutated(plain_pod("pvc://foo/iris/model.onnx", annotations={keys.MOUNT_PATH: "/opt//models/"}))
     assert mount_list(pod) == [_mount("/opt/models/model.onnx", subPath="iris/model.onnx")]
 
 
-def test_what_the_container_mounts_elsewhere_stays() -> None:
-    mine = {"name": "data", "mountPath": "/data"}
+def test_other_mounts_are_kept() -> None:
+    existing = {"name": "data", "mountPath": "/data"}
     volumes = [{"name": "data", "emptyDir": {}}]
-    pod = mutated(plain_pod("pvc://foo", containers=[a_container(volumeMounts=[mine])], volumes=volumes))
-    assert mount_list(pod) == [mine, _mount()]
+    pod = mutated(plain_pod("pvc://foo", containers=[a_container(volumeMounts=[existing])], volumes=volumes))
+    assert mount_list(pod) == [existing, _mount()]
     assert pod["spec"]["volumes"][0] == volumes[0]
 
 
-# --- Several ------------------------------------------------------------------------------------------------------
+# --- Several --------------------------------------------------------------------------------------------------------
 
 
-def test_each_of_several_claims_is_mounted_at_its_own_path() -> None:
+def test_several_claims_are_mounted_at_their_own_paths() -> None:
     pod = mutated(several(("pvc://foo/base", "/mnt/base"), ("pvc://bar/a.gguf", "/mnt/adapter/")))
     assert mount_list(pod) == [
         {"name": "mnt-base", "mountPath": "/mnt/base", "subPath": "base", "readOnly": True},
@@ -133,7 +135,7 @@ def test_each_of_several_claims_is_mounted_at_its_own_path() -> None:
 @pytest.mark.parametrize(
     "path", ["/mnt/Base", "/mnt/my_model", "/mnt/модель", "/mnt/" + "a" * 80, "/模型", "/mnt/base-", "/mnt/data"]
 )
-def test_a_path_that_gives_no_free_volume_name_gets_one_with_its_hash(path: str) -> None:
+def test_volume_name_contains_a_hash_when_the_path_has_no_free_name(path: str) -> None:
     pod = mutated(several(("pvc://foo/base", path), volumes=[{"name": "mnt-data", "emptyDir": {}}]))
     (mount,) = mount_list(pod)
     assert mount["mountPath"] == path
@@ -142,33 +144,33 @@ def test_a_path_that_gives_no_free_volume_name_gets_one_with_its_hash(path: str)
     assert volumes(pod)[mount["name"]] == {"persistentVolumeClaim": {"claimName": "foo"}}
 
 
-def test_two_paths_with_one_volume_name_do_not_share_a_volume() -> None:
+def test_paths_with_the_same_volume_name_do_not_share_a_volume() -> None:
     pod = mutated(several(("pvc://foo/x", "/mnt/a/b"), ("pvc://bar/x", "/mnt/a-b")))
     first, second = mount_list(pod)
     assert first["name"] == "mnt-a-b" != second["name"]
     assert volumes(pod)[second["name"]] == {"persistentVolumeClaim": {"claimName": "bar"}}
 
 
-# --- In the way ---------------------------------------------------------------------------------------------------
+# --- Conflicts ------------------------------------------------------------------------------------------------------
 
 
-def _pod_that_mounts(*mine: dict[str, Any], uri: str = "pvc://foo/iris", **fields: Any) -> dict[str, Any]:
+def _pod_that_mounts(*existing: dict[str, Any], uri: str = "pvc://foo/iris", **fields: Any) -> dict[str, Any]:
     volumes = [{"name": "data", "emptyDir": {}}]
-    return plain_pod(uri, containers=[a_container(volumeMounts=list(mine), **fields)], volumes=volumes)
+    return plain_pod(uri, containers=[a_container(volumeMounts=list(existing), **fields)], volumes=volumes)
 
 
 @pytest.mark.parametrize("path", ["/mnt/models", "/mnt/models/", "/mnt//models", "/mnt/./models", "mnt/models"])
-def test_a_mount_path_that_is_taken_is_denied(path: str) -> None:
+def test_mount_path_in_use_is_denied(path: str) -> None:
     message = denied(_pod_that_mounts({"name": "data", "mountPath": path}))
     assert f'container "server" already mounts volume "data" at "{path}"' in message
 
 
-def test_a_single_file_may_go_into_a_directory_that_is_mounted() -> None:
+def test_single_file_can_be_mounted_inside_another_mount() -> None:
     pod = mutated(_pod_that_mounts({"name": "data", "mountPath": "/mnt/models"}, uri="pvc://foo/a.onnx"))
     assert [mount["mountPath"] for mount in mount_list(pod)] == ["/mnt/models", "/mnt/models/a.onnx"]
 
 
-def test_a_block_device_in_the_way_is_denied() -> None:
+def test_block_device_at_the_mount_path_is_denied() -> None:
     devices = [{"name": "disk", "devicePath": "/mnt/models"}]
     message = denied(_pod_that_mounts(volumeDevices=devices))
     assert '"disk"' in message
@@ -184,18 +186,18 @@ def test_a_block_device_in_the_way_is_denied() -> None:
         ({"nfs": {"server": "a", "path": "/"}}, 'of kind "nfs"'),
     ],
 )
-def test_a_volume_of_the_same_name_that_is_something_else_is_denied(volume: dict[str, Any], described: str) -> None:
+def test_another_volume_of_the_same_name_is_denied(volume: dict[str, Any], described: str) -> None:
     message = denied(plain_pod("pvc://foo", volumes=[{"name": "kserve-pvc-source", **volume}]))
     assert f'the pod already has a volume "kserve-pvc-source", {described}' in message
     assert 'persistentVolumeClaim "foo"' in message
     assert "rename" in message
 
 
-# --- Already there ------------------------------------------------------------------------------------------------
+# --- Existing mounts ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "there",
+    "existing",
     [
         {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPath": "iris/model.onnx"},
         {"name": "kserve-pvc-source", "mountPath": "/mnt/models/", "subPath": "iris//model.onnx", "readOnly": False},
@@ -207,9 +209,9 @@ def test_a_volume_of_the_same_name_that_is_something_else_is_denied(volume: dict
         },
     ],
 )
-def test_a_mount_that_is_there_already_is_brought_to_what_is_asked(there: dict[str, Any]) -> None:
+def test_existing_mount_is_updated(existing: dict[str, Any]) -> None:
     volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo", "readOnly": False}}]
-    server = a_container(volumeMounts=[there])
+    server = a_container(volumeMounts=[existing])
     pod = mutated(plain_pod("pvc://foo/iris/model.onnx", containers=[server], volumes=volumes))
     (mount,) = mount_list(pod)
     mount.pop("recursiveReadOnly", None)
@@ -217,17 +219,22 @@ def test_a_mount_that_is_there_already_is_brought_to_what_is_asked(there: dict[s
     assert pod["spec"]["volumes"] == volumes
 
 
-def test_a_mount_that_becomes_writable_keeps_nothing_that_needs_read_only() -> None:
+def test_writable_mount_loses_recursive_read_only() -> None:
     # Kubernetes: recursiveReadOnly may only be set where readOnly is true.
-    there = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "readOnly": True, "recursiveReadOnly": "Enabled"}
+    existing = {
+        "name": "kserve-pvc-source",
+        "mountPath": "/mnt/models",
+        "readOnly": True,
+        "recursiveReadOnly": "Enabled",
+    }
     volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}}]
-    server = a_container(volumeMounts=[there])
+    server = a_container(volumeMounts=[existing])
     pod = mutated(plain_pod("pvc://foo", annotations={keys.READ_ONLY: "false"}, containers=[server], volumes=volumes))
     assert mount_list(pod) == [{"name": "kserve-pvc-source", "mountPath": "/mnt/models"}]
 
 
-def test_a_mount_is_not_moved_onto_another() -> None:
-    there = [
+def test_mount_is_not_moved_to_a_path_in_use() -> None:
+    existing = [
         {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPath": "a.onnx"},
         {"name": "data", "mountPath": "/mnt/models/a.onnx"},
     ]
@@ -235,12 +242,12 @@ def test_a_mount_is_not_moved_onto_another() -> None:
         {"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}},
         {"name": "data", "emptyDir": {}},
     ]
-    message = denied(plain_pod("pvc://foo/a.onnx", containers=[a_container(volumeMounts=there)], volumes=volumes))
+    message = denied(plain_pod("pvc://foo/a.onnx", containers=[a_container(volumeMounts=existing)], volumes=volumes))
     assert 'already mounts volume "data" at "/mnt/models/a.onnx"' in message
 
 
-def test_a_mount_with_an_expression_is_not_the_models() -> None:
-    there = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPathExpr": "$(POD_NAME)"}
+def test_mount_with_a_sub_path_expression_is_not_updated() -> None:
+    existing = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPathExpr": "$(POD_NAME)"}
     volumes = [{"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "foo"}}]
-    message = denied(plain_pod("pvc://foo", containers=[a_container(volumeMounts=[there])], volumes=volumes))
+    message = denied(plain_pod("pvc://foo", containers=[a_container(volumeMounts=[existing])], volumes=volumes))
     assert "already mounts" in message

@@ -28,14 +28,14 @@ def _env(pod):
         ({}, {}),
     ],
 )
-def test_the_initializer_is_told(annotations, expected):
+def test_variables_of_the_init_container(annotations, expected):
     assert _env(kserve_pod("s3://b/m", annotations=annotations)) == expected
 
 
-def test_it_is_kserves_to_say():
+def test_annotations_are_ignored_on_pods_without_kserve_label():
     assert _env(plain_pod("s3://b/m", annotations={ENABLED: "true"})) == {}
 
 
-def test_a_claim_is_not_decrypted():
+def test_not_applied_to_claims():
     pod = mutated(kserve_pod("pvc://claim", annotations={ENABLED: "true"}))
     assert "initContainers" not in pod["spec"]

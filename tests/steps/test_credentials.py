@@ -1,4 +1,4 @@
-"""What each kind of Secret, and an AWS role, adds to the init container: one line a case."""
+"""Variables and volumes that each kind of Secret, and an AWS role, add to the init container."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from tests.cluster_objects import S3, admitted, denial, initializer, secret, service_account, variables, warnings
 from tests.mutation import JsonObject, plain_pod, volumes
-from webhook.facts import Secret
-from webhook.needs import MAX_SECRETS
+from webhook.cluster.facts import Secret
+from webhook.cluster.lookups import MAX_SECRETS
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.kinds import KINDS, kind_of
 
@@ -18,13 +18,13 @@ S3_KEYS = {"awsAccessKeyID": "AKIA", "awsSecretAccessKey": "x"}
 S3_REFERENCES = {"AWS_ACCESS_KEY_ID": ("s", "awsAccessKeyID"), "AWS_SECRET_ACCESS_KEY": ("s", "awsSecretAccessKey")}
 
 
-def at(https: str | None, host: str, url: str) -> dict[str, Any]:
+def endpoint_variables(https: str | None, host: str, url: str) -> dict[str, Any]:
     return ({} if https is None else {"S3_USE_HTTPS": https}) | {"S3_ENDPOINT": host, "AWS_ENDPOINT_URL": url}
 
 
 SECRETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "s3": (S3_KEYS, S3_REFERENCES),
-    "s3 beats gcs": (S3_KEYS | {"gcloud-application-credentials.json": "x"}, S3_REFERENCES),
+    "s3 takes precedence over gcs": (S3_KEYS | {"gcloud-application-credentials.json": "x"}, S3_REFERENCES),
     "s3 data": (
         S3_KEYS
         | {
@@ -39,7 +39,7 @@ SECRETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "AWS_CA_BUNDLE_CONFIGMAP": "ca",
         },
         S3_REFERENCES
-        | at("0", "minio:9000", "http://minio:9000")
+        | endpoint_variables("0", "minio:9000", "http://minio:9000")
         | {
             "S3_VERIFY_SSL": "0",
             "awsAnonymousCredential": "true",
@@ -50,7 +50,7 @@ SECRETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
             "AWS_CA_BUNDLE_CONFIGMAP": "ca",
         },
     ),
-    "s3 line ends": (
+    "s3 trailing newline": (
         S3_KEYS | {"AWS_DEFAULT_REGION": "eu-west-1\n"},
         S3_REFERENCES | {"AWS_DEFAULT_REGION": "eu-west-1"},
     ),
@@ -116,17 +116,23 @@ SECRETS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("data", "expected"), SECRETS.values(), ids=SECRETS)
-def test_a_secret_of_the_service_account(data: dict[str, str], expected: dict[str, Any]) -> None:
+def test_secret_of_the_service_account(data: dict[str, str], expected: dict[str, Any]) -> None:
     found = variables(initializer(plain_pod("s3://b/m"), service_account("s"), secret("s", data)))
     assert list(found.items()) == list(expected.items())
 
 
 S3_ENDPOINTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
-    "https by default": ({S3 + "endpoint": "h"}, at(None, "h", "https://h")),
-    "not https": ({S3 + "endpoint": "h", S3 + "usehttps": "0"}, at("0", "h", "http://h")),
-    "https": ({S3 + "endpoint": "h", S3 + "usehttps": "1"}, at("1", "h", "https://h")),
-    "a scheme wins": ({S3 + "endpoint": "HTTP://h/p", S3 + "usehttps": "1"}, at("0", "h/p", "HTTP://h/p")),
-    "https in the endpoint": ({S3 + "endpoint": " https://h ", S3 + "usehttps": "0"}, at("1", "h", "https://h")),
+    "https by default": ({S3 + "endpoint": "h"}, endpoint_variables(None, "h", "https://h")),
+    "not https": ({S3 + "endpoint": "h", S3 + "usehttps": "0"}, endpoint_variables("0", "h", "http://h")),
+    "https": ({S3 + "endpoint": "h", S3 + "usehttps": "1"}, endpoint_variables("1", "h", "https://h")),
+    "a scheme takes precedence": (
+        {S3 + "endpoint": "HTTP://h/p", S3 + "usehttps": "1"},
+        endpoint_variables("0", "h/p", "HTTP://h/p"),
+    ),
+    "https in the endpoint": (
+        {S3 + "endpoint": " https://h ", S3 + "usehttps": "0"},
+        endpoint_variables("1", "h", "https://h"),
+    ),
     "empty": ({S3 + "endpoint": "", S3 + "usehttps": "0"}, {}),
     "no endpoint": ({S3 + "usehttps": "0"}, {}),
     "others": (
@@ -153,24 +159,22 @@ S3_ENDPOINTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
-def test_s3_by_annotations_of_the_secret(annotations: dict[str, str], expected: dict[str, Any]) -> None:
+def test_s3_annotations_of_the_secret(annotations: dict[str, str], expected: dict[str, Any]) -> None:
     found = variables(initializer(plain_pod("s3://b/m"), service_account("s"), secret("s", S3_KEYS, annotations)))
     assert list(found.items()) == list((S3_REFERENCES | expected).items())
 
 
 @pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
-def test_s3_by_annotations_of_a_service_account_with_a_role(
-    annotations: dict[str, str], expected: dict[str, Any]
-) -> None:
+def test_s3_annotations_of_a_service_account_with_a_role(annotations: dict[str, str], expected: dict[str, Any]) -> None:
     found = variables(initializer(plain_pod("s3://b/m"), service_account(annotations=ROLE | annotations)))
     assert list(found.items()) == list(expected.items())
 
 
-def test_annotations_of_a_service_account_without_a_role_do_not_count() -> None:
+def test_annotations_of_a_service_account_without_a_role_are_ignored() -> None:
     assert variables(initializer(plain_pod("s3://b/m"), service_account(annotations={S3 + "region": "r"}))) == {}
 
 
-def test_s3_by_annotation_then_key_then_setting() -> None:
+def test_s3_precedence_of_annotation_key_and_setting() -> None:
     settings = {"credentials": {"s3": {"s3Region": "setting", "s3VerifySSL": "setting", "s3UseAccelerate": "setting"}}}
     data = S3_KEYS | {"AWS_DEFAULT_REGION": "key", "S3_VERIFY_SSL": "key"}
     found = variables(
@@ -188,13 +192,13 @@ def test_s3_by_annotation_then_key_then_setting() -> None:
     }
 
 
-def test_a_secret_replaces_what_the_role_says() -> None:
+def test_secret_takes_precedence_over_the_role() -> None:
     account = service_account("s", annotations=ROLE | {S3 + "region": "role", S3 + "verifyssl": "0"})
     found = variables(initializer(plain_pod("s3://b/m"), account, secret("s", S3_KEYS, {S3 + "region": "secret"})))
     assert found == {"AWS_DEFAULT_REGION": "secret", "S3_VERIFY_SSL": "0"} | S3_REFERENCES
 
 
-def test_names_of_keys_from_the_settings() -> None:
+def test_key_names_from_the_settings() -> None:
     settings = {
         "credentials": {
             "s3": {"s3AccessKeyIDName": "id", "s3SecretAccessKeyName": "key"},
@@ -221,7 +225,7 @@ VOLUMES = {
 
 
 @pytest.mark.parametrize(("key", "volume", "path"), VOLUMES.values(), ids=VOLUMES)
-def test_secrets_that_are_mounted(key: str, volume: str, path: str) -> None:
+def test_mounted_secrets(key: str, volume: str, path: str) -> None:
     pod = admitted(plain_pod("gs://b/m"), service_account("s"), secret("s", {key: "x"}))
     assert volumes(pod)[volume] == {"secret": {"secretName": "s"}}
     (container,) = pod["spec"]["initContainers"]
@@ -230,13 +234,13 @@ def test_secrets_that_are_mounted(key: str, volume: str, path: str) -> None:
     assert volume not in [mount["name"] for mount in server["volumeMounts"]]
 
 
-def test_the_gcs_file_is_named() -> None:
+def test_gcs_key_file_variable() -> None:
     file = "gcloud-application-credentials.json"
     found = initializer(plain_pod("gs://b/m"), service_account("s"), secret("s", {file: "x"}))
     assert variables(found) == {"GOOGLE_APPLICATION_CREDENTIALS": f"/var/secrets/{file}"}
 
 
-def test_all_secrets_of_the_service_account_count_in_order() -> None:
+def test_all_secrets_of_the_service_account_are_used_in_order() -> None:
     found = initializer(
         plain_pod("s3://b/m"),
         service_account("hub", "one", "two"),
@@ -252,7 +256,7 @@ def test_all_secrets_of_the_service_account_count_in_order() -> None:
 
 
 @pytest.mark.parametrize("key", ["awsSecretAccessKey", "gcloud-application-credentials.json", "HDFS_NAMENODE"])
-def test_of_two_secrets_that_exclude_each_other_the_first_is_used_with_a_warning(key: str) -> None:
+def test_first_of_two_conflicting_secrets_is_used_with_a_warning(key: str) -> None:
     objects = [service_account("one", "two"), secret("one", {key: "x"}), secret("two", {key: "x"})]
     (warning,) = warnings(plain_pod("s3://b/m"), *objects)
     assert '"one" and "two"' in warning
@@ -263,7 +267,7 @@ def test_of_two_secrets_that_exclude_each_other_the_first_is_used_with_a_warning
 NAMED = {"serving.kserve.io/storageSecretName": "mine"}
 
 
-def test_a_secret_named_by_the_pod_counts_instead_of_the_service_accounts() -> None:
+def test_secret_named_by_the_pod_replaces_those_of_the_service_account() -> None:
     objects = [service_account("hub"), secret("hub", {"HF_TOKEN": "x"}), secret("mine", S3_KEYS)]
     found = variables(initializer(plain_pod("s3://b/m", annotations=NAMED), *objects))
     assert found == {
@@ -272,14 +276,14 @@ def test_a_secret_named_by_the_pod_counts_instead_of_the_service_accounts() -> N
     }
 
 
-def test_the_annotation_that_names_a_secret_is_a_setting() -> None:
+def test_secret_name_annotation_from_the_settings() -> None:
     settings = {"credentials": {"storageSecretNameAnnotation": "example.com/secret"}}
     pod = plain_pod("s3://b/m", annotations={"example.com/secret": "mine", **NAMED})
     found = variables(initializer(pod, service_account(), secret("mine", {"HF_TOKEN": "x"}), settings=settings))
     assert found == {"HF_TOKEN": ("mine", "HF_TOKEN")}
 
 
-def test_the_pods_service_account_counts() -> None:
+def test_service_account_of_the_pod_is_used() -> None:
     objects = [service_account("s", name="robot"), service_account(), secret("s", {"HF_TOKEN": "x"})]
     assert variables(initializer(plain_pod("s3://b/m", serviceAccountName="robot"), *objects)) == {
         "HF_TOKEN": ("s", "HF_TOKEN")
@@ -287,7 +291,7 @@ def test_the_pods_service_account_counts() -> None:
     assert variables(initializer(plain_pod("s3://b/m"), *objects)) == {}
 
 
-def test_a_service_account_that_does_not_exist_is_no_error() -> None:
+def test_missing_service_account_is_ignored() -> None:
     assert variables(initializer(plain_pod("s3://b/m", serviceAccountName="robot"))) == {}
 
 
@@ -307,14 +311,14 @@ MISSING: dict[str, tuple[JsonObject, list[JsonObject], str]] = {
 
 
 @pytest.mark.parametrize(("pod", "objects", "words"), MISSING.values(), ids=MISSING)
-def test_a_secret_that_does_not_exist_is_denied_by_name(pod: JsonObject, objects: list[JsonObject], words: str) -> None:
+def test_missing_secret_is_denied(pod: JsonObject, objects: list[JsonObject], words: str) -> None:
     message = denial(pod, *objects)
     assert words in message
     assert "does not exist" in message
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a=b", "a\nb", "ü"])
-def test_a_host_that_is_none_is_denied_without_its_value(host: str) -> None:
+def test_invalid_host_is_denied_without_its_value(host: str) -> None:
     message = denial(plain_pod("https://h/m"), service_account("s"), secret("s", {"https-host": host, "headers": "{}"}))
     assert "https-host" in message
     assert not host or host not in message
@@ -325,17 +329,17 @@ CLUSTER = [service_account("s", annotations=ROLE | {S3 + "region": "r"}), secret
 
 @pytest.mark.parametrize("uri", ["pvc://models/iris", "pvc://models/iris/model.joblib"])
 @pytest.mark.parametrize("how", ["direct", "copy"])
-def test_pods_that_only_use_claims_get_no_credentials(uri: str, how: str) -> None:
+def test_no_credentials_for_claims(uri: str, how: str) -> None:
     pod = plain_pod(uri, annotations={"storage.kserve.io/pvc-mount": how})
     assert admitted(pod, *CLUSTER) == admitted(pod)
 
 
-def test_with_credentials_switched_off_nothing_is_added() -> None:
+def test_nothing_is_added_when_credentials_are_disabled() -> None:
     pod = plain_pod("s3://b/m")
     assert admitted(pod, *CLUSTER, settings={"credentials": {"enabled": False}}) == admitted(pod)
 
 
-def test_a_service_account_cannot_have_any_number_of_secrets_read() -> None:
+def test_number_of_secrets_is_limited() -> None:
     names = [f"s{number}" for number in range(MAX_SECRETS + 1)]
     held = [service_account(*names), *(secret(name, {}) for name in names[:-1])]
     (warning,) = warnings(plain_pod("s3://b/m"), *held)
@@ -343,7 +347,7 @@ def test_a_service_account_cannot_have_any_number_of_secrets_read() -> None:
     assert warnings(plain_pod("s3://b/m", annotations=NAMED), *held, secret("mine", {})) == []
 
 
-def test_every_kind_of_secret_has_a_case() -> None:
-    shown = [set(data) for data, _ in SECRETS.values()] + [{key} for key, _, _ in VOLUMES.values()]
-    kinds = {kind_of(Secret(frozenset(keys)), Credentials()) for keys in shown} - {None}
+def test_every_kind_of_secret_is_tested() -> None:
+    expected_keys = [set(data) for data, _ in SECRETS.values()] + [{key} for key, _, _ in VOLUMES.values()]
+    kinds = {kind_of(Secret(frozenset(keys)), Credentials()) for keys in expected_keys} - {None}
     assert kinds == set(KINDS)

@@ -1,4 +1,4 @@
-"""The download flow."""
+"""The download by the init container."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROVISION = "kserve-provision-location"
         "model",
     ],
 )
-def test_a_model_is_downloaded(uri: str) -> None:
+def test_model_is_downloaded(uri: str) -> None:
     pod = mutated(plain_pod(uri))
     assert initializer(pod)["args"] == [uri, "/mnt/models"]
     assert initializer(pod)["volumeMounts"] == [{"name": PROVISION, "mountPath": "/mnt/models"}]
@@ -49,7 +49,7 @@ def test_a_model_is_downloaded(uri: str) -> None:
     assert pod["spec"]["volumes"] == [{"name": PROVISION, "emptyDir": {}}]
 
 
-def test_the_init_container_is_the_settings_own() -> None:
+def test_init_container_from_the_settings() -> None:
     settings = {
         "storageInitializer": {
             "image": "registry.example.com/initializer:3",
@@ -60,19 +60,19 @@ def test_the_init_container_is_the_settings_own() -> None:
         },
         "storageDefaults": {"ephemeralStorage": {"request": "10Gi", "limit": "20Gi"}},
     }
-    made = initializer(mutated(plain_pod(S3), settings))
-    assert made["image"] == "registry.example.com/initializer:3"
-    assert made["resources"] == {
+    init_container = initializer(mutated(plain_pod(S3), settings))
+    assert init_container["image"] == "registry.example.com/initializer:3"
+    assert init_container["resources"] == {
         "requests": {"cpu": "200m", "memory": "1Gi", "ephemeral-storage": "10Gi"},
         "limits": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "20Gi"},
     }
-    assert made["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert init_container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
-def test_the_embedded_settings_are_kserves_defaults() -> None:
-    made = initializer(mutated(plain_pod(S3)))
-    assert made["image"] == "kserve/storage-initializer:latest"
-    assert made["resources"] == {
+def test_embedded_settings_are_kserve_defaults() -> None:
+    init_container = initializer(mutated(plain_pod(S3)))
+    assert init_container["image"] == "kserve/storage-initializer:latest"
+    assert init_container["resources"] == {
         "requests": {"cpu": "100m", "memory": "100Mi"},
         "limits": {"cpu": "1", "memory": "1Gi"},
     }
@@ -86,29 +86,29 @@ def test_the_embedded_settings_are_kserves_defaults() -> None:
         ({"medium": "Memory", "sizeLimit": "2Gi"}, {"medium": "Memory", "sizeLimit": "2Gi"}),
     ],
 )
-def test_the_volume_is_as_large_as_the_settings_allow(empty_dir: dict[str, str], expected: dict[str, str]) -> None:
+def test_empty_dir_from_the_settings(empty_dir: dict[str, str], expected: dict[str, str]) -> None:
     pod = mutated(plain_pod(S3), {"storageDefaults": {"emptyDir": empty_dir}})
     assert pod["spec"]["volumes"] == [{"name": PROVISION, "emptyDir": expected}]
 
 
-def test_the_init_container_writes_even_where_the_servers_may() -> None:
+def test_writable_model_is_mounted_without_read_only() -> None:
     pod = mutated(plain_pod(S3, annotations={keys.READ_ONLY: "false"}))
     assert mount_list(pod) == initializer(pod)["volumeMounts"] == [{"name": PROVISION, "mountPath": "/mnt/models"}]
 
 
-def test_the_model_goes_where_the_mount_path_says() -> None:
+def test_mount_path_annotation() -> None:
     pod = mutated(plain_pod(S3, annotations={keys.MOUNT_PATH: "/opt/model"}))
     assert initializer(pod)["args"] == [S3, "/opt/model"]
     assert mount_list(pod)[0]["mountPath"] == initializer(pod)["volumeMounts"][0]["mountPath"] == "/opt/model"
 
 
-def test_both_servers_of_a_predictor_get_the_model() -> None:
+def test_every_target_mounts_the_model() -> None:
     pod = mutated(kserve_pod(S3, "transformer-container", "agent", "worker-container"))
     assert len(mount_list(pod, "worker-container")) == len(mount_list(pod, "transformer-container")) == 1
     assert mount_list(pod, "agent") == []
 
 
-# --- A volume that the author brought -----------------------------------------------------------------------------
+# --- An existing volume of the pod ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_both_servers_of_a_predictor_get_the_model() -> None:
         {},
     ],
 )
-def test_the_model_is_downloaded_to_a_writable_volume_that_is_there(source: dict[str, Any]) -> None:
+def test_existing_writable_volume_is_used(source: dict[str, Any]) -> None:
     volumes = [{"name": PROVISION, **source}]
     pod = mutated(plain_pod(S3, volumes=volumes), {"storageDefaults": {"emptyDir": {"sizeLimit": "1Gi"}}})
     assert pod["spec"]["volumes"] == volumes
@@ -137,13 +137,13 @@ def test_the_model_is_downloaded_to_a_writable_volume_that_is_there(source: dict
         ({"hostPath": {"path": "/"}}, "hostPath"),
     ],
 )
-def test_a_volume_that_cannot_be_downloaded_to_is_denied(source: dict[str, Any], named_in_message: str) -> None:
+def test_existing_volume_that_is_not_writable_is_denied(source: dict[str, Any], named_in_message: str) -> None:
     message = denied(plain_pod(S3, volumes=[{"name": PROVISION, **source}]))
     assert PROVISION in message
     assert named_in_message in message
 
 
-# --- Copied from a claim ------------------------------------------------------------------------------------------
+# --- Copied from a claim --------------------------------------------------------------------------------------------
 
 COPY = {"storageInitializer": {"enableDirectPvcVolumeMount": False}}
 
@@ -158,7 +158,7 @@ COPY = {"storageInitializer": {"enableDirectPvcVolumeMount": False}}
     ],
 )
 @pytest.mark.parametrize("read_only", [True, False])
-def test_a_claim_is_copied(uri: str, location: str, read_only: bool) -> None:
+def test_claim_is_copied(uri: str, location: str, read_only: bool) -> None:
     pod = mutated(plain_pod(uri, annotations={keys.READ_ONLY: str(read_only)}), COPY)
     flag = {"readOnly": True} if read_only else {}
     claim = {"name": "kserve-pvc-source", "mountPath": "/mnt/pvc", **flag}
@@ -177,23 +177,23 @@ def test_a_claim_is_copied(uri: str, location: str, read_only: bool) -> None:
         ("direct", COPY, False),
     ],
 )
-def test_the_annotation_stands_over_the_setting(annotation: str | None, settings: Any, copied: bool) -> None:
+def test_annotation_takes_precedence_over_the_setting(annotation: str | None, settings: Any, copied: bool) -> None:
     pod = mutated(plain_pod("pvc://foo/iris", annotations={keys.PVC_MOUNT: annotation} if annotation else {}), settings)
     assert bool(pod["spec"].get("initContainers")) is copied
 
 
 @pytest.mark.parametrize("path", ["/mnt/pvc", "/mnt/pvc/models"])
-def test_a_copy_cannot_go_where_the_claim_is_mounted(path: str) -> None:
+def test_mount_path_inside_the_copied_claim_is_denied(path: str) -> None:
     message = denied(plain_pod("pvc://foo/iris", annotations={keys.MOUNT_PATH: path}), COPY)
     assert keys.MOUNT_PATH in message
     assert path in message
 
 
-# --- Several ------------------------------------------------------------------------------------------------------
+# --- Several --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("paths", "place", "volume"),
+    ("paths", "directory", "volume"),
     [
         (["/mnt/base"], "/mnt/base", "mnt-base"),
         (["/mnt/base", "/mnt/adapter"], "/mnt", "mnt"),
@@ -202,21 +202,21 @@ def test_a_copy_cannot_go_where_the_claim_is_mounted(path: str) -> None:
         (["/mnt/models-a", "/mnt/models-b"], "/mnt", "mnt"),
     ],
 )
-def test_all_downloads_share_one_init_container_and_one_volume(paths: list[str], place: str, volume: str) -> None:
+def test_downloads_share_one_init_container_and_one_volume(paths: list[str], directory: str, volume: str) -> None:
     pod = mutated(several(*((f"s3://bucket{path}", path) for path in paths)))
-    assert initializer(pod)["args"] == [word for path in paths for word in (f"s3://bucket{path}", path)]
-    assert initializer(pod)["volumeMounts"] == [{"name": volume, "mountPath": place}]
-    assert mount_list(pod) == [{"name": volume, "mountPath": place, "readOnly": True}]
+    assert initializer(pod)["args"] == [arg for path in paths for arg in (f"s3://bucket{path}", path)]
+    assert initializer(pod)["volumeMounts"] == [{"name": volume, "mountPath": directory}]
+    assert mount_list(pod) == [{"name": volume, "mountPath": directory, "readOnly": True}]
     assert pod["spec"]["volumes"] == [{"name": volume, "emptyDir": {}}]
 
 
-def test_downloads_without_a_common_directory_are_denied() -> None:
+def test_downloads_without_a_common_parent_are_denied() -> None:
     message = denied(several((S3, "/mnt/a"), (S3, "/opt/b")))
     assert keys.URIS in message
     assert "/mnt" in message
 
 
-def test_claims_and_downloads_mix() -> None:
+def test_claims_and_downloads_in_one_pod() -> None:
     pod = mutated(several(("pvc://foo/base", "/mnt/base"), (S3, "/mnt/adapters/a"), ("hf://o/m", "/mnt/adapters/b")))
     assert [(mount["name"], mount["mountPath"]) for mount in mount_list(pod)] == [
         ("mnt-base", "/mnt/base"),
@@ -225,35 +225,35 @@ def test_claims_and_downloads_mix() -> None:
     assert initializer(pod)["args"] == [S3, "/mnt/adapters/a", "hf://o/m", "/mnt/adapters/b"]
 
 
-def test_a_claim_below_the_download_directory_finds_its_mount_point() -> None:
-    # The servers see that directory read-only: only the init container can have the mount point made.
+def test_init_container_mounts_a_claim_inside_the_download_directory() -> None:
+    # The targets mount that directory read-only: only the init container's mount can create the mount point.
     pod = mutated(several(("s3://bucket/a", "/mnt/a"), ("s3://bucket/b", "/mnt/b"), ("pvc://foo/x", "/mnt/c")))
     claim = {"name": "mnt-c", "mountPath": "/mnt/c", "subPath": "x", "readOnly": True}
     assert initializer(pod)["volumeMounts"] == [{"name": "mnt", "mountPath": "/mnt"}, claim]
 
 
-def test_a_volume_of_the_authors_own_is_not_taken_for_the_downloads() -> None:
+def test_existing_volume_of_the_same_name_is_not_used() -> None:
     pod = mutated(several((S3, "/mnt/base"), volumes=[{"name": "mnt-base", "emptyDir": {}}]))
-    mine, made = pod["spec"]["volumes"]
-    assert mine["name"] == "mnt-base" != made["name"]
-    assert mount_list(pod)[0]["name"] == made["name"]
+    existing, added = pod["spec"]["volumes"]
+    assert existing["name"] == "mnt-base" != added["name"]
+    assert mount_list(pod)[0]["name"] == added["name"]
 
 
-# --- In the way ---------------------------------------------------------------------------------------------------
+# --- Conflicts ------------------------------------------------------------------------------------------------------
 
 
-def test_a_container_with_the_initializers_name_is_denied() -> None:
+def test_container_named_like_the_init_container_is_denied() -> None:
     message = denied(plain_pod(S3, containers=[a_container(), a_container("storage-initializer")]))
     assert '"storage-initializer" in spec.containers' in message
 
 
-def test_a_mount_path_that_is_taken_is_denied() -> None:
+def test_mount_path_in_use_is_denied() -> None:
     taken = a_container(volumeMounts=[{"name": "data", "mountPath": "/mnt/models/"}])
     message = denied(plain_pod(S3, containers=[taken], volumes=[{"name": "data", "emptyDir": {}}]))
     assert '"data"' in message
 
 
-def test_the_pods_own_init_containers_keep_their_order() -> None:
+def test_existing_init_containers_keep_their_order() -> None:
     pod = mutated(plain_pod(S3, initContainers=[a_container("b"), a_container("a")]))
     assert [item["name"] for item in pod["spec"]["initContainers"]] == ["b", "a", "storage-initializer"]
 
@@ -261,7 +261,7 @@ def test_the_pods_own_init_containers_keep_their_order() -> None:
 @pytest.mark.parametrize(
     "missing", [{}, {"volumes": None, "initContainers": None}, {"volumes": [], "initContainers": []}]
 )
-def test_lists_that_are_missing_null_or_empty_are_made(missing: dict[str, Any]) -> None:
+def test_missing_null_and_empty_lists_are_created(missing: dict[str, Any]) -> None:
     pod = mutated(plain_pod(S3, containers=[a_container(volumeMounts=None, env=None)], **missing))
     assert PROVISION in volumes(pod)
     assert initializer(pod)

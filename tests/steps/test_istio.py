@@ -24,31 +24,31 @@ def _uid(pod):
 
 
 @pytest.mark.parametrize(("text", "uid"), [("1337", 1337), (" 0 ", 0), ("2147483647", 2147483647)])
-def test_the_annotation_says_it(text, uid):
+def test_user_id_from_the_annotation(text, uid):
     assert _uid(_pod({UID: text})) == uid
 
 
 @pytest.mark.parametrize("text", ["", "root", "-1", "1.5", "0x1", "2147483648", "9" * 5000, "١٣٣٧"])
-def test_what_is_no_user_id_is_named(text):
+def test_invalid_user_id_is_denied(text):
     assert f"annotation {UID}" in denied(_pod({UID: text}))
 
 
-def test_the_annotation_wins_over_the_proxy():
+def test_annotation_takes_precedence_over_the_proxy():
     pod = _pod({UID: "7", **REDIRECT, **_status("istio-proxy")}, "istio-proxy")
     assert _uid(pod) == 7
 
 
-def test_the_proxys_user_is_istios_own():
+def test_default_user_id_of_the_proxy():
     assert _uid(_pod({**REDIRECT, **_status("istio-proxy")}, "istio-proxy")) == 1337
 
 
-def test_the_proxys_user_is_what_its_container_says():
+def test_user_id_from_the_proxy_container():
     pod = _pod({**REDIRECT, **_status("istio-proxy")}, "istio-proxy")
     pod["spec"]["containers"][1]["securityContext"] = {"runAsUser": 1000660000}
     assert _uid(pod) == 1000660000
 
 
-def test_the_first_sidecar_that_is_in_the_pod_counts():
+def test_first_sidecar_that_exists_is_used():
     assert _uid(_pod({**REDIRECT, **_status("gone", "istio-proxy")}, "istio-proxy")) == 1337
 
 
@@ -65,17 +65,17 @@ def test_the_first_sidecar_that_is_in_the_pod_counts():
         ({"sidecar.istio.io/interceptionMode": "NONE", "sidecar.istio.io/status": "{"}, ["istio-proxy"]),
     ],
 )
-def test_other_pods_keep_their_user(annotations, containers):
+def test_user_id_is_not_set_without_istio_cni(annotations, containers):
     assert _uid(_pod(annotations, *containers)) is None
 
 
-def test_with_istio_init_the_user_stays():
+def test_user_id_is_not_set_with_istio_init():
     init = {"name": "istio-init", "image": "proxyv2:1"}
     pod = _pod({**REDIRECT, **_status("istio-proxy")}, "istio-proxy", initContainers=[init])
     assert _uid(pod) is None
 
 
-def test_a_native_sidecar_runs_before_the_download():
+def test_user_id_is_not_set_with_a_native_sidecar():
     proxy = {"name": "istio-proxy", "image": "proxyv2:1", "restartPolicy": "Always"}
     status = {"sidecar.istio.io/status": '{"initContainers": ["istio-proxy"], "containers": null}'}
     pod = _pod({**REDIRECT, **status}, initContainers=[proxy])
@@ -87,41 +87,41 @@ def test_a_native_sidecar_runs_before_the_download():
     "status",
     ["", "{", "[]", '"istio-proxy"', "null", "[" * 100_000, '{"containers": "istio-proxy"}', '{"containers": [1]}'],
 )
-def test_a_status_that_cannot_be_read_is_named(status):
+def test_invalid_status_is_denied(status):
     message = denied(_pod({**REDIRECT, "sidecar.istio.io/status": status}, "istio-proxy"))
     assert "annotation sidecar.istio.io/status" in message
 
 
-def test_the_proxy_may_come_after_the_initializer():
+def test_proxy_injected_after_the_init_container():
     first = mutated(_pod({}))
     first["metadata"]["annotations"] |= {**REDIRECT, **_status("istio-proxy")}
     first["spec"]["containers"].append({"name": "istio-proxy", "image": "proxyv2:1"})
-    again = mutated(first)
-    assert container(again, "storage-initializer")["securityContext"]["runAsUser"] == 1337
-    assert container(again, "storage-initializer")["args"] == ["s3://b/m", "/mnt/models"]
+    second = mutated(first)
+    assert container(second, "storage-initializer")["securityContext"]["runAsUser"] == 1337
+    assert container(second, "storage-initializer")["args"] == ["s3://b/m", "/mnt/models"]
 
 
 @pytest.mark.parametrize("annotations", [{UID: "1337"}, {**REDIRECT, **_status("istio-proxy")}])
-def test_an_initializer_that_kserves_controller_made_counts(annotations):
-    """KServe's controller makes it for several URIs, without an annotation that names a model."""
+def test_init_container_of_kserves_controller(annotations):
+    """KServe's controller adds it for several URIs, without an annotation that names a model."""
     initializer = {"name": "storage-initializer", "image": "init:1", "securityContext": {"runAsUser": 1000}}
     pod = a_pod("kserve-container", "istio-proxy", annotations=annotations, labels=LABEL, initContainers=[initializer])
     assert mutated(pod)["spec"]["initContainers"] == [{**initializer, "securityContext": {"runAsUser": 1337}}]
 
 
-def test_a_pod_that_nobody_gave_a_model_is_not_ours():
+def test_pod_without_a_model_is_skipped():
     initializer = {"name": "storage-initializer", "image": "theirs:1"}
     assert "patch" not in answer(a_pod("server", annotations={UID: "1337"}, initContainers=[initializer]))
 
 
-def test_the_settings_security_context_gives_way():
+def test_user_id_takes_precedence_over_the_settings():
     settings = {"storageDefaults": {"securityContext": {"runAsUser": 5, "runAsGroup": 6}}}
     context = container(mutated(_pod({UID: "1337"}), settings), "storage-initializer")["securityContext"]
     assert context == {"runAsUser": 1337, "runAsGroup": 6}
 
 
 @pytest.mark.parametrize("uri", ["pvc://claim", "oci+native://car:1", "oci+modelcar://car:1"])
-def test_without_an_initializer_there_is_nothing_to_do(uri):
+def test_no_effect_without_an_init_container(uri):
     pod = kserve_pod(uri, annotations={UID: "1337"})
-    made = mutated(pod, {"storageInitializer": {"enableModelcar": True}})
-    assert "1337" not in json.dumps(made["spec"])
+    mutated_pod = mutated(pod, {"storageInitializer": {"enableModelcar": True}})
+    assert "1337" not in json.dumps(mutated_pod["spec"])

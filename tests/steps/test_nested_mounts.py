@@ -1,4 +1,4 @@
-"""Volumes of the pod's own that are mounted inside a model."""
+"""Volumes of the pod that are mounted inside a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _warnings(pod: JsonObject, *paths: str, **fields: Any) -> list[str]:
         (several((S3, "/mnt/a"), (S3, "/mnt/b")), "/mnt/c"),
     ],
 )
-def test_a_mount_inside_a_read_only_model_is_warned_of(pod: JsonObject, path: str) -> None:
+def test_mount_inside_a_read_only_model_is_warned_about(pod: JsonObject, path: str) -> None:
     (warning,) = _warnings(pod, "/data", path)
     assert f'container "server" mounts volume "v1" at "{path.rstrip("/")}"' in warning
     assert keys.READ_ONLY in warning
@@ -47,6 +47,6 @@ def test_a_mount_inside_a_read_only_model_is_warned_of(pod: JsonObject, path: st
         (several((S3, "/mnt/a"), (S3, "/mnt/b"), ("pvc://foo", "/mnt/c"), ("pvc://foo/m.onnx", "/mnt/d")), "/data"),
     ],
 )
-def test_other_mounts_are_not(pod: JsonObject, path: str) -> None:
+def test_other_mounts_are_not_warned_about(pod: JsonObject, path: str) -> None:
     assert _warnings(pod, path) == []
     assert _warnings(pod, path, readOnly=True) == []

@@ -1,4 +1,4 @@
-"""Images that the init container pulls."""
+"""OCI images that the init container pulls."""
 
 import pytest
 
@@ -17,7 +17,7 @@ CONFIG = {
 
 
 @pytest.mark.parametrize("scheme", ["oci", "oci+fetch"])
-def test_the_initializer_pulls_into_a_volume_named_after_the_path(scheme):
+def test_volume_is_named_after_the_mount_path(scheme):
     pod = mutated(kserve_pod(f"{scheme}://{IMAGE}"), ON)
     assert container(pod, "storage-initializer")["args"] == [f"oci://{IMAGE}", "/mnt/models"]
     assert volumes(pod) == {"mnt-models": {"emptyDir": {}}}
@@ -25,19 +25,19 @@ def test_the_initializer_pulls_into_a_volume_named_after_the_path(scheme):
     assert mounts(container(pod, "kserve-container")) == {"/mnt/models": {"name": "mnt-models", "readOnly": True}}
 
 
-def test_the_servers_may_write_when_asked():
+def test_writable_model():
     pod = mutated(kserve_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/readonly": "false"}), ON)
     assert mounts(container(pod, "kserve-container")) == {"/mnt/models": {"name": "mnt-models"}}
 
 
-def test_the_volume_is_bounded_as_any_download_is():
+def test_volume_has_the_configured_size_limit():
     settings = {**ON, "storageDefaults": {"emptyDir": {"sizeLimit": "20Gi"}}}
     assert volumes(mutated(kserve_pod(f"oci://{IMAGE}"), settings)) == {
         "mnt-models": {"emptyDir": {"sizeLimit": "20Gi"}}
     }
 
 
-def test_the_pods_pull_secret_is_for_the_initializer_alone():
+def test_only_the_init_container_mounts_the_pull_secret():
     pod = mutated(kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS), ON)
     assert volumes(pod)["kserve-oci-fetch-docker-config"] == CONFIG
     initializer = container(pod, "storage-initializer")
@@ -47,7 +47,7 @@ def test_the_pods_pull_secret_is_for_the_initializer_alone():
     assert "warnings" not in answer(kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS), ON)
 
 
-def test_of_several_pull_secrets_the_first_is_used_and_the_author_told():
+def test_first_of_several_pull_secrets_is_used_with_a_warning():
     pod = kserve_pod(f"oci://{IMAGE}", imagePullSecrets=[*SECRETS, {"name": "second"}])
     assert volumes(mutated(pod, ON))["kserve-oci-fetch-docker-config"] == CONFIG
     (warning,) = answer(pod, ON)["warnings"]
@@ -55,25 +55,25 @@ def test_of_several_pull_secrets_the_first_is_used_and_the_author_told():
 
 
 @pytest.mark.parametrize("secrets", [[], None, [{}], [{"name": ""}], [None], "registry", {"name": "registry"}])
-def test_a_public_image_needs_no_secret(secrets):
+def test_no_secret_is_mounted_without_pull_secrets(secrets):
     pod = mutated(kserve_pod(f"oci://{IMAGE}", imagePullSecrets=secrets), ON)
     assert list(volumes(pod)) == ["mnt-models"]
     assert "KSERVE_OCI_DOCKER_CONFIG" not in env(container(pod, "storage-initializer"))
 
 
 @pytest.mark.parametrize("uri", ["oci+native://car:1", "oci+modelcar://car:1", "s3://b/m", "pvc://claim"])
-def test_other_sources_get_no_pull_secret(uri):
+def test_other_sources_do_not_mount_the_pull_secret(uri):
     assert "kserve-oci-fetch-docker-config" not in volumes(mutated(kserve_pod(uri, imagePullSecrets=SECRETS), ON))
 
 
 @pytest.mark.parametrize(("setting", "expected"), [(True, "true"), (False, None)])
-def test_a_registry_without_tls_is_the_administrators_choice(setting, expected):
+def test_insecure_registry_setting(setting, expected):
     settings = {"storageInitializer": {"ociModelMode": "fetch", "ociInsecureRegistry": setting}}
     initializer = container(mutated(kserve_pod(f"oci://{IMAGE}"), settings), "storage-initializer")
     assert env(initializer).get("KSERVE_OCI_INSECURE_REGISTRY") == expected
 
 
-def test_it_shares_the_initializer_with_other_downloads():
+def test_init_container_is_shared_with_other_downloads():
     pod = mutated(
         several((f"oci+fetch://{IMAGE}", "/mnt/base"), ("s3://b/lora", "/mnt/lora"), imagePullSecrets=SECRETS), ON
     )
@@ -84,7 +84,7 @@ def test_it_shares_the_initializer_with_other_downloads():
     assert "/mnt/oci-fetch-auth" in mounts(initializer)
 
 
-def test_all_three_ways_in_one_pod():
+def test_all_oci_modes_in_one_pod():
     pod = mutated(
         several(
             ("oci+modelcar://car:1", "/srv/car"),
@@ -101,13 +101,13 @@ def test_all_three_ways_in_one_pod():
 
 
 def _after_kserve(**annotations):
-    """What KServe's webhook makes of a pod."""
+    """A pod after KServe's webhook."""
     pod = kserve_pod(f"oci://{IMAGE}", annotations=annotations, imagePullSecrets=SECRETS)
-    place = {"name": "mnt-models", "mountPath": "/mnt/models"}
-    login = {"name": "kserve-oci-fetch-docker-config", "mountPath": "/mnt/oci-fetch-auth", "readOnly": True}
+    model_mount = {"name": "mnt-models", "mountPath": "/mnt/models"}
+    secret_mount = {"name": "kserve-oci-fetch-docker-config", "mountPath": "/mnt/oci-fetch-auth", "readOnly": True}
     initializer = {"name": "storage-initializer", "args": [f"oci://{IMAGE}", "/mnt/models"]}
-    pod["spec"]["containers"][0]["volumeMounts"] = [dict(place)]
-    pod["spec"]["initContainers"] = [{**initializer, "volumeMounts": [login, place]}]
+    pod["spec"]["containers"][0]["volumeMounts"] = [dict(model_mount)]
+    pod["spec"]["initContainers"] = [{**initializer, "volumeMounts": [secret_mount, model_mount]}]
     secret = {"secret": {**CONFIG["secret"], "defaultMode": 0o400}}
     pod["spec"]["volumes"] = [
         {"name": "kserve-oci-fetch-docker-config", **secret},
@@ -117,39 +117,39 @@ def _after_kserve(**annotations):
 
 
 @pytest.mark.parametrize("annotations", [{}, {"storage.kserve.io/readonly": "false"}])
-def test_after_kserves_webhook_the_model_arrives_the_same(annotations):
-    theirs = mutated(_after_kserve(**annotations), ON)
-    ours = mutated(kserve_pod(f"oci://{IMAGE}", annotations=annotations, imagePullSecrets=SECRETS), ON)
-    assert volumes(theirs) == volumes(ours)
+def test_pod_after_kserves_webhook_gets_the_same_mounts(annotations):
+    after_kserve = mutated(_after_kserve(**annotations), ON)
+    expected = mutated(kserve_pod(f"oci://{IMAGE}", annotations=annotations, imagePullSecrets=SECRETS), ON)
+    assert volumes(after_kserve) == volumes(expected)
     for name in ("kserve-container", "storage-initializer"):
-        assert mounts(container(theirs, name)) == mounts(container(ours, name))
+        assert mounts(container(after_kserve, name)) == mounts(container(expected, name))
 
 
-def test_of_several_models_none_is_the_one_of_storage_uri():
+def test_storage_uri_is_not_changed_for_several_models():
     pod = several((f"oci://{IMAGE}", "/mnt/base"), ("pvc://claim", "/mnt/lora"))
     pod["spec"]["containers"][0]["env"] = [{"name": "STORAGE_URI", "value": "s3://other"}]
     assert env(container(mutated(pod, ON), "server")) == {"STORAGE_URI": "s3://other"}
 
 
-def test_an_initializer_that_is_there_is_otherwise_left_alone():
+def test_existing_init_container_is_not_changed():
     pod = kserve_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS)
     pod["spec"]["initContainers"] = [{"name": "storage-initializer", "args": [f"oci://{IMAGE}", "/mnt/models"]}]
     assert "patch" not in answer(pod, ON)
 
 
 @pytest.mark.parametrize("args", [None, [], ["oci://car:1"], ["oci://car:1", ["/mnt/models"]], [None, 1], "oci://"])
-def test_strange_arguments_are_left_alone(args):
+def test_invalid_arguments_are_ignored(args):
     initializer = {"name": "storage-initializer", "args": args, "volumeMounts": [{"name": "a", "mountPath": {}}]}
     assert "patch" not in answer(kserve_pod(f"oci://{IMAGE}", initContainers=[initializer]), ON)
 
 
-def test_read_write_stays_forbidden_after_kserves_webhook():
+def test_read_write_is_forbidden_after_kserves_webhook():
     settings = {**ON, "storageDefaults": {"allowReadWrite": False}}
     pod = _after_kserve(**{"storage.kserve.io/readonly": "false"})
     assert "is not allowed in namespace" in denied(pod, settings)
 
 
-def test_a_volume_of_that_name_for_another_secret_is_named():
+def test_existing_volume_with_another_secret_is_denied():
     volume = {"name": "kserve-oci-fetch-docker-config", "secret": {"secretName": "theirs"}}
     pod = plain_pod(f"oci://{IMAGE}", imagePullSecrets=SECRETS, volumes=[volume])
     assert 'volume "kserve-oci-fetch-docker-config", secret "theirs"' in denied(pod, ON)

@@ -1,4 +1,4 @@
-"""Modelcars: images that run beside the servers."""
+"""Modelcars: OCI images that run as sidecars."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def _with(**settings):
     return {"storageInitializer": {"enableModelcar": True, **settings}}
 
 
-def test_the_sidecar_links_the_model_into_a_shared_volume():
+def test_sidecar_links_the_model_into_a_shared_volume():
     pod = mutated(kserve_pod(f"oci://{IMAGE}"), ON)
     assert container(pod, "modelcar") == {
         "name": "modelcar",
@@ -49,7 +49,7 @@ def test_the_sidecar_links_the_model_into_a_shared_volume():
     assert pod["spec"]["shareProcessNamespace"] is True
 
 
-def test_the_servers_see_the_link_and_wait_for_it():
+def test_targets_mount_the_link_and_wait_for_it():
     pod = mutated(kserve_pod(f"oci://{IMAGE}", "kserve-container", "transformer-container", "queue-proxy"), ON)
     for target in ("kserve-container", "transformer-container"):
         assert mounts(container(pod, target)) == {"/mnt": {"name": "kserve-provision-location"}}
@@ -57,7 +57,7 @@ def test_the_servers_see_the_link_and_wait_for_it():
     assert container(pod, "queue-proxy") == {"name": "queue-proxy", "image": "queue-proxy:1"}
 
 
-def test_the_image_is_pulled_and_checked_before_the_servers_start():
+def test_init_container_checks_the_image():
     pod = mutated(kserve_pod(f"oci://{IMAGE}"), ON)
     (init,) = pod["spec"]["initContainers"]
     assert (init["name"], init["image"]) == ("modelcar-init", IMAGE)
@@ -65,7 +65,7 @@ def test_the_image_is_pulled_and_checked_before_the_servers_start():
     assert init["securityContext"] == HARDENED
 
 
-def test_a_worker_gets_the_model_where_there_is_no_server():
+def test_worker_without_a_server_is_a_target():
     pod = mutated(kserve_pod(f"oci://{IMAGE}", "worker-container"), ON)
     assert "/mnt" in mounts(container(pod, "worker-container"))
 
@@ -73,11 +73,11 @@ def test_a_worker_gets_the_model_where_there_is_no_server():
 @pytest.mark.parametrize(
     "settings", [ON, {"storageInitializer": {"enableOciModelSupport": True}}, _with(ociModelMode="native")]
 )
-def test_the_suffix_says_modelcar_whatever_the_settings_prefer(settings):
+def test_scheme_takes_precedence_over_the_settings(settings):
     assert "modelcar" in names(mutated(kserve_pod(f"oci+modelcar://{IMAGE}"), settings)["spec"]["containers"])
 
 
-def test_resources_are_the_settings():
+def test_resources_from_the_settings():
     pod = mutated(kserve_pod(f"oci://{IMAGE}"), _with(cpuModelcar="20m", memoryModelcar="32Mi"))
     for name in ("modelcar", "modelcar-init"):
         resources = container(pod, name)["resources"]
@@ -85,7 +85,7 @@ def test_resources_are_the_settings():
 
 
 @pytest.mark.parametrize("name", ["modelcar", "modelcar-init", "kserve-container"])
-def test_one_user_reads_the_model_and_holds_it(name):
+def test_all_containers_run_with_the_configured_user(name):
     pod = kserve_pod(f"oci://{IMAGE}")
     pod["spec"]["containers"][0]["securityContext"] = {"runAsUser": 1000, "runAsNonRoot": True}
     context = container(mutated(pod, _with(uidModelcar=1010)), name)["securityContext"]
@@ -93,28 +93,28 @@ def test_one_user_reads_the_model_and_holds_it(name):
     assert context["runAsNonRoot"] is True
 
 
-def test_without_a_user_in_the_settings_the_images_decide():
+def test_user_is_not_set_by_default():
     pod = mutated(kserve_pod(f"oci://{IMAGE}"), ON)
     assert "runAsUser" not in container(pod, "modelcar")["securityContext"]
     assert "securityContext" not in container(pod, "kserve-container")
 
 
-def test_the_models_files_can_be_written_when_asked():
+def test_writable_model():
     pod = mutated(kserve_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/readonly": "false"}), ON)
     assert "readOnlyRootFilesystem" not in container(pod, "modelcar")["securityContext"]
 
 
-def test_the_settings_security_context_keeps_what_the_modelcar_needs():
+def test_modelcar_fields_take_precedence_over_the_security_context_of_the_settings():
     settings = {**_with(uidModelcar=1010), "storageDefaults": {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}}
     context = container(mutated(kserve_pod(f"oci://{IMAGE}"), settings), "modelcar")["securityContext"]
     assert context == {"runAsUser": 1010, "runAsGroup": 2, "readOnlyRootFilesystem": True}
 
 
-# --- Pods that end -------------------------------------------------------------------------------------------------
+# --- Pods of Jobs ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["OnFailure", "Never"])
-def test_a_job_is_not_kept_from_finishing(policy):
+def test_pod_of_a_job_gets_a_native_sidecar(policy):
     pod = mutated(plain_pod(f"oci://{IMAGE}", restartPolicy=policy), ON)
     assert names(pod["spec"]["containers"]) == ["server"]
     check, sidecar = pod["spec"]["initContainers"]
@@ -124,16 +124,16 @@ def test_a_job_is_not_kept_from_finishing(policy):
     assert sidecar["securityContext"] == {**HARDENED, "readOnlyRootFilesystem": True}
 
 
-def test_a_job_waits_with_its_download_for_the_modelcar():
+def test_download_of_a_job_starts_after_the_modelcar():
     pod = several((f"oci://{IMAGE}", "/mnt/base"), ("s3://b/lora", "/models/lora"), restartPolicy="Never")
     assert names(mutated(pod, ON)["spec"]["initContainers"]) == ["modelcar-init", "modelcar", "storage-initializer"]
 
 
-# --- What was there before -----------------------------------------------------------------------------------------
+# --- Existing fields ------------------------------------------------------------------------------------------------
 
 
 def _after_kserve(**annotations):
-    """What KServe's webhook makes of a pod, with the API server's defaults."""
+    """A pod after KServe's webhook, with the API server's defaults."""
     pod = kserve_pod(f"oci://{IMAGE}", annotations=annotations)
     server, link = pod["spec"]["containers"][0], {"name": "kserve-provision-location", "mountPath": "/mnt"}
     server |= {"env": [{"name": "MODEL_INIT_MODE", "value": "async"}], "volumeMounts": [link]}
@@ -156,20 +156,20 @@ def _after_kserve(**annotations):
     "annotations",
     [{}, {"storage.kserve.io/readonly": "false"}, {"storage.kserve.io/mount-path": "/opt/models/iris"}],
 )
-def test_after_kserves_webhook_the_pod_is_the_same_as_before_it(annotations):
-    theirs, ours = (
+def test_pod_after_kserves_webhook_gets_the_same_containers(annotations):
+    after_kserve, expected = (
         mutated(_after_kserve(**annotations), ON),
         mutated(kserve_pod(f"oci://{IMAGE}", annotations=annotations), ON),
     )
     for name in ("modelcar", "modelcar-init", "kserve-container"):
-        left, right = dict(container(theirs, name)), dict(container(ours, name))
+        left, right = dict(container(after_kserve, name)), dict(container(expected, name))
         left.pop("imagePullPolicy", None)
         left["volumeMounts"] = [each for each in left.get("volumeMounts", []) if "kube-api" not in each["name"]]
         assert left == {"volumeMounts": [], **right}
-    assert volumes(theirs) == volumes(ours)
+    assert volumes(after_kserve) == volumes(expected)
 
 
-def test_the_models_init_mode_is_set_in_place():
+def test_model_init_mode_is_replaced():
     pod = kserve_pod(f"oci://{IMAGE}")
     pod["spec"]["containers"][0]["env"] = [{"name": "MODEL_INIT_MODE", "value": "sync"}, {"name": "A", "value": "b"}]
     assert container(mutated(pod, ON), "kserve-container")["env"] == [
@@ -178,64 +178,64 @@ def test_the_models_init_mode_is_set_in_place():
     ]
 
 
-def test_the_modelcar_is_no_target_of_its_own():
+def test_modelcar_is_not_a_target():
     pod = plain_pod(f"oci://{IMAGE}", annotations={"kubectl.kubernetes.io/default-container": "modelcar"})
     assert "env" not in container(mutated(pod, ON), "modelcar")
 
 
 @pytest.mark.parametrize("field", ["containers", "initContainers"])
 @pytest.mark.parametrize("name", ["modelcar", "modelcar-init"])
-def test_a_container_of_that_name_with_another_image_is_named(field, name):
+def test_existing_container_with_another_image_is_denied(field, name):
     pod = kserve_pod(f"oci://{IMAGE}")
     pod["spec"].setdefault(field, []).append({"name": name, "image": "car:2"})
     assert f'already has a container "{name}" in spec.{field}' in denied(pod, ON)
 
 
-def test_a_volume_of_that_name_that_is_no_place_for_a_link_is_named():
+def test_existing_volume_of_another_type_is_denied():
     pod = kserve_pod(f"oci://{IMAGE}", volumes=[{"name": "kserve-provision-location", "secret": {"secretName": "s"}}])
     assert 'already has a volume "kserve-provision-location", secret "s"' in denied(pod, ON)
 
 
 @pytest.mark.parametrize("path", ["/mnt", "/mnt/", "/mnt/models", "/mnt/models/", "/mnt/models/cache"])
-def test_a_mount_that_would_hide_the_link_is_named(path):
+def test_mount_that_hides_the_link_is_denied(path):
     pod = kserve_pod(f"oci://{IMAGE}", volumes=[{"name": "scratch", "emptyDir": {}}])
     pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": path}]
     assert f'container "kserve-container" already mounts volume "scratch" at "{path}"' in denied(pod, ON)
 
 
 @pytest.mark.parametrize("path", ["/mnt/models-2", "/mnt/cache", "/opt"])
-def test_other_mounts_stay(path):
+def test_other_mounts_are_kept(path):
     pod = kserve_pod(f"oci://{IMAGE}", volumes=[{"name": "scratch", "emptyDir": {}}])
     pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "scratch", "mountPath": path}]
     assert mounts(container(mutated(pod, ON), "kserve-container"))[path] == {"name": "scratch"}
 
 
-# --- Processes -----------------------------------------------------------------------------------------------------
+# --- Processes ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("spec", "words"),
     [({"hostPID": True}, "hostPID: true"), ({"shareProcessNamespace": False}, "shareProcessNamespace: false")],
 )
-def test_a_pod_that_keeps_processes_apart_is_told_what_works(spec, words):
+def test_pod_without_a_shared_process_namespace_is_denied(spec, words):
     message = denied(kserve_pod(f"oci://{IMAGE}", **spec), ON)
     assert words in message
     assert "oci+native://" in message
 
 
-def test_windows_has_no_modelcars():
+def test_windows_pod_is_denied():
     assert "use oci+fetch://" in denied(plain_pod(f"oci://{IMAGE}", os={"name": "windows"}), ON)
 
 
 @pytest.mark.parametrize("spec", [{"hostPID": False}, {"shareProcessNamespace": True}, {"shareProcessNamespace": None}])
-def test_a_pod_that_need_not_change_its_mind_is_admitted(spec):
+def test_process_namespace_is_shared(spec):
     assert mutated(kserve_pod(f"oci://{IMAGE}", **spec), ON)["spec"]["shareProcessNamespace"] is True
 
 
-# --- Places --------------------------------------------------------------------------------------------------------
+# --- Mount paths ----------------------------------------------------------------------------------------------------
 
 
-def test_the_model_goes_where_the_pod_says():
+def test_mount_path_annotation():
     pod = mutated(plain_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/mount-path": "/srv/models/iris"}), ON)
     assert container(pod, "modelcar")["args"][-1] == (
         "ln -sf /proc/$$$$/root/models /srv/models/iris && sleep infinity"
@@ -243,7 +243,7 @@ def test_the_model_goes_where_the_pod_says():
     assert "/srv/models" in mounts(container(pod, "server"))
 
 
-def test_a_model_cannot_be_linked_into_the_root():
+def test_mount_path_in_the_root_directory_is_denied():
     pod = plain_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/mount-path": "/models"})
     assert 'cannot be linked at "/models"' in denied(pod, ON)
 
@@ -259,14 +259,14 @@ def test_several_modelcars_are_numbered():
     assert container(pod, "modelcar-1")["image"] == "lora:2"
 
 
-def test_links_in_one_directory_share_its_volume():
+def test_links_in_one_directory_share_a_volume():
     pod = mutated(several(("oci://base:1", "/mnt/base"), ("oci://lora:2", "/mnt/lora")), ON)
     assert volumes(pod) == {"kserve-provision-location": {"emptyDir": {}}}
     assert mounts(container(pod, "server")) == {"/mnt": {"name": "kserve-provision-location"}}
     assert mounts(container(pod, "modelcar-1")) == {"/mnt": {"name": "kserve-provision-location"}}
 
 
-def test_modelcars_mix_with_downloads_claims_and_images():
+def test_modelcars_downloads_claims_and_images_in_one_pod():
     pod = mutated(
         several(
             ("oci://base:1", "/mnt/base"),
@@ -290,11 +290,11 @@ def test_modelcars_mix_with_downloads_claims_and_images():
     ("path", "downloads"),
     [("/mnt/c", ["/mnt/a", "/mnt/b"]), ("/mnt/c/m", ["/mnt/a", "/mnt/b"]), ("/mnt/a/c", ["/mnt/a/x", "/mnt/b"])],
 )
-def test_a_link_and_downloads_do_not_share_a_directory(path, downloads):
+def test_link_inside_the_download_directory_is_denied(path, downloads):
     pod = several(("oci://car:1", path), *((f"s3://b{download}", download) for download in downloads))
     message = denied(pod, ON)
     assert f'entry 1: a modelcar cannot be linked at "{path}"' in message
-    assert 'the directory of the downloads, "/mnt"' in message
+    assert 'the download directory "/mnt"' in message
 
 
 @pytest.mark.parametrize(
@@ -309,27 +309,27 @@ def test_a_link_and_downloads_do_not_share_a_directory(path, downloads):
         ("s3://b/m", "oci://car:2"),
     ],
 )
-def test_what_cannot_lie_inside_another_is_named(outer, inner):
+def test_nested_mount_path_is_denied(outer, inner):
     message = denied(several((outer, "/mnt/a"), (inner, "/mnt/a/b/c")), ON)
-    assert 'mount path "/mnt/a/b/c" lies inside "/mnt/a"' in message
+    assert 'mount path "/mnt/a/b/c" is inside "/mnt/a"' in message
 
 
-def test_ten_modelcars_are_enough():
+def test_more_than_ten_modelcars_are_denied():
     sources = [(f"oci://car:{number}", f"/mnt/{number}") for number in range(11)]
     assert len(mutated(several(*sources[:10]), ON)["spec"]["initContainers"]) == 10
-    assert "asks for 11 modelcars" in denied(several(*sources), ON)
+    assert "requests 11 modelcars" in denied(several(*sources), ON)
 
 
-# --- The commands, run -----------------------------------------------------------------------------------------------
+# --- Running commands -----------------------------------------------------------------------------------------------
 
 
 def _expanded(argument):
-    """An argument as the kubelet passes it on (Kubernetes: Container.args)."""
+    """An argument as the kubelet expands it (Kubernetes: Container.args)."""
     return re.sub(r"\$\$|\$\([\w.-]+\)", lambda found: "$" if found[0] == "$$" else "a variable's value", argument)
 
 
 @pytest.mark.parametrize("name", ["models", "a b", "it's", "$(HOME)", "$$x", "a&&b;c", '"q"', "`id`"])
-def test_the_link_leads_to_the_sidecars_own_root(tmp_path, name):
+def test_link_points_to_the_root_of_the_sidecar(tmp_path, name):
     path = str(tmp_path / name)
     pod = mutated(plain_pod("oci://car:1", annotations={"storage.kserve.io/mount-path": path}), ON)
     command = [_expanded(argument) for argument in container(pod, "modelcar")["args"]]
@@ -343,7 +343,7 @@ def test_the_link_leads_to_the_sidecars_own_root(tmp_path, name):
 
 
 @pytest.mark.parametrize(("content", "code"), [(None, 1), ([], 1), (["weights"], 0), ([".hidden"], 0)])
-def test_an_image_without_a_model_fails_in_words(tmp_path, content, code):
+def test_image_without_a_model_fails_with_a_message(tmp_path, content, code):
     directory = tmp_path / "models"
     if content is not None:
         directory.mkdir()
@@ -356,5 +356,5 @@ def test_an_image_without_a_model_fails_in_words(tmp_path, content, code):
     assert ("holds no model" in ran.stdout) == bool(code)
 
 
-def test_nothing_happens_to_a_pod_without_a_model():
+def test_pod_without_a_model_is_not_changed():
     assert "patch" not in answer(a_pod("kserve-container", labels=KSERVE), ON)

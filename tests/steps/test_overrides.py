@@ -1,4 +1,4 @@
-"""The pod's own wishes for its init container."""
+"""Annotations that override the init container's image and resources."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def _settings(**overrides: Any) -> dict[str, Any]:
     return {"storageDefaults": {"overrides": overrides}}
 
 
-def _refusal(settings: Any, annotations: dict[str, str], **spec: Any) -> tuple[int, str]:
-    refused = answer(plain_pod(S3, annotations=annotations, **spec), settings)
-    assert refused["allowed"] is False
-    return refused["status"]["code"], refused["status"]["message"]
+def _denial(settings: Any, annotations: dict[str, str], **spec: Any) -> tuple[int, str]:
+    response = answer(plain_pod(S3, annotations=annotations, **spec), settings)
+    assert response["allowed"] is False
+    return response["status"]["code"], response["status"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def _refusal(settings: Any, annotations: dict[str, str], **spec: Any) -> tuple[i
         ({keys.EPHEMERAL_STORAGE_REQUEST: "20Gi"}, {"ephemeral-storage": "20Gi"}, {}),
     ],
 )
-def test_what_the_pod_asks_for_stands_over_the_settings(
+def test_annotations_take_precedence_over_the_settings(
     annotations: dict[str, str], requests: dict[str, str], limits: dict[str, str]
 ) -> None:
     resources = initializer(mutated(plain_pod(S3, annotations=annotations)))["resources"]
@@ -45,7 +45,7 @@ def test_what_the_pod_asks_for_stands_over_the_settings(
 
 
 @pytest.mark.parametrize(
-    ("ceilings", "annotations", "allowed"),
+    ("maximums", "annotations", "allowed"),
     [
         ({"cpuLimit": "2"}, {keys.CPU_LIMIT: "2000m"}, True),
         ({"cpuLimit": "2"}, {keys.CPU_LIMIT: "2001m"}, False),
@@ -57,28 +57,30 @@ def test_what_the_pod_asks_for_stands_over_the_settings(
         ({"memoryLimit": "2Gi"}, {keys.CPU_LIMIT: "64"}, True),
     ],
 )
-def test_nothing_goes_over_the_ceiling(ceilings: dict[str, str], annotations: dict[str, str], allowed: bool) -> None:
+def test_values_above_the_maximum_are_forbidden(
+    maximums: dict[str, str], annotations: dict[str, str], allowed: bool
+) -> None:
     if allowed:
-        mutated(plain_pod(S3, annotations=annotations), _settings(**ceilings))
+        mutated(plain_pod(S3, annotations=annotations), _settings(**maximums))
         return
-    code, message = _refusal(_settings(**ceilings), annotations)
+    code, message = _denial(_settings(**maximums), annotations)
     assert code == 403
-    ((key, value),), ((setting, ceiling),) = annotations.items(), ceilings.items()
-    assert all(part in message for part in (key, f'"{value}"', f"storageDefaults.overrides.{setting}", ceiling))
+    ((key, value),), ((setting, maximum),) = annotations.items(), maximums.items()
+    assert all(part in message for part in (key, f'"{value}"', f"storageDefaults.overrides.{setting}", maximum))
 
 
 @pytest.mark.parametrize("value", ["", "much", "-1", "1 Gi", "1e99999", "9" * 200_000, "\x00"])
 @pytest.mark.parametrize("key", [keys.CPU_LIMIT, keys.MEMORY_REQUEST, keys.EPHEMERAL_STORAGE_LIMIT])
-def test_what_is_no_quantity_is_denied_with_its_value(key: str, value: str) -> None:
-    code, message = _refusal({}, {key: value})
+def test_invalid_quantity_is_denied(key: str, value: str) -> None:
+    code, message = _denial({}, {key: value})
     assert code == 422
     assert f"annotation {key} " in message
     assert "quantity" in message
     assert len(message) < 500
 
 
-def test_a_request_over_the_limit_is_denied_before_kubernetes_does() -> None:
-    code, message = _refusal({}, {keys.CPU_REQUEST: "2"})
+def test_request_above_the_limit_is_denied() -> None:
+    code, message = _denial({}, {keys.CPU_REQUEST: "2"})
     assert code == 422
     assert f'{keys.CPU_REQUEST} "2" is more than the limit 1' in message
     assert keys.CPU_LIMIT in message
@@ -100,22 +102,22 @@ def test_a_request_over_the_limit_is_denied_before_kubernetes_does() -> None:
         (["A:1"], "a:1", False),
     ],
 )
-def test_the_settings_say_which_images_a_pod_may_name(patterns: list[str], image: str, allowed: bool) -> None:
+def test_allowed_images_from_the_settings(patterns: list[str], image: str, allowed: bool) -> None:
     if allowed:
-        made = initializer(mutated(plain_pod(S3, annotations={keys.IMAGE: image}), _settings(image=patterns)))
-        assert made["image"] == image.strip()
+        init_container = initializer(mutated(plain_pod(S3, annotations={keys.IMAGE: image}), _settings(image=patterns)))
+        assert init_container["image"] == image.strip()
         return
-    code, message = _refusal(_settings(image=patterns), {keys.IMAGE: image})
+    code, message = _denial(_settings(image=patterns), {keys.IMAGE: image})
     assert code == 403
     assert all(part in message for part in (keys.IMAGE, image, "storageDefaults.overrides.image"))
 
 
 @pytest.mark.parametrize("image", ["", " ", "a b", "a\nb", "a\x00", "ä:1", "a" * 2_000])
-def test_what_is_no_image_reference_is_denied(image: str) -> None:
-    code, message = _refusal(_settings(image=["*"]), {keys.IMAGE: image})
+def test_invalid_image_reference_is_denied(image: str) -> None:
+    code, message = _denial(_settings(image=["*"]), {keys.IMAGE: image})
     assert code == 422
     assert f"annotation {keys.IMAGE} " in message
 
 
-def test_wishes_for_an_init_container_do_not_matter_to_a_claim() -> None:
+def test_no_effect_without_an_init_container() -> None:
     assert "initContainers" not in mutated(plain_pod("pvc://foo", annotations={keys.CPU_LIMIT: "4"}))["spec"]

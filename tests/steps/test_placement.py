@@ -1,4 +1,4 @@
-"""Where the storage initializer stands."""
+"""Order of the storage initializer among the init containers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.mutation import a_container, answer, mutated, names, plain_pod
 
 
 def _pod(order: str) -> dict[str, object]:
-    """`a b+ c`: init containers of these names, those with a plus native sidecars."""
+    """A pod with init containers of these names, such as `a b+ c`. A plus marks a native sidecar."""
     inits = [
         a_container(name.rstrip("+"), **({"restartPolicy": "Always"} if name.endswith("+") else {}))
         for name in order.split()
@@ -31,11 +31,11 @@ def _pod(order: str) -> dict[str, object]:
         ("proxy+ storage-initializer a", "proxy storage-initializer a"),
     ],
 )
-def test_it_stands_behind_the_last_native_sidecar(before: str, after: str) -> None:
+def test_moved_after_the_last_native_sidecar(before: str, after: str) -> None:
     assert names(mutated(_pod(before))["spec"]["initContainers"]) == after.split()
 
 
-def test_one_that_is_there_and_well_placed_needs_no_patch() -> None:
-    answered = answer(_pod("proxy+ storage-initializer"))
-    assert "patch" not in answered
-    assert answered["auditAnnotations"]["reason"] == "already-injected"
+def test_existing_init_container_in_order_is_not_moved() -> None:
+    response = answer(_pod("proxy+ storage-initializer"))
+    assert "patch" not in response
+    assert response["auditAnnotations"]["reason"] == "already-injected"

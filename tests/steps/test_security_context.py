@@ -1,4 +1,4 @@
-"""What Pod Security admitted before, it admits after.
+"""Security contexts: Pod Security still admits the pod after injection.
 
 Kubernetes: Pod Security Standards, levels baseline and restricted.
 """
@@ -56,7 +56,7 @@ def _pod(*contexts: dict[str, Any] | None, pod: dict[str, Any] | None = None, **
         (_pod({"seccompProfile": "RuntimeDefault"}), LEAST),
     ],
 )
-def test_the_init_container_promises_what_every_container_does(pod: Any, expected: dict[str, Any]) -> None:
+def test_init_container_gets_the_restrictions_of_all_containers(pod: Any, expected: dict[str, Any]) -> None:
     assert _context(pod) == expected
 
 
@@ -69,7 +69,7 @@ def test_the_init_container_promises_what_every_container_does(pod: Any, expecte
         (_pod(NON_ROOT, os={"name": "linux"}), {**LEAST, **NON_ROOT}),
     ],
 )
-def test_windows_pods_get_what_windows_has(pod: Any, expected: dict[str, Any]) -> None:
+def test_windows_pod_gets_only_windows_fields(pod: Any, expected: dict[str, Any]) -> None:
     assert _context(pod) == expected
 
 
@@ -80,11 +80,11 @@ def test_windows_pods_get_what_windows_has(pod: Any, expected: dict[str, Any]) -
         ({"runAsUser": 1000, "readOnlyRootFilesystem": True}, {"runAsUser": 1000, "readOnlyRootFilesystem": True}),
     ],
 )
-def test_the_settings_context_stands_in_place_of_the_default(chosen: dict[str, Any], expected: Any) -> None:
+def test_security_context_of_the_settings_replaces_the_default(chosen: dict[str, Any], expected: Any) -> None:
     assert _context(_pod(NON_ROOT), securityContext=chosen) == expected
 
 
-def test_the_settings_context_loses_on_windows_what_kubernetes_rejects_there() -> None:
+def test_linux_fields_of_the_settings_are_removed_on_windows() -> None:
     chosen = {"runAsUser": 1000, "runAsNonRoot": True, "windowsOptions": {"runAsUserName": "ContainerUser"}}
     assert _context(_pod(os={"name": "windows"}), securityContext=chosen) == {
         "runAsNonRoot": True,
@@ -92,7 +92,7 @@ def test_the_settings_context_loses_on_windows_what_kubernetes_rejects_there() -
     }
 
 
-def test_no_other_container_is_touched() -> None:
+def test_other_containers_are_not_changed() -> None:
     pod = _pod(None, NON_ROOT, initContainers=[a_container("i")])
     after = mutated(pod)["spec"]
     assert [item.get("securityContext") for item in after["containers"]] == [None, NON_ROOT]

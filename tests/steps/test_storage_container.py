@@ -1,4 +1,4 @@
-"""ClusterStorageContainers: which one is chosen, what it changes, and which are refused."""
+"""ClusterStorageContainers: selection, merge and denials."""
 
 from __future__ import annotations
 
@@ -20,48 +20,52 @@ MATCHES: dict[str, tuple[str, list[JsonObject], str]] = {
     "no formats": ("s3://b/m", [storage_container("a")], DEFAULT_IMAGE),
     "by regex, anywhere": ("https://x.blob.core.windows.net/m", [storage_container("a", "~blob.core")], "a:1"),
     "by regex, anchored": ("https://x/s3://", [storage_container("a", "~^s3://")], DEFAULT_IMAGE),
-    "a prefix beside a regex wins": (
+    "a prefix takes precedence over a regex": (
         "s3://b/m",
         [storage_container("a", supportedUriFormats=[{"prefix": "gs://", "regex": "s3"}])],
         DEFAULT_IMAGE,
     ),
-    "the first in the order of names": (
+    "the first by name": (
         "s3://b/m",
         [storage_container("b", "s3://"), storage_container("a", "s3://")],
         "a:1",
     ),
-    "not a disabled one": (
+    "a disabled one is skipped": (
         "s3://b/m",
         [storage_container("a", "s3://", top={"disabled": True}), storage_container("b", "s3://")],
         "b:1",
     ),
     "an enabled one": ("s3://b/m", [storage_container("a", "s3://", top={"disabled": False})], "a:1"),
-    "not a download job": (
+    "a download job is skipped": (
         "s3://b/m",
         [storage_container("a", "s3://", workloadType="localModelDownloadJob")],
         DEFAULT_IMAGE,
     ),
-    "an init container, said": ("s3://b/m", [storage_container("a", "s3://", workloadType="initContainer")], "a:1"),
-    "a wrong one behind the first": ("s3://b/m", [storage_container("a", "s3"), storage_container("b", "~(")], "a:1"),
+    "an explicit init container": ("s3://b/m", [storage_container("a", "s3://", workloadType="initContainer")], "a:1"),
+    "an invalid one after the first": (
+        "s3://b/m",
+        [storage_container("a", "s3"), storage_container("b", "~(")],
+        "a:1",
+    ),
 }
 
 
-@pytest.mark.parametrize(("uri", "held", "image"), MATCHES.values(), ids=MATCHES)
-def test_the_first_that_supports_the_uri_is_used(uri: str, held: list[JsonObject], image: str) -> None:
-    assert initializer(plain_pod(uri), *held)["image"] == image
+@pytest.mark.parametrize(("uri", "objects", "image"), MATCHES.values(), ids=MATCHES)
+def test_first_container_that_supports_the_uri_is_selected(uri: str, objects: list[JsonObject], image: str) -> None:
+    assert initializer(plain_pod(uri), *objects)["image"] == image
 
 
-def test_a_claim_that_is_mounted_needs_none() -> None:
+def test_not_applied_to_a_mounted_claim() -> None:
     pod = plain_pod("pvc://models/iris")
     assert admitted(pod, storage_container("a", "pvc://")) == admitted(pod)
 
 
-def test_a_claim_that_is_copied_may_have_one() -> None:
+def test_applied_to_a_copied_claim() -> None:
     pod = plain_pod("pvc://models/iris", annotations={"storage.kserve.io/pvc-mount": "copy"})
     assert initializer(pod, storage_container("a", "pvc://"))["image"] == "a:1"
 
 
-def test_it_is_chosen_by_the_uri_that_a_storage_spec_leads_to() -> None:
+def test_selected_by_the_uri_of_a_storage_spec() -> None:
     pod = kserve_pod(
         "<scheme-placeholder>://flowers",
         annotations={
@@ -72,19 +76,19 @@ def test_it_is_chosen_by_the_uri_that_a_storage_spec_leads_to() -> None:
     assert initializer(pod, storage_container("a", "s3://b/"))["image"] == "a:1"
 
 
-def test_it_is_chosen_by_name() -> None:
-    held = [storage_container("a", "s3://"), storage_container("b", "s3://")]
-    assert initializer(kserve_pod("s3://b/m", annotations={BY_NAME: "b"}), *held)["image"] == "b:1"
+def test_selected_by_name() -> None:
+    objects = [storage_container("a", "s3://"), storage_container("b", "s3://")]
+    assert initializer(kserve_pod("s3://b/m", annotations={BY_NAME: "b"}), *objects)["image"] == "b:1"
 
 
-def test_a_name_counts_only_on_kserves_pods() -> None:
+def test_name_is_ignored_on_pods_without_kserve_label() -> None:
     assert (
         initializer(plain_pod("s3://b/m", annotations={BY_NAME: "b"}), storage_container("a", "s3://"))["image"]
         == "a:1"
     )
 
 
-def test_what_it_changes_and_what_stays() -> None:
+def test_container_is_merged() -> None:
     container = {
         "name": "renamed",
         "image": "custom:1",
@@ -123,30 +127,30 @@ def test_what_it_changes_and_what_stays() -> None:
     }
 
 
-def test_its_variables_win_over_credentials_and_keep_one_source() -> None:
-    theirs = {"name": "AWS_DEFAULT_REGION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
+def test_variables_take_precedence_over_credentials() -> None:
+    own = {"name": "AWS_DEFAULT_REGION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     found = initializer(
         plain_pod("s3://b/m"),
-        storage_container("a", "s3://", container={"env": [theirs]}),
+        storage_container("a", "s3://", container={"env": [own]}),
         service_account("s"),
         secret("s", {"awsSecretAccessKey": "x", "AWS_DEFAULT_REGION": "eu-west-1"}),
     )
     (region,) = [each for each in found["env"] if each["name"] == "AWS_DEFAULT_REGION"]
-    assert region == theirs
+    assert region == own
 
 
-def test_annotation_over_storage_container_over_settings() -> None:
+def test_precedence_of_annotation_storage_container_and_settings() -> None:
     settings = {
         "storageInitializer": {"image": "settings:1", "cpuLimit": "2", "memoryLimit": "2Gi"},
         "storageDefaults": {"overrides": {"image": ["pod:*"]}},
     }
     container = {"image": "cr:1", "resources": {"limits": {"cpu": "3", "memory": "3Gi"}}}
-    held = storage_container("a", "s3://", container=container)
-    ours = {"storage.kserve.io/image": "pod:1", "storage.kserve.io/cpu-limit": "4"}
-    found = initializer(plain_pod("s3://b/m", annotations=ours), held, settings=settings)
+    custom_resource = storage_container("a", "s3://", container=container)
+    annotations = {"storage.kserve.io/image": "pod:1", "storage.kserve.io/cpu-limit": "4"}
+    found = initializer(plain_pod("s3://b/m", annotations=annotations), custom_resource, settings=settings)
     assert found["image"] == "pod:1"
     assert found["resources"]["limits"] == {"cpu": "4", "memory": "3Gi"}
-    found = initializer(plain_pod("s3://b/m"), held, settings=settings)
+    found = initializer(plain_pod("s3://b/m"), custom_resource, settings=settings)
     assert found["image"] == "cr:1"
 
 
@@ -166,70 +170,85 @@ RESOURCES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("theirs", "expected"), RESOURCES.values(), ids=RESOURCES)
-def test_requests_stay_within_limits(theirs: dict[str, Any], expected: dict[str, Any]) -> None:
-    held = storage_container("a", "s3://", container={"resources": theirs})
-    assert initializer(plain_pod("s3://b/m"), held)["resources"] == expected
-    ours = {"storage.kserve.io/cpu-limit": "1"}
-    assert initializer(plain_pod("s3://b/m", annotations=ours), held)["resources"]["limits"]["cpu"] == "1"
+@pytest.mark.parametrize(("own", "expected"), RESOURCES.values(), ids=RESOURCES)
+def test_requests_are_kept_within_limits(own: dict[str, Any], expected: dict[str, Any]) -> None:
+    custom_resource = storage_container("a", "s3://", container={"resources": own})
+    assert initializer(plain_pod("s3://b/m"), custom_resource)["resources"] == expected
+    annotations = {"storage.kserve.io/cpu-limit": "1"}
+    assert (
+        initializer(plain_pod("s3://b/m", annotations=annotations), custom_resource)["resources"]["limits"]["cpu"]
+        == "1"
+    )
 
 
-def test_a_mount_of_a_volume_that_the_pod_lacks_is_warned_of() -> None:
+def test_mount_of_a_missing_volume_is_warned_about() -> None:
     container = {"volumeMounts": [{"name": "certs", "mountPath": "/certs"}]}
-    held = storage_container("a", "s3://", container=container)
-    (warning,) = warnings(plain_pod("s3://b/m"), held)
+    custom_resource = storage_container("a", "s3://", container=container)
+    (warning,) = warnings(plain_pod("s3://b/m"), custom_resource)
     assert '"a"' in warning
     assert '"certs"' in warning
-    assert warnings(plain_pod("s3://b/m", volumes=[{"name": "certs", "emptyDir": {}}]), held) == []
+    assert warnings(plain_pod("s3://b/m", volumes=[{"name": "certs", "emptyDir": {}}]), custom_resource) == []
 
 
 SEVERAL = several(("s3://b/base", "/mnt/base"), ("s3://b/lora", "/mnt/lora"))
 
 
-def test_several_downloads_need_a_container_that_can() -> None:
-    held = storage_container("a", "s3://", supportsMultiModelDownload=True)
-    assert initializer(SEVERAL, held)["image"] == "a:1"
+def test_several_downloads_require_support() -> None:
+    custom_resource = storage_container("a", "s3://", supportsMultiModelDownload=True)
+    assert initializer(SEVERAL, custom_resource)["image"] == "a:1"
     message = denial(SEVERAL, storage_container("a", "s3://"))
     assert '"a"' in message
     assert "supportsMultiModelDownload" in message
 
 
-def one(uri: str = "s3://b/m") -> JsonObject:
+def named_pod(uri: str = "s3://b/m") -> JsonObject:
     return kserve_pod(uri, annotations={BY_NAME: "a"})
 
 
-def shaped(**fields: Any) -> JsonObject:
+def storage_container_with(**fields: Any) -> JsonObject:
     return storage_container("a", "s3://", container={"image": "a:1", **fields})
 
 
-WRONG: dict[str, tuple[JsonObject, JsonObject, str]] = {
-    "named and missing": (one(), storage_container("b", "s3://"), "does not exist, or may not be read"),
-    "named and disabled": (one(), storage_container("a", "s3://", top={"disabled": True}), "is disabled"),
+INVALID: dict[str, tuple[JsonObject, JsonObject, str]] = {
+    "named and missing": (named_pod(), storage_container("b", "s3://"), "does not exist or cannot be read"),
+    "named and disabled": (named_pod(), storage_container("a", "s3://", top={"disabled": True}), "is disabled"),
     "named and a job": (
-        one(),
+        named_pod(),
         storage_container("a", "s3://", workloadType="localModelDownloadJob"),
         'workloadType "localModelDownloadJob"',
     ),
-    "named and of other URIs": (one(), storage_container("a", "gs://"), 'does not support the URI "s3://b/m"'),
-    "a regex that is none": (plain_pod("s3://b/m"), storage_container("a", "~s3://("), 'the regex "s3://("'),
-    "a regex that only others know": (plain_pod("s3://b/m"), storage_container("a", "~(?=s3)"), "(?="),
+    "named and for other URIs": (named_pod(), storage_container("a", "gs://"), 'does not support the URI "s3://b/m"'),
+    "an invalid regex": (plain_pod("s3://b/m"), storage_container("a", "~s3://("), 'the regex "s3://("'),
+    "a regex that RE2 does not support": (plain_pod("s3://b/m"), storage_container("a", "~(?=s3)"), "(?="),
     "a regex too large": (plain_pod("s3://b/m"), storage_container("a", "~((a{1000}){1000}){1000}"), "RE2"),
     "no container": (plain_pod("s3://b/m"), storage_container("a", "s3://", container=7), "spec.container"),
-    "env of another shape": (plain_pod("s3://b/m"), shaped(env={"A": "1"}), "spec.container.env"),
-    "mounts of another shape": (plain_pod("s3://b/m"), shaped(volumeMounts=[{"name": "v"}]), "mountPath"),
-    "resources of another shape": (plain_pod("s3://b/m"), shaped(resources=[]), "spec.container.resources"),
-    "amounts that are none": (plain_pod("s3://b/m"), shaped(resources={"limits": {"cpu": "much"}}), '"much"'),
+    "env of the wrong type": (plain_pod("s3://b/m"), storage_container_with(env={"A": "1"}), "spec.container.env"),
+    "mounts of the wrong type": (
+        plain_pod("s3://b/m"),
+        storage_container_with(volumeMounts=[{"name": "v"}]),
+        "mountPath",
+    ),
+    "resources of the wrong type": (
+        plain_pod("s3://b/m"),
+        storage_container_with(resources=[]),
+        "spec.container.resources",
+    ),
+    "an invalid quantity": (
+        plain_pod("s3://b/m"),
+        storage_container_with(resources={"limits": {"cpu": "much"}}),
+        '"much"',
+    ),
     "a request above its limit": (
         plain_pod("s3://b/m"),
-        shaped(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
+        storage_container_with(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
         "cpu request 2",
     ),
 }
 
 
-@pytest.mark.parametrize(("pod", "held", "words"), WRONG.values(), ids=WRONG)
-def test_a_wrong_one_is_named(pod: JsonObject, held: JsonObject, words: str) -> None:
-    message = denial(pod, held)
+@pytest.mark.parametrize(("pod", "objects", "words"), INVALID.values(), ids=INVALID)
+def test_invalid_container_is_denied(pod: JsonObject, objects: JsonObject, words: str) -> None:
+    message = denial(pod, objects)
     assert 'ClusterStorageContainer "a"' in message
     assert words in message
 
@@ -238,7 +257,7 @@ HOSTILE = ["(a+)+$", "(a|aa)+$", "(.*)*b", "^(([a-z])+.)+[A-Z]([a-z])+$", "(a?){
 
 
 @pytest.mark.parametrize("regex", HOSTILE)
-def test_no_regex_takes_forever(regex: str) -> None:
-    # A backtracking matcher would not come back in a lifetime.
+def test_regex_matches_in_linear_time(regex: str) -> None:
+    # A backtracking matcher takes exponential time.
     pod = plain_pod("s3://" + "a" * 4000 + "!")
     assert initializer(pod, storage_container("a", "~" + regex))["args"][1] == "/mnt/models"

@@ -1,4 +1,4 @@
-"""Storage specs: which entry, which URI, which variables."""
+"""Storage specs: the entry, the URI and the variables."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CASES: dict[str, tuple[JsonObject, JsonObject, str, dict[str, Any]]] = {
         "s3://b/flowers",
         override(bucket="b", type="s3"),
     ),
-    "a bucket over the entry's": (
+    "a bucket from the params": (
         specified(key="mine", params={"bucket": "mine"}),
         config(mine=S3_ENTRY),
         "s3://mine/flowers",
@@ -82,13 +82,13 @@ CASES: dict[str, tuple[JsonObject, JsonObject, str, dict[str, Any]]] = {
     ),
     "webhdfs": (specified(key="mine"), config(mine={"type": "webhdfs"}), "webhdfs://flowers", reference("mine")),
     "any type from the params": (specified(params={"type": "gs"}), config(), "gs://flowers", override(type="gs")),
-    "a whole URI stays": (
+    "a complete URI is not changed": (
         specified("s3://other/iris", key="mine"),
         config(mine={"type": "s3"}),
         "s3://other/iris",
         reference("mine"),
     ),
-    "an entry that is no object, with a type from the params": (
+    "an entry that is not an object, with a type from the params": (
         specified("s3://other/iris", key="mine", params={"type": "s3"}),
         config(mine="no JSON"),
         "s3://other/iris",
@@ -112,8 +112,13 @@ CASES: dict[str, tuple[JsonObject, JsonObject, str, dict[str, Any]]] = {
         "s3://models/flowers",
         reference("mine", "theirs"),
     ),
-    "an empty key is none": (specified(key=""), config(default=S3_ENTRY), "s3://models/flowers", reference("default")),
-    "null params are none": (
+    "an empty key is ignored": (
+        specified(key=""),
+        config(default=S3_ENTRY),
+        "s3://models/flowers",
+        reference("default"),
+    ),
+    "null params are ignored": (
         specified(params="null"),
         config(default=S3_ENTRY),
         "s3://models/flowers",
@@ -122,36 +127,34 @@ CASES: dict[str, tuple[JsonObject, JsonObject, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("pod", "held", "uri", "expected"), CASES.values(), ids=CASES)
-def test_the_entry_leads_to_uri_and_variables(
-    pod: JsonObject, held: JsonObject, uri: str, expected: dict[str, Any]
-) -> None:
-    found = initializer(pod, held)
+@pytest.mark.parametrize(("pod", "stored", "uri", "expected"), CASES.values(), ids=CASES)
+def test_uri_and_variables_of_an_entry(pod: JsonObject, stored: JsonObject, uri: str, expected: dict[str, Any]) -> None:
+    found = initializer(pod, stored)
     assert found["args"] == [uri, "/mnt/models"]
     assert list(variables(found).items()) == list(expected.items())
 
 
-def test_the_service_accounts_secrets_do_not_count() -> None:
+def test_secrets_of_the_service_account_are_not_used() -> None:
     objects = [config(default=S3_ENTRY), service_account("hub"), secret("hub", {"HF_TOKEN": "x"})]
     assert variables(initializer(specified(), *objects)) == reference("default")
 
 
-def test_the_secrets_name_is_a_setting() -> None:
+def test_secret_name_from_the_settings() -> None:
     settings = {"credentials": {"storageSpecSecretName": "ours"}}
     found = initializer(specified(), config("ours", default=S3_ENTRY), settings=settings)
     assert variables(found) == reference("default", "ours")
 
 
-def test_with_credentials_switched_off_the_params_must_say_it_all() -> None:
+def test_only_params_are_used_when_credentials_are_disabled() -> None:
     settings = {"credentials": {"enabled": False}}
-    held = config(mine=S3_ENTRY)
-    found = initializer(specified(key="mine", params={"type": "s3", "bucket": "b"}), held, settings=settings)
+    stored = config(mine=S3_ENTRY)
+    found = initializer(specified(key="mine", params={"type": "s3", "bucket": "b"}), stored, settings=settings)
     assert found["args"] == ["s3://b/flowers", "/mnt/models"]
     assert variables(found) == override(bucket="b", type="s3")
-    assert "type" in denial(specified(key="mine"), held, settings=settings)
+    assert "type" in denial(specified(key="mine"), stored, settings=settings)
 
 
-def test_claims_need_no_storage_spec() -> None:
+def test_not_applied_to_claims() -> None:
     assert "initContainers" not in admitted(specified("pvc://models/iris", key="mine"))["spec"]
 
 
@@ -159,7 +162,7 @@ DENIED: dict[str, tuple[JsonObject, JsonObject, tuple[str, ...]]] = {
     "a named entry that is missing": (
         specified(key="mine"),
         config(other=S3_ENTRY),
-        ("storage-spec-key", '"mine"', "has other"),
+        ("storage-spec-key", '"mine"', "has only other"),
     ),
     "a named entry without a Secret": (
         specified(key="mine"),
@@ -167,15 +170,15 @@ DENIED: dict[str, tuple[JsonObject, JsonObject, tuple[str, ...]]] = {
         ('"storage-config"', "does not exist"),
     ),
     "an unsupported type": (specified(key="mine"), config(mine={"type": "ftp"}), ('"ftp"', "s3, hdfs, webhdfs")),
-    "no type": (specified(key="mine"), config(mine={"bucket": "b"}), ("which type", '"mine"')),
-    "no default": (specified(), config(), ("which type", '"default"')),
-    "no default, and a whole URI": (specified("s3://b/m"), config(), ("which type",)),
+    "no type": (specified(key="mine"), config(mine={"bucket": "b"}), ("storage type", '"mine"')),
+    "no default": (specified(), config(), ("storage type", '"default"')),
+    "no default, and a complete URI": (specified("s3://b/m"), config(), ("storage type",)),
     "s3 without a bucket": (specified(key="mine"), config(mine={"type": "s3"}), ("no bucket", "storage-spec-param")),
-    "an entry that is no object": (specified(key="mine"), config(mine="[]"), ('"mine"', "not a JSON object")),
-    "params that are no JSON": (specified(params="{"), config(), ("storage-spec-param", "JSON object of strings")),
-    "params that are no object": (specified(params=[]), config(), ("storage-spec-param",)),
-    "params that are no strings": (specified(params={"verify_ssl": True}), config(), ("storage-spec-param",)),
-    "deep params": (specified(params="[" * 100_000), config(), ("storage-spec-param",)),
+    "an entry that is not an object": (specified(key="mine"), config(mine="[]"), ('"mine"', "not a JSON object")),
+    "params that are not JSON": (specified(params="{"), config(), ("storage-spec-param", "JSON object of strings")),
+    "params that are not an object": (specified(params=[]), config(), ("storage-spec-param",)),
+    "params that are not strings": (specified(params={"verify_ssl": True}), config(), ("storage-spec-param",)),
+    "deeply nested params": (specified(params="[" * 100_000), config(), ("storage-spec-param",)),
     "a placeholder without a storage spec": (
         kserve_pod(PLACEHOLDER),
         config(default=S3_ENTRY),
@@ -184,7 +187,7 @@ DENIED: dict[str, tuple[JsonObject, JsonObject, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("pod", "held", "words"), DENIED.values(), ids=DENIED)
-def test_what_does_not_lead_anywhere_is_denied(pod: JsonObject, held: JsonObject, words: tuple[str, ...]) -> None:
-    message = denial(pod, held)
+@pytest.mark.parametrize(("pod", "stored", "words"), DENIED.values(), ids=DENIED)
+def test_invalid_storage_spec_is_denied(pod: JsonObject, stored: JsonObject, words: tuple[str, ...]) -> None:
+    message = denial(pod, stored)
     assert all(word in message for word in words), message

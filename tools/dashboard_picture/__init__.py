@@ -1,1 +1,1 @@
-"""docs/dashboard.png: the chart's dashboard over real load, by the dashboard's own queries."""
+"""Draws docs/dashboard.png: the chart's dashboard with data from a real run."""

@@ -1,7 +1,8 @@
-"""`make dashboard-picture`: replicas under load, with a bit of everything; Prometheus looks, and its answers are drawn.
+"""Run replicas under load, query Prometheus and draw the dashboard (`make dashboard-picture`).
 
-They are the soak's replicas and its load, with a real API server. What else happens is what the panels are there for:
-settings change and break, are those of observe mode for a while, pods slip through, and the API server dies once.
+The replicas and the load are those of the soak test, with a real API server. To give every panel data, the settings
+change, are invalid once and switch to observe mode for a while, some pods are not injected, and the API server crashes
+once.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from benchmarks.soak.replicas import CONFIG_MAP, CONFIGURATION, NAMESPACE, PODS,
 from tests.controlplane.plane import ControlPlane, control_plane
 from tests.mutation import plain_pod
 from tools.dashboard import dashboard
-from tools.dashboard_picture.drawing import Line, draw, named
+from tools.dashboard_picture.drawing import Line, draw, to_line
 from tools.dashboard_picture.prometheus import Missing, Prometheus, prometheus
 
 TARGET = Path(__file__).parents[2] / "docs" / "dashboard.png"
-# Golden cases, and how many of each there are among a hundred requests.
+# Golden cases, and their share in percent of the requests.
 MIX = {
     "s3": 24,
     "pvc-direct": 18,
@@ -50,9 +51,9 @@ MIX = {
     "skip-disabled": 2,
     "pvc-climbs": 3,
 }
-OPTIONS = ["--certificate-days", "0.004", "--ca-days", "0.012", "--settle-seconds", "20", "--audit-seconds", "10"]
+OPTIONS = ["--certificate-days", "0.004", "--ca-days", "0.012", "--propagation-seconds", "20", "--audit-seconds", "10"]
 _WAVE = 10.0
-"""Seconds that the load keeps one rate."""
+"""Seconds at a constant request rate."""
 
 
 def main() -> int:
@@ -63,72 +64,75 @@ def main() -> int:
         control_plane() as plane,
         tempfile.TemporaryDirectory() as directory,
         replicas(plane, Path(directory), 2, OPTIONS, plane.kubeconfig) as running,
-        prometheus(Path(directory), {replica.name: replica.metrics_port for replica in running}) as looking,
+        prometheus(Path(directory), {replica.name: replica.metrics_port for replica in running}) as monitoring,
         concurrent.futures.ThreadPoolExecutor(1) as pool,
     ):
         plane.namespace("chat")
         start = time.time()
         loading = pool.submit(lambda: asyncio.run(_load(plane, running, seconds)))
-        # The API server belongs to the main thread.
+        # Only the main thread may control the API server.
         time.sleep(seconds * 0.85)
         plane.kill_apiserver()
         time.sleep(15)
         plane.start_apiserver()
         print(loading.result())
-        without = paint(looking, start, time.time(), TARGET)
-    print(f"{TARGET.name}: {TARGET.stat().st_size:,} bytes; no data: {', '.join(without) or 'none'}")
+        empty = paint(monitoring, start, time.time(), TARGET)
+    print(f"{TARGET.name}: {TARGET.stat().st_size:,} bytes; no data: {', '.join(empty) or 'none'}")
     return 0
 
 
-def paint(looking: Prometheus, start: float, end: float, target: Path) -> list[str]:
-    """Draw the dashboard; gives the titles of the panels without data."""
+def paint(monitoring: Prometheus, start: float, end: float, target: Path) -> list[str]:
+    """Draw the dashboard. Returns the titles of the panels without data."""
     model = json.loads(dashboard())
     graphs = {
-        panel["id"]: sorted(_lines(looking, panel, start, end), key=lambda line: line.name) for panel in model["panels"]
+        panel["id"]: sorted(_lines(monitoring, panel, start, end), key=lambda line: line.name)
+        for panel in model["panels"]
     }
     draw(model, graphs, (start, end), target)
     return [panel["title"] for panel in model["panels"] if not graphs[panel["id"]]]
 
 
-def _lines(looking: Prometheus, panel: Any, start: float, end: float) -> Iterator[Line]:
-    for asked in panel["targets"]:
-        for series in looking.graph(asked["expr"], start, end):
-            yield named(series, asked["legendFormat"])
+def _lines(monitoring: Prometheus, panel: Any, start: float, end: float) -> Iterator[Line]:
+    for target in panel["targets"]:
+        for series in monitoring.query_range(target["expr"], start, end):
+            yield to_line(series, target["legendFormat"])
 
 
-# --- What happens meanwhile ---------------------------------------------------------------------------------------
+# --- Load and changes ---------------------------------------------------------------------------------------------
 
 
 async def _load(plane: ControlPlane, running: Sequence[Replica], seconds: float) -> str:
-    """Load in waves, and around it what is to be seen. Gives a line on what came of it."""
+    """Send requests at varying rates while settings and pods change. Returns a summary."""
     end = time.monotonic() + seconds
     with plane.client() as client:
         core = CoreV1Api(client)
-        around = [
+        changes = [
             asyncio.create_task(_change_settings(core, seconds)),
-            asyncio.create_task(_let_a_pod_slip(core, seconds)),
+            asyncio.create_task(_create_uninjected_pods(core, seconds)),
         ]
         failures: Counter[str] = Counter()
         sent, bundle = 0, b""
         while time.monotonic() < end:
             bundle = await asyncio.to_thread(_bundle, AdmissionregistrationV1Api(client)) or bundle
             rate = 90 + 50 * math.sin((end - time.monotonic()) / 55) + 25 * math.sin((end - time.monotonic()) / 17)
-            load = Load(lambda: [each.port for each in running], functools.partial(bytes, bundle), rate, _mixed())
+            load = Load(
+                lambda: [each.port for each in running], functools.partial(bytes, bundle), rate, _mixed_reviews()
+            )
             await load.run(int(rate * _WAVE))
             await load.close()
             sent += load.tally.sent
             failures.update(load.tally.failed)
-        await asyncio.gather(*around)
-    return f"{sent:,} admissions; not answered, or refused for a reason of the cluster: {dict(failures)}"
+        await asyncio.gather(*changes)
+    return f"{sent:,} admissions; without a response, or failed because of the cluster: {dict(failures)}"
 
 
-def _mixed() -> list[Any]:
+def _mixed_reviews() -> list[Any]:
     reviews = {case: json.loads((FIXTURES / case / "review.json").read_text()) for case in MIX}
     return [reviews[case] for case, share in MIX.items() for _ in range(share)]
 
 
 def _bundle(api: AdmissionregistrationV1Api) -> bytes:
-    """The caBundle; nothing while the API server does not answer."""
+    """The caBundle; empty while the API server is unavailable."""
     try:
         found: Any = api.read_mutating_webhook_configuration(CONFIGURATION, _request_timeout=3)
     except (ApiException, HTTPError):
@@ -137,8 +141,8 @@ def _bundle(api: AdmissionregistrationV1Api) -> bytes:
 
 
 async def _change_settings(core: CoreV1Api, seconds: float) -> None:
-    """Two changes, a broken one and its repair, and observe mode for a while."""
-    story: list[tuple[float, dict[str, Any]]] = [
+    """Apply two valid changes, an invalid one and its correction, and observe mode for a while."""
+    changes: list[tuple[float, dict[str, Any]]] = [
         (0.10, {"storageInitializer": {"memoryLimit": "2Gi"}}),
         (0.10, {"storageInitializer": {"memoryLimit": "4Gi"}}),
         (0.10, {"storageInitializer": {"memoryLimit": "many"}}),
@@ -146,7 +150,7 @@ async def _change_settings(core: CoreV1Api, seconds: float) -> None:
         (0.06, {"storageDefaults": {"mode": "observe"}}),
         (0.25, {"storageInitializer": {"memoryLimit": "4Gi"}}),
     ]
-    for share, data in story:
+    for share, data in changes:
         await asyncio.sleep(share * seconds)
         body: Any = {
             "metadata": {"name": CONFIG_MAP},
@@ -155,12 +159,12 @@ async def _change_settings(core: CoreV1Api, seconds: float) -> None:
         await asyncio.to_thread(core.replace_namespaced_config_map, CONFIG_MAP, NAMESPACE, body)
 
 
-async def _let_a_pod_slip(core: CoreV1Api, seconds: float) -> None:
-    """Pods that ask and are made without the webhook, which nobody calls here; deleted later."""
+async def _create_uninjected_pods(core: CoreV1Api, seconds: float) -> None:
+    """Create pods that request a model, with no webhook registered. Delete them later."""
     for share in (0.2, 0.1):
         await asyncio.sleep(share * seconds)
         pod: Any = plain_pod("s3://models/iris")
-        pod["metadata"]["name"] = f"slipped-{int(share * 100)}"
+        pod["metadata"]["name"] = f"uninjected-{int(share * 100)}"
         await asyncio.to_thread(core.create_namespaced_pod, PODS, pod)
     await asyncio.sleep(0.3 * seconds)
     await asyncio.to_thread(core.delete_collection_namespaced_pod, PODS, grace_period_seconds=0)

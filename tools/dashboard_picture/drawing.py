@@ -1,4 +1,4 @@
-"""Draws panels where Grafana lays them out, dark as Grafana is."""
+"""Draws a dashboard with the layout and the dark theme of Grafana."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tools.dashboard_picture.prometheus import Series
 _BACKGROUND, _PANEL, _GRID, _TEXT, _FAINT = "#111217", "#181b1f", "#2c3235", "#ccccdc", "#8e8e99"
 _COLOURS = ("#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#8ab8ff", "#ffa6b0", "#96d98d")
 _COLUMNS = 24
-"""Of Grafana's grid."""
+"""Columns of Grafana's grid."""
 _WIDTH, _ROW, _HEADER = 15.0, 0.43, 0.55
-"""Inches: of the picture, of one row of the grid, of the title."""
+"""Inches: width of the picture, height of a grid row, height of the title."""
 _GAP = 0.05
 _LEGEND_WIDTH = 56
-"""Characters of a legend's line."""
+"""Characters per line of a legend."""
 _TICK = 180.0
-"""Seconds between two times on an axis."""
+"""Seconds between ticks of the time axis."""
 _TIMES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a graph, and its name in the legend."""
+    """A line of a graph, with its name in the legend."""
 
     name: str
     points: tuple[tuple[float, float], ...]
 
 
-def named(series: Series, legend: str) -> Line:
-    """A series under the name that a panel's legend gives it: `{{label}}` stands for the label's value."""
+def to_line(series: Series, legend: str) -> Line:
+    """Convert a series, named by the panel's legend: `{{label}}` is replaced with the label's value."""
     name = re.sub(r"{{\s*(\w+)\s*}}", lambda match: series.labels.get(match[1], ""), legend)
     return Line(name, series.points)
 
@@ -49,7 +49,7 @@ def named(series: Series, legend: str) -> Line:
 def draw(
     dashboard: Mapping[str, Any], graphs: Mapping[int, Sequence[Line]], span: tuple[float, float], target: Path
 ) -> None:
-    """Write the dashboard as a PNG: `graphs` are the lines of each panel by its id, `span` the time that they show."""
+    """Write the dashboard as a PNG. `graphs` are the lines of each panel by its ID, `span` is the time range."""
     panels = dashboard["panels"]
     height = _HEADER + _ROW * max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     figure = Figure(figsize=(_WIDTH, height), dpi=100, facecolor=_BACKGROUND)
@@ -67,7 +67,7 @@ def draw(
     for panel in panels:
         _draw_panel(figure, height, panel, graphs[panel["id"]], span)
     figure.savefig(target, facecolor=_BACKGROUND)
-    # Few colours are all it has: a palette makes it a quarter as large.
+    # The picture has few colours: a palette reduces its size to a quarter.
     with Image.open(target) as picture:
         small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(target, optimize=True)
@@ -76,7 +76,7 @@ def draw(
 def _draw_panel(
     figure: Figure, height: float, panel: Mapping[str, Any], lines: Sequence[Line], span: tuple[float, float]
 ) -> None:
-    """One panel; all measures are inches from the picture's upper left corner."""
+    """Draw a panel. Coordinates are inches from the upper left corner of the picture."""
     at = panel["gridPos"]
     column = _WIDTH / _COLUMNS
     left, top = at["x"] * column + _GAP, _HEADER + at["y"] * _ROW + _GAP
@@ -97,10 +97,10 @@ def _draw_panel(
     axes.set_xlim(*span)
     _draw_lines(axes, panel, lines)
     handles, names = axes.get_legend_handles_labels()
-    place = (x + 0.004, y + 0.06 / height)
+    position = (x + 0.004, y + 0.06 / height)
     legend_style: dict[str, Any] = {"ncols": columns, "fontsize": 10, "frameon": False, "labelcolor": _TEXT}
     spacing: dict[str, Any] = {"handlelength": 1.0, "columnspacing": 1.2, "borderaxespad": 0.0, "borderpad": 0.0}
-    figure.legend(handles, names, loc="lower left", bbox_to_anchor=place, **legend_style, **spacing)
+    figure.legend(handles, names, loc="lower left", bbox_to_anchor=position, **legend_style, **spacing)
 
 
 def _legend_columns(lines: Sequence[Line]) -> int:
@@ -113,13 +113,13 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Line]) -> 
     for index, line in enumerate(lines):
         times, values = zip(*line.points, strict=True)
         axes.plot(times, values, color=_COLOURS[index % len(_COLOURS)], linewidth=1.4, label=line.name)
-    most = max((value for line in lines for _, value in line.points if math.isfinite(value)), default=0.0)
-    axes.set_ylim(bottom=defaults["min"], top=(most or 1) * 1.15)
+    highest = max((value for line in lines for _, value in line.points if math.isfinite(value)), default=0.0)
+    axes.set_ylim(bottom=defaults["min"], top=(highest or 1) * 1.15)
     axes.set_facecolor(_PANEL)
     axes.grid(color=_GRID, linewidth=0.8)
     axes.tick_params(colors=_FAINT, labelsize=10, length=0)
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spelled(value, defaults["unit"])))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value, defaults["unit"])))
     axes.xaxis.set_major_locator(MultipleLocator(_TICK))
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda at, _: f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%H:%M}")
@@ -128,8 +128,8 @@ def _draw_lines(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Line]) -> 
         spine.set_visible(False)
 
 
-def spelled(value: float, unit: str) -> str:
-    """A value as Grafana spells it in this unit (Grafana: `ops`, `s`, `percentunit`, `short`)."""
+def formatted(value: float, unit: str) -> str:
+    """Format a value as Grafana does for this unit: `ops`, `s`, `percentunit` or `short`."""
     if unit == "s":
         factor, suffix = next(((f, s) for f, s in _TIMES if abs(value) >= f), (1.0, "s"))
         return f"{value / factor:.3g} {suffix}"

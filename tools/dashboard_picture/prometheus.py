@@ -1,4 +1,4 @@
-"""A Prometheus on the loopback interface, and what it answers."""
+"""A Prometheus server on the loopback interface, and its query API."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from tests.controlplane.child import Child
 
 JOB = "storage-webhook"
 SCRAPE_SECONDS = 5
-# What Grafana puts in the place of $__rate_interval: four scrapes.
+# Grafana's value of $__rate_interval is four scrape intervals.
 _VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$job": ".+", "$claims": ".+"}
 
 
 class Missing(Exception):
-    """There is no Prometheus to be run; the message says where it comes from."""
+    """Prometheus is not installed. The message says how to install it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a graph."""
+    """A time series."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
-    """Seconds since 1970, and values."""
+    """Pairs of seconds since 1970 and value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A running one."""
+    """A running server."""
 
     url: str
 
-    def graph(self, query: str, start: float, end: float) -> list[Series]:
-        """What a panel's query gives over this time, Grafana's variables filled in."""
+    def query_range(self, query: str, start: float, end: float) -> list[Series]:
+        """Run a panel's query over a time range, with values for Grafana's variables."""
         for variable, value in _VARIABLES.items():
             query = query.replace(variable, value)
-        asked = {"query": query, "start": str(start), "end": str(end), "step": str(SCRAPE_SECONDS)}
-        answer = httpx.get(f"{self.url}/api/v1/query_range", params=asked, trust_env=False, timeout=30)
-        result = answer.raise_for_status().json()["data"]["result"]
+        parameters = {"query": query, "start": str(start), "end": str(end), "step": str(SCRAPE_SECONDS)}
+        response = httpx.get(f"{self.url}/api/v1/query_range", params=parameters, trust_env=False, timeout=30)
+        result = response.raise_for_status().json()["data"]["result"]
         return [Series(each["metric"], tuple((at, float(value)) for at, value in each["values"])) for each in result]
 
 
 @contextmanager
 def prometheus(directory: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
-    """One that scrapes these pods, by name, on their ports of this machine, as a ServiceMonitor would have it.
+    """Run a server that scrapes these pods: names and local ports, with the labels that a ServiceMonitor adds.
 
-    Raises Missing where Prometheus is not installed.
+    Raises Missing if Prometheus is not installed.
     """
     program = shutil.which("prometheus")
     if program is None:

@@ -1,1 +1,4 @@
-"""The administrator's choices: what they are (`model`), how they are read (`parse`), where they come from."""
+"""The administrator's settings: `model` defines them, `parse` validates them, the sources load and watch them.
+
+Only this package reads the ConfigMap. `model` and `parse` do no I/O.
+"""

@@ -1,28 +1,28 @@
-"""What a set of settings would do, without a cluster: for `check-settings`."""
+"""Offline validation of settings, for the command `check-settings`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webhook import yaml_text
-from webhook.settings.manifest import data_of
+from webhook import yaml_loader
+from webhook.settings.manifest import extract_data
 from webhook.settings.model import Settings
 from webhook.settings.parse import Problem, SettingsError, parse, require_keys
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The settings that would be in effect, and what is to be said about them."""
+    """The settings that would be in effect, with warnings and problems."""
 
     effective: str
-    """YAML with KServe's names, defaults filled in, that reads as the same settings; "" when there are problems."""
+    """All settings as YAML, with KServe's names and with defaults; "" when there are problems."""
     warnings: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
 def check(text: str) -> Check:
-    """Check a ConfigMap manifest, or the bare settings. Raises ValueError when the text is neither."""
-    data = data_of(text)
+    """Validate a ConfigMap manifest, or settings without one. Raises ValueError when the text is neither."""
+    data = extract_data(text)
     try:
         require_keys(data)
         settings, warnings = parse(data)
@@ -32,4 +32,4 @@ def check(text: str) -> Check:
 
 
 def _as_yaml(settings: Settings) -> str:
-    return yaml_text.dump([settings.model_dump(mode="json", by_alias=True)])
+    return yaml_loader.dump([settings.model_dump(mode="json", by_alias=True)])

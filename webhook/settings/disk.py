@@ -1,4 +1,4 @@
-"""Settings on disk: a ConfigMap manifest, the bare keys, or a directory with one file a key."""
+"""Settings on disk: a ConfigMap manifest, the settings alone, or a directory with one file per key."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from webhook.settings.manifest import data_of
+from webhook.settings.manifest import extract_data
 from webhook.settings.model import Settings
 from webhook.settings.parse import KEYS, Problem, SettingsError, parse, require_keys
 
 MAX_BYTES = 3 * 2**20
-"""Three times what Kubernetes allows for a ConfigMap: room for the manifests around it."""
+"""Three times the size limit of a ConfigMap: the file may contain other manifests too."""
 
 
 def load_file(path: Path) -> tuple[Settings, list[Problem]]:
-    """The settings in a file or directory, with warnings. Raises SettingsError, naming the path or the key."""
+    """Load settings and warnings from a file or directory. Raises SettingsError, which names the path or the key."""
     data = read(path).data()
     require_keys(data)
     return parse(data)
@@ -26,7 +26,7 @@ def load_file(path: Path) -> tuple[Settings, list[Problem]]:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What one look at the path found: the bytes of the file, or of each key's file in a directory."""
+    """Contents of the path at one point in time: one file, or one file per key in a directory."""
 
     path: Path
     files: tuple[tuple[str, bytes], ...] = ()
@@ -40,12 +40,12 @@ class Contents:
         return hashlib.sha256(repr(self.files).encode()).hexdigest()[:12]
 
     def data(self) -> Mapping[str, Any]:
-        """What a ConfigMap's `data` would hold. Raises SettingsError, naming the path, when that cannot be told."""
+        """The contents as the `data` of a ConfigMap. Raises SettingsError, which names the path."""
         if self.failure:
             raise SettingsError([Problem(str(self.path), self.failure)])
         try:
             texts = {key: content.decode() for key, content in self.files}
-            return texts if "" not in texts else data_of(texts[""])
+            return texts if "" not in texts else extract_data(texts[""])
         except UnicodeDecodeError:
             reason = "not UTF-8 text"
         except ValueError as error:
@@ -54,7 +54,7 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """Look at the path once. What cannot be read is a `failure` in the contents."""
+    """Read the path once. An error is returned as the `failure` of the contents."""
     try:
         if path.is_dir():
             return Contents(path, tuple((key, _content(path / key)) for key in KEYS if (path / key).exists()))
@@ -64,7 +64,7 @@ def read(path: Path) -> Contents:
 
 
 def _content(path: Path) -> bytes:
-    """Raises OSError, also for what is no regular file: reading a pipe would wait for ever."""
+    """Read a regular file. Raises OSError for anything else: reading a pipe would block."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("not a regular file")
     with path.open("rb") as file:

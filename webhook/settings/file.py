@@ -1,4 +1,4 @@
-"""Settings from a file or a mounted ConfigMap, followed as they change."""
+"""Settings from a file or a mounted ConfigMap, reloaded when they change."""
 
 from __future__ import annotations
 
@@ -14,52 +14,51 @@ POLL_SECONDS = 0.4
 
 
 class FileSettings(LiveSettings):
-    """`file:PATH`: a ConfigMap manifest, the bare keys, or a directory with one file a key (a mounted ConfigMap).
+    """`file:PATH`: a ConfigMap manifest, the settings alone, or a mounted ConfigMap (one file per key).
 
-    Changes are found by reading again every `interval` seconds. That sees a rewrite in place, a rename over the
-    file and a mounted ConfigMap's `..data` swap alike, on local and on network file systems, where inotify misses
-    some; a few kilobytes cost microseconds. What was read twice in a row counts, so that a file that is being
-    written, or a directory in the middle of a swap, is not taken for the new settings.
+    The path is read every `interval` seconds. Polling detects a rewrite in place, a rename over the file and the
+    swap of `..data` in a mounted ConfigMap, on local and on network file systems, where inotify misses events.
+    New contents take effect when two consecutive reads return the same, so that a partly written file is not used.
     """
 
     def __init__(self, path: Path, interval: float = POLL_SECONDS) -> None:
         super().__init__(f"file:{path}")
         self._path = path
         self._interval = interval
-        self._seen: Contents | None = None
-        self._taken: Contents | None = None
+        self._last_read: Contents | None = None
+        self._loaded: Contents | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Load, and begin to follow changes. Raises SettingsError, also when there is nothing at the path."""
-        self._seen = self._taken = await asyncio.to_thread(read, self._path)
-        self._take(self._taken)
-        self._task = asyncio.create_task(self._follow(), name=self.name)
+        """Load the settings and start to poll. Raises SettingsError, also when the path does not exist."""
+        self._last_read = self._loaded = await asyncio.to_thread(read, self._path)
+        self._load(self._loaded)
+        self._task = asyncio.create_task(self._run(), name=self.name)
 
-    async def look(self) -> None:
-        """Read, and take what was found if the look before found it too."""
-        last, self._seen = self._seen, await asyncio.to_thread(read, self._path)
-        if last == self._seen != self._taken:
-            self._taken = self._seen
-            with contextlib.suppress(SettingsError):  # offer and refuse have it on record
-                self._take(self._seen)
+    async def poll(self) -> None:
+        """Read once, and load contents that the previous read returned too."""
+        previous, self._last_read = self._last_read, await asyncio.to_thread(read, self._path)
+        if previous == self._last_read != self._loaded:
+            self._loaded = self._last_read
+            with contextlib.suppress(SettingsError):  # already recorded as rejected
+                self._load(self._last_read)
 
     async def stop(self) -> None:
-        """Stop following changes."""
+        """Stop polling."""
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _follow(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            await self.look()
+            await self.poll()
 
-    def _take(self, found: Contents) -> None:
+    def _load(self, contents: Contents) -> None:
         try:
-            data = found.data()
+            data = contents.data()
         except SettingsError as error:
-            self.refuse(found.version, error)
+            self.reject(contents.version, error)
             raise
-        self.offer(data, found.version)
+        self.update(data, contents.version)

@@ -1,4 +1,4 @@
-"""What single values of the settings look like: types for the fields of `model`, each with its check."""
+"""Validated types for the fields of `model`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _MAX_UID = 2**31 - 1
 ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
 
 
-def _is(pattern: str, what: str) -> AfterValidator:
-    """Checks that a text matches the pattern as a whole; "" is left alone: it means absent."""
+def _matches(pattern: str, what: str) -> AfterValidator:
+    """Return a validator that requires a full match; "" is valid, because it means absent."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(value: str) -> str:
@@ -42,14 +42,14 @@ def _is(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _no_switch(value: Any) -> Any:
+def _not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("must be a whole number")
+        raise ValueError("must be an integer")
     return value
 
 
-def _number_as_text(value: Any) -> Any:
-    return str(_no_switch(value)) if isinstance(value, int | float) else value
+def _number_to_string(value: Any) -> Any:
+    return str(_not_bool(value)) if isinstance(value, int | float) else value
 
 
 def _quantity(value: str) -> str:
@@ -62,29 +62,29 @@ def _quantity(value: str) -> str:
 
 def _whole_bytes(value: str) -> str:
     if quantity.parse(value) % 1:
-        raise ValueError(f"must be whole bytes: `m` means thousandths, `{value.rstrip('m')}Mi` would be mebibytes")
+        raise ValueError(f"must be whole bytes: `m` means milli; for mebibytes use `{value.rstrip('m')}Mi`")
     return value
 
 
-def _switch_as(yes: str, no: str) -> BeforeValidator:
-    """YAML's true and false as the text that the storage initializer understands."""
+def _bool_to_string(yes: str, no: str) -> BeforeValidator:
+    """Convert true and false to the strings that the storage initializer accepts."""
     return BeforeValidator(lambda value: {True: yes, False: no}[value] if isinstance(value, bool) else value)
 
 
-def _absolute(value: str) -> str:
+def _absolute_path(value: str) -> str:
     if ".." in value.split("/") or (value and not value.strip("/")):
         raise ValueError("must be an absolute path other than `/`, without `..`")
     return value
 
 
-def _pods(value: str) -> str:
+def _pod_count(value: str) -> str:
     try:
         return str(strategy.pods(value)) if value else value
     except ValueError:
         raise ValueError("must be a number of pods, such as 1, or a percentage, such as 25%") from None
 
 
-def _at_most_all(value: str) -> str:
+def _at_most_100_percent(value: str) -> str:
     if value.endswith("%") and int(value[:-1]) > _MAX_PERCENT:
         raise ValueError("must be at most 100%")
     return value
@@ -95,11 +95,11 @@ def _extension(value: str) -> str:
     if not re.fullmatch(r"(\.[a-z0-9_+-]+)+", extension, re.ASCII):
         raise ValueError("must be a file extension, such as .onnx")
     if "." + extension.rpartition(".")[2] in ARCHIVES:
-        raise ValueError("must not be an archive: those are never mounted in place as a model file")
+        raise ValueError("must not be an archive: an archive cannot be mounted as a model file")
     return extension
 
 
-def _switch_or_namespaces(value: Any) -> Any:
+def _bool_or_namespaces(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, bool) or (isinstance(value, list | tuple) and all(map(is_namespace, value))):
@@ -109,7 +109,7 @@ def _switch_or_namespaces(value: Any) -> Any:
 
 def _claim_uri(value: str) -> str:
     if not uri.is_claim(value):
-        raise ValueError("must name a claim, such as pvc://models/cache")
+        raise ValueError("must be the URI of a claim, such as pvc://models/cache")
     try:
         uri.parse_claim(value, "")
     except Denied as error:
@@ -118,34 +118,36 @@ def _claim_uri(value: str) -> str:
 
 
 def is_namespace(value: Any) -> bool:
-    """Whether a namespace may have this name (Kubernetes: DNS-1123 label)."""
+    """Whether the value is a valid namespace name (Kubernetes: DNS-1123 label)."""
     return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
 
 
 def is_object_name(value: str) -> bool:
-    """Whether a ConfigMap or Secret may have this name (Kubernetes: DNS-1123 subdomain)."""
+    """Whether the value is a valid name of a ConfigMap or Secret (Kubernetes: DNS-1123 subdomain)."""
     return len(value) <= _MAX_NAME and re.fullmatch(_DNS_SUBDOMAIN, value, re.ASCII) is not None
 
 
-Quantity = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_quantity)]
+Quantity = Annotated[str, BeforeValidator(_number_to_string), AfterValidator(_quantity)]
 Bytes = Annotated[Quantity, AfterValidator(_whole_bytes)]
-Image = Annotated[str, _is(IMAGE_REFERENCE, "an image reference, such as registry.example.com/team/image:v1")]
-ImagePattern = Annotated[str, Field(min_length=1), _is(r"\S+", "an image pattern, such as registry.example.com/team/*")]
-AbsolutePath = Annotated[str, _is(_PATH, "an absolute path without `:`"), AfterValidator(_absolute)]
+Image = Annotated[str, _matches(IMAGE_REFERENCE, "an image reference, such as registry.example.com/team/image:v1")]
+ImagePattern = Annotated[
+    str, Field(min_length=1), _matches(r"\S+", "an image pattern, such as registry.example.com/team/*")
+]
+AbsolutePath = Annotated[str, _matches(_PATH, "an absolute path without `:`"), AfterValidator(_absolute_path)]
 ObjectName = Annotated[
     str,
     Field(max_length=_MAX_NAME),
-    _is(_DNS_SUBDOMAIN, "a name of lower-case letters, digits, `-` and `.` (DNS-1123)"),
+    _matches(_DNS_SUBDOMAIN, "a name of lower-case letters, digits, `-` and `.` (DNS-1123)"),
 ]
-DataKey = Annotated[str, _is(_DATA_KEY, "a key of letters, digits, `-`, `_` and `.`")]
-AnnotationName = Annotated[str, _is(_QUALIFIED_NAME, "the name of an annotation, such as example.com/secret")]
-SwitchOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_namespaces)]
-OneOrZero = Annotated[str, _switch_as("1", "0")]
-TrueOrFalse = Annotated[str, _switch_as("true", "false")]
-Surge = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_pods)]
-Unavailable = Annotated[Surge, AfterValidator(_at_most_all)]
+DataKey = Annotated[str, _matches(_DATA_KEY, "a key of letters, digits, `-`, `_` and `.`")]
+AnnotationName = Annotated[str, _matches(_QUALIFIED_NAME, "the name of an annotation, such as example.com/secret")]
+BoolOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_bool_or_namespaces)]
+OneOrZero = Annotated[str, _bool_to_string("1", "0")]
+TrueOrFalse = Annotated[str, _bool_to_string("true", "false")]
+Surge = Annotated[str, BeforeValidator(_number_to_string), AfterValidator(_pod_count)]
+Unavailable = Annotated[Surge, AfterValidator(_at_most_100_percent)]
 RolloutStrategy = Annotated[dict[str, Any], BeforeValidator(strategy.parse)]
-UserId = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, le=_MAX_UID)]
+UserId = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=_MAX_UID)]
 Extension = Annotated[str, AfterValidator(_extension)]
 ClaimUri = Annotated[str, AfterValidator(_claim_uri)]
 
@@ -200,7 +202,7 @@ class _PodSecurityContext(_Strict, total=False):
 
 
 if TYPE_CHECKING:
-    # Steps copy them into the pod as they are, so for them they are plain objects.
+    # Steps copy these objects into the pod unchanged, so to type checkers they are plain dicts.
     SecurityContext = dict[str, Any]
     PodSecurityContext = dict[str, Any]
 else:

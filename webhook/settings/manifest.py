@@ -1,25 +1,25 @@
-"""The settings in a text: a ConfigMap manifest, or the bare keys."""
+"""Extraction of settings from a ConfigMap manifest, or from a document that contains only settings."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from webhook import yaml_text
+from webhook import yaml_loader
 from webhook.settings.parse import KEYS
 
 
-def data_of(text: str) -> dict[str, Any]:
-    """What a ConfigMap's `data` would hold.
+def extract_data(text: str) -> dict[str, Any]:
+    """Return the `data` of the ConfigMap in a JSON or YAML text.
 
-    The text is JSON or YAML: one or more manifests with one ConfigMap of settings among them, or the keys
-    themselves at the top, whose values are objects or texts. Raises ValueError, saying what is wrong, when it is
-    neither. Which keys there are, and whether they are right, is for `parse` to say.
+    The text contains one or more manifests, one of them a ConfigMap with settings, or a single document with the
+    settings keys at the top level, whose values are objects or strings. Raises ValueError, with the reason, when it
+    is neither. Keys and values are not validated here: `parse` does that.
     """
-    documents = yaml_text.load(text)
+    documents = yaml_loader.load(text)
     if not documents:
-        raise ValueError("there is nothing in it")
+        raise ValueError("is empty")
     if len(documents) == 1 and not _kind(documents[0]):
-        return _bare(documents[0])
+        return _settings_document(documents[0])
     return _one_config_map([item for document in documents for item in _items(document)])
 
 
@@ -27,36 +27,36 @@ def _kind(document: Any) -> Any:
     return document.get("kind") if isinstance(document, dict) else None
 
 
-def _bare(document: Any) -> dict[str, Any]:
+def _settings_document(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
-        raise ValueError(f"neither a ConfigMap nor an object with the keys {', '.join(KEYS)}")
+        raise ValueError(f"must be a ConfigMap, or an object with some of the keys {', '.join(KEYS)}")
     return document
 
 
 def _items(document: Any) -> list[Any]:
-    """The items of a List; any other document as it is."""
+    """The items of a List, or the document itself."""
     items = document.get("items") if isinstance(document, dict) else None
     return items if isinstance(items, list) else [document]
 
 
 def _one_config_map(documents: list[Any]) -> dict[str, Any]:
-    """The only ConfigMap, or among several the only one that holds settings."""
+    """The data of the only ConfigMap, or of the only ConfigMap with settings."""
     found = [document for document in documents if _kind(document) == "ConfigMap"]
     if len(found) > 1:
         found = [document for document in found if any(key in _data(document) for key in KEYS)]
     if not found:
         kinds = sorted({str(_kind(document)) for document in documents})
-        raise ValueError(f"there is no ConfigMap with settings in it, only {', '.join(kinds)}")
+        raise ValueError(f"contains no ConfigMap with settings, only {', '.join(kinds)}")
     if len(found) > 1:
-        raise ValueError(f"{len(found)} ConfigMaps hold settings: leave one")
+        raise ValueError(f"contains {len(found)} ConfigMaps with settings: keep one")
     return _data(found[0])
 
 
 def _data(config_map: dict[str, Any]) -> dict[str, Any]:
     data = config_map.get("data") or {}
     if not isinstance(data, dict):
-        raise ValueError("the ConfigMap's data must be an object")
+        raise ValueError("data of the ConfigMap must be an object")
     for key in KEYS:
         if not isinstance(data.get(key, ""), str):
-            raise ValueError(f"the ConfigMap's data.{key} must be a text: write `{key}: |` and the value below it")
+            raise ValueError(f"data.{key} of the ConfigMap must be a string: write `{key}: |` and the value below it")
     return data

@@ -1,4 +1,4 @@
-"""The source that `--settings` names."""
+"""Creation of the settings source for the option `--settings`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORMS = "embedded, file:PATH or configmap:NAMESPACE/NAME"
 
 
 def open_source(text: str) -> SettingsSource:
-    """`embedded`, `file:PATH` or `configmap:NAMESPACE/NAME`, not started yet. Raises ValueError for anything else."""
+    """Create the source, without starting it. Raises ValueError when the text is not one of FORMS."""
     kind, _, rest = text.partition(":")
     if text == "embedded":
         return EmbeddedSettings()
@@ -20,14 +20,14 @@ def open_source(text: str) -> SettingsSource:
         return FileSettings(Path(rest))
     if kind == "configmap":
         return _config_map(text, rest)
-    raise ValueError(f'"{text}" is not a source of settings: write {FORMS}')
+    raise ValueError(f'"{text}" is not a settings source: use {FORMS}')
 
 
 def _config_map(text: str, rest: str) -> SettingsSource:
     namespace, _, name = rest.partition("/")
     if not is_namespace(namespace) or not is_object_name(name):
-        raise ValueError(f'"{text}" names no ConfigMap: write configmap:NAMESPACE/NAME')
-    # The Kubernetes client is large; only who needs it loads it.
+        raise ValueError(f'"{text}" does not name a ConfigMap: use configmap:NAMESPACE/NAME')
+    # Imported here because the Kubernetes client is large.
     from webhook.settings.configmap import ConfigMapSettings
 
     return ConfigMapSettings(namespace, name)

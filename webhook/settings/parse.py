@@ -1,4 +1,4 @@
-"""ConfigMap data in, settings out: lenient where KServe may add keys, strict in our own."""
+"""Parsing of ConfigMap data: unknown keys are warnings in KServe's groups, and errors in `storageDefaults`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from webhook import quantity, yaml_text
-from webhook.errors import shown
+from webhook import quantity, yaml_loader
+from webhook.errors import quoted
 from webhook.settings.model import Credentials, Deploy, Settings, StorageDefaults, StorageInitializer
 
 Group = StorageInitializer | Credentials | Deploy | StorageDefaults
 KEYS = (StorageInitializer.key, Credentials.key, Deploy.key, StorageDefaults.key)
-"""The keys of the ConfigMap that are read."""
+"""The keys of the ConfigMap that the webhook reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One key that is wrong, as a dotted path from the ConfigMap's key on, and why."""
+    """An invalid or questionable key, as a dotted path that starts with the key of the ConfigMap, and the reason."""
 
     key: str
     reason: str
@@ -31,7 +31,7 @@ class Problem:
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; `problems` names every bad key with its reason."""
+    """The settings are invalid; `problems` lists every invalid key with its reason."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -39,14 +39,14 @@ class SettingsError(Exception):
 
 
 def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
-    """A ConfigMap's `data` as settings, with a warning for each thing that is probably not meant.
+    """Parse the `data` of a ConfigMap. Returns the settings, and warnings about probable mistakes.
 
-    Values are JSON or YAML texts, or already objects (bare settings). Other keys of the ConfigMap belong to
-    KServe and are ignored; missing keys take KServe's defaults. In KServe's keys null and "" mean absent, names
-    count in any case, and names that we do not know are warnings. Raises SettingsError with every problem found.
+    Values are JSON or YAML strings, or objects. Other keys of the ConfigMap belong to KServe and are ignored; missing
+    keys have KServe's defaults. null and "" mean absent, and names are not case-sensitive. Unknown names are warnings
+    in KServe's groups, and problems in `storageDefaults`. Raises SettingsError with all problems.
     """
     problems: list[Problem] = []
-    warnings = _misspelt(data)
+    warnings = _misspelled_keys(data)
     groups: dict[str, Any] = {}
     for group in (StorageInitializer, Credentials, Deploy):
         groups[group.key] = _read(group, data.get(group.key), problems, warnings)
@@ -59,30 +59,30 @@ def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
         deploy=groups[Deploy.key],
         storage_defaults=groups[StorageDefaults.key],
     )
-    return settings, warnings + _doubts(settings)
+    return settings, warnings + _suspicious_values(settings)
 
 
 def require_keys(data: Mapping[str, Any]) -> None:
-    """Raises SettingsError when none of our keys is there: that is another ConfigMap, or an emptied one."""
+    """Raise SettingsError when the data has none of KEYS: it is the wrong ConfigMap, or an empty one."""
     if not any(key in data for key in KEYS):
-        there = f"; there are {', '.join(map(_glance, list(data)[:10]))}" if data else ", and no other"
-        raise SettingsError([Problem("data", f"holds none of the keys {', '.join(KEYS)}{there}")])
+        found = f"; found {', '.join(map(_format, list(data)[:10]))}" if data else "; it is empty"
+        raise SettingsError([Problem("data", f"has none of the keys {', '.join(KEYS)}{found}")])
 
 
-def _misspelt(data: Mapping[str, Any]) -> list[Problem]:
-    """Keys of the ConfigMap that look like one of ours, and would go unread."""
+def _misspelled_keys(data: Mapping[str, Any]) -> list[Problem]:
+    """Warnings about ignored keys of the ConfigMap that resemble one of KEYS."""
     return [
-        Problem(str(key), f"is ignored; did you mean {near[0]}?")
+        Problem(str(key), f"is ignored; did you mean {match[0]}?")
         for key in data
-        if key not in KEYS and (near := _nearest(str(key), KEYS, cutoff=0.85))
+        if key not in KEYS and (match := _closest(str(key), KEYS, cutoff=0.85))
     ]
 
 
-def _doubts(settings: Settings) -> list[Problem]:
-    """Values of KServe's keys that KServe takes and Kubernetes does not mean as they look."""
+def _suspicious_values(settings: Settings) -> list[Problem]:
+    """Warnings about values that KServe accepts and that are probably mistakes."""
     initializer = settings.storage_initializer
     return [
-        Problem(f"{initializer.key}.{name}", f"{value} is a fraction of a byte: `m` means thousandths, not megabytes")
+        Problem(f"{initializer.key}.{name}", f"{value} is a fraction of a byte: `m` means milli; use `M` or `Mi`")
         for name, value in (
             ("memoryRequest", initializer.memory_request),
             ("memoryLimit", initializer.memory_limit),
@@ -94,7 +94,7 @@ def _doubts(settings: Settings) -> list[Problem]:
 
 def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list[Problem]) -> Any:
     try:
-        fields = _known(group, _object(value), group.key, unknown)
+        fields = _known_fields(group, _parse_object(value), group.key, unknown)
         return group.model_validate(fields)
     except ValidationError as error:
         problems.extend(_problem(group.key, details) for details in error.errors())
@@ -103,24 +103,24 @@ def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list
     return None
 
 
-def _object(value: Any) -> dict[Any, Any]:
-    """Raises ValueError when the value is neither an object nor the JSON or YAML text of one."""
+def _parse_object(value: Any) -> dict[Any, Any]:
+    """Return the object, parsed from JSON or YAML when it is a string. Raises ValueError when it is not an object."""
     if isinstance(value, str):
-        documents = yaml_text.load(value)
+        documents = yaml_loader.load(value)
         if len(documents) > 1:
-            raise ValueError("must be one document, not several with `---` between them")
+            raise ValueError("must be one YAML document, without `---` separators")
         value = documents[0] if documents else None
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError(f"must be an object, not {_glance(value)}")
+        raise ValueError(f"must be an object, not {_format(value)}")
     return value
 
 
-def _known(group: type[BaseModel], value: dict[Any, Any], path: str, unknown: list[Problem]) -> dict[str, Any]:
-    """The fields that the group has; the others are added to `unknown`.
+def _known_fields(group: type[BaseModel], value: dict[Any, Any], path: str, unknown: list[Problem]) -> dict[str, Any]:
+    """Return the known fields of a group, and add the others to `unknown`.
 
-    Names are matched without regard to case, as KServe's JSON decoder does; null and "" mean absent, as for KServe.
+    As in KServe, names are not case-sensitive, and null and "" mean absent.
     """
     fields = {field.alias or name: _group_of(field.annotation) for name, field in group.model_fields.items()}
     names = {name.lower(): name for name in fields}
@@ -131,7 +131,9 @@ def _known(group: type[BaseModel], value: dict[Any, Any], path: str, unknown: li
             unknown.append(Problem(f"{path}.{key}", "unknown key" + _suggestion(str(key), fields)))
         elif inner is not None and inner != "":
             nested = fields[name]
-            known[name] = _known(nested, inner, f"{path}.{name}", unknown) if nested and _is_object(inner) else inner
+            known[name] = (
+                _known_fields(nested, inner, f"{path}.{name}", unknown) if nested and _is_object(inner) else inner
+            )
     return known
 
 
@@ -140,26 +142,26 @@ def _is_object(value: Any) -> bool:
 
 
 def _group_of(annotation: Any) -> type[BaseModel] | None:
-    """The group that a field holds, if it holds one."""
+    """The model class of a field's annotation, if there is one."""
     candidates = (annotation, *getattr(annotation, "__args__", ()))
     return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
 def _suggestion(key: str, names: Iterable[str]) -> str:
-    near = _nearest(key, names, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(names))}"
+    match = _closest(key, names, cutoff=0.6)
+    return f"; did you mean {match[0]}?" if match else f"; known keys: {', '.join(sorted(names))}"
 
 
-def _nearest(key: str, names: Iterable[str], cutoff: float) -> list[str]:
+def _closest(key: str, names: Iterable[str], cutoff: float) -> list[str]:
     lowered = {name.lower(): name for name in names}
-    return [lowered[near] for near in difflib.get_close_matches(key.lower(), lowered, n=1, cutoff=cutoff)]
+    return [lowered[match] for match in difflib.get_close_matches(key.lower(), lowered, n=1, cutoff=cutoff)]
 
 
-# What pydantic finds, in the words of someone who writes YAML. A type's name may stand for all that begin with it.
+# Messages for pydantic's error types. A key also matches the types that start with it and "_".
 _REASONS = {
     "bool": "must be true or false",
-    "string": "must be a text (in quotes)",
-    "int": "must be a whole number",
+    "string": "must be a string (use quotes)",
+    "int": "must be an integer",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must not be empty",
@@ -179,19 +181,19 @@ def _problem(key: str, details: Any) -> Problem:
     kind, context = details["type"], details.get("ctx", {})
     reason = _REASONS.get(kind) or _REASONS.get(kind.partition("_")[0])
     if reason is None:
-        return Problem(path, _with_value(details["msg"].removeprefix("Value error, "), details["input"]))
-    return Problem(path, _with_value(reason.format(**context), details["input"]))
+        return Problem(path, _append_value(details["msg"].removeprefix("Value error, "), details["input"]))
+    return Problem(path, _append_value(reason.format(**context), details["input"]))
 
 
-def _with_value(reason: str, value: Any) -> str:
-    return reason if isinstance(value, BaseModel | dict) else f"{reason}, not {_glance(value)}"
+def _append_value(reason: str, value: Any) -> str:
+    return reason if isinstance(value, BaseModel | dict) else f"{reason}, not {_format(value)}"
 
 
-def _glance(value: Any) -> str:
-    """A value for a message, as YAML would write it, short however large it is."""
+def _format(value: Any) -> str:
+    """Format a value for a message: as in YAML, and shortened."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     try:
-        return shown(value) if isinstance(value, str) else shown(reprlib.repr(value))[1:-1]
-    except ValueError:  # Python refuses to write out integers of thousands of digits
+        return quoted(value) if isinstance(value, str) else quoted(reprlib.repr(value))[1:-1]
+    except ValueError:  # Python does not convert integers with thousands of digits
         return "a very long number"

@@ -1,18 +1,18 @@
-"""What the cluster knows of the claims that a pod mounts, said before the pod waits for ever."""
+"""Checks of the claims that a pod mounts, so that a problem is reported before the pod is stuck."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.errors import Denied, shown
-from webhook.facts import Claim
-from webhook.pod import PodDraft
-from webhook.shared_cache import cache_claim
+from webhook.cluster.facts import Claim
+from webhook.errors import Denied, quoted
+from webhook.pod.pod import PodDraft
+from webhook.request.shared_cache import cache_claim
 from webhook.steps.inputs import Inputs
 
 
 def check_claims(pod: PodDraft, inputs: Inputs) -> None:
-    """Warn of claims that cannot be mounted as the pod asks. Raises Denied where the settings want that."""
+    """Warn about claims that cannot be mounted as requested. Raises Denied when the settings require it."""
     for finding in _findings(inputs):
         if inputs.settings.storage_defaults.claims.deny:
             raise Denied(finding)
@@ -22,19 +22,19 @@ def check_claims(pod: PodDraft, inputs: Inputs) -> None:
 def _findings(inputs: Inputs) -> Iterator[str]:
     cache = cache_claim(inputs.request, inputs.settings)
     for name, claim in inputs.facts.claims.items():
-        what = f"claim {shown(name)}"
+        subject = f"claim {quoted(name)}"
         if claim is None:
-            namespace = shown(inputs.request.namespace)
-            yield f"{what} does not exist in namespace {namespace}: the pod cannot start without it"
-        elif (name == cache or not inputs.request.read_only) and (problem := _problem_of_writing(claim)):
-            yield f"{what} {'holds the shared cache' if name == cache else 'is mounted read-write'}, {problem}"
+            namespace = quoted(inputs.request.namespace)
+            yield f"{subject} does not exist in namespace {namespace}: the pod cannot start without it"
+        elif (name == cache or not inputs.request.read_only) and (problem := _write_problem(claim)):
+            yield f"{subject} {'holds the shared cache' if name == cache else 'is mounted read-write'}, but {problem}"
 
 
-def _problem_of_writing(claim: Claim) -> str:
+def _write_problem(claim: Claim) -> str:
     modes = set(claim.access_modes)
     if modes == {"ReadOnlyMany"}:
-        return "but allows only ReadOnlyMany: the mount may fail or be read-only"
+        return "allows only ReadOnlyMany: the mount may fail or be read-only"
     if modes & {"ReadWriteOnce", "ReadWriteOncePod"} and "ReadWriteMany" not in modes:
-        only = "one pod at a time" if "ReadWriteOnce" not in modes else "pods on one node"
-        return f"and is no ReadWriteMany: only {only} can use it"
+        users = "one pod at a time" if "ReadWriteOnce" not in modes else "pods on one node"
+        return f"does not allow ReadWriteMany: only {users} can use it"
     return ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from webhook import annotations as keys
-from webhook.pod import PodDraft
+from webhook.pod.pod import PodDraft
 from webhook.steps.inputs import Inputs
 
 
 def enable_confidential(pod: PodDraft, inputs: Inputs) -> None:
-    """Tell the init container that the model is confidential, and by which resource id its key is found."""
+    """Set the variables that make the init container decrypt the model: the switch, and the key's resource ID."""
     annotations = inputs.request.annotations
     container = pod.edit_init_container()
     if container is None or annotations.get(keys.CONFIDENTIAL_ENABLED) != "true":

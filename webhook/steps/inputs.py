@@ -1,16 +1,16 @@
-"""What a step is given beside the pod."""
+"""The read-only inputs of a step."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from webhook.facts import Facts
-from webhook.request import ModelRequest
+from webhook.cluster.facts import Facts
+from webhook.request.model_request import ModelRequest
 from webhook.settings.model import Settings
 
 
 class Inputs(NamedTuple):
-    """All that a step may know: what the pod asks for, what the administrator chose, what the cluster holds."""
+    """The pod's model request, the settings, and the facts looked up in the cluster."""
 
     request: ModelRequest
     settings: Settings

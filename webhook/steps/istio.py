@@ -1,6 +1,7 @@
-"""The user id that lets the download past Istio's redirection, which begins before its proxy runs.
+"""The user id of the init container in pods with an Istio sidecar.
 
-Istio CNI, compatibility with init containers: what runs with the proxy's user id is not redirected to it.
+Istio CNI redirects traffic before the sidecar proxy starts. It does not redirect processes with the proxy's user id
+(Istio documentation: Istio CNI, compatibility with init containers).
 """
 
 from __future__ import annotations
@@ -10,45 +11,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from webhook import annotations as keys
-from webhook.errors import Denied, shown
-from webhook.pod import JsonObject, PodDraft, find
+from webhook.errors import Denied, quoted
+from webhook.pod.pod import JsonObject, PodDraft, find
 from webhook.steps.inputs import Inputs
 
 ISTIO_INIT = "istio-init"
 ISTIO_PROXY_UID = 1337
-"""The proxy's user id, unless its container says otherwise."""
+"""The proxy's user id, unless its container sets runAsUser."""
 
-# Kubernetes: runAsUser.
+# The maximum of runAsUser in Kubernetes.
 _MAX_UID = 2**31 - 1
 
 
 def run_as_istio_proxy(pod: PodDraft, inputs: Inputs) -> None:
-    """Set the init container's runAsUser to what the pod's annotation says, or with Istio CNI to the proxy's.
+    """Set the init container's runAsUser to the pod's annotation or, with Istio CNI, to the proxy's user id.
 
-    Istio may write its annotations only after a first call, so this holds for an init container that is there already.
-    Raises Denied when the annotation is no user id, or Istio's status cannot be read.
+    Istio may add its annotations after this webhook ran, so the step also applies to an existing init container.
+    Raises Denied when the annotation is not a user id or Istio's status is invalid.
     """
     container = pod.edit_init_container()
     if container is None:
         return
     annotations = inputs.request.annotations
-    asked = annotations.get(keys.INITIALIZER_UID)
-    uid = _user_id(asked) if asked is not None else _proxy_uid(pod.spec, annotations)
+    text = annotations.get(keys.INITIALIZER_UID)
+    uid = _parse_user_id(text) if text is not None else _proxy_uid(pod.spec, annotations)
     if uid is not None:
         pod.edit_object(container, "securityContext")["runAsUser"] = uid
 
 
-def _user_id(text: str) -> int:
+def _parse_user_id(text: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 10 or int(digits) > _MAX_UID:
         raise Denied(
-            f"annotation {keys.INITIALIZER_UID} {shown(text)} is not a user id: write a number from 0 to {_MAX_UID}"
+            f"annotation {keys.INITIALIZER_UID} {quoted(text)} is not a user id: use a number from 0 to {_MAX_UID}"
         )
     return int(digits)
 
 
 def _proxy_uid(spec: JsonObject, annotations: Mapping[str, str]) -> int | None:
-    """The user id of Istio's proxy, when traffic is redirected to it while it does not run yet; else None."""
+    """The proxy's user id if Istio CNI redirects traffic before the proxy starts, otherwise None."""
     if find(spec.get("initContainers"), ISTIO_INIT) or annotations.get(keys.ISTIO_INTERCEPTION_MODE) != "REDIRECT":
         return None
     for name in _sidecars(annotations.get(keys.ISTIO_STATUS)):
@@ -59,22 +60,22 @@ def _proxy_uid(spec: JsonObject, annotations: Mapping[str, str]) -> int | None:
 
 
 def _sidecars(status: str | None) -> list[str]:
-    """The containers that Istio's status names; native sidecars are not among them and run before the download."""
+    """The sidecar containers in Istio's status. Native sidecars are not included: they start before the download."""
     if status is None:
         return []
-    names = _parsed(status).get("containers") or []
+    names = _parse_status(status).get("containers") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Denied(f"annotation {keys.ISTIO_STATUS} {shown(status)}: its containers are not a list of names")
+        raise Denied(f'annotation {keys.ISTIO_STATUS} {quoted(status)}: "containers" must be a list of names')
     return names
 
 
-def _parsed(status: str) -> Mapping[str, Any]:
+def _parse_status(status: str) -> Mapping[str, Any]:
     try:
         parsed = json.loads(status)
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise Denied(
-            f"annotation {keys.ISTIO_STATUS} {shown(status)} is not a JSON object: it is Istio's to write; remove it"
+            f"annotation {keys.ISTIO_STATUS} {quoted(status)} is not a JSON object: only Istio sets it, remove it"
         )
     return parsed

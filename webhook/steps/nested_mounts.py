@@ -1,40 +1,41 @@
-"""Volumes of the pod's own that are mounted inside a model."""
+"""Volumes of the pod that are mounted inside a model."""
 
 from __future__ import annotations
 
 from itertools import accumulate
 
 from webhook.annotations import READ_ONLY
-from webhook.errors import shown
-from webhook.pod import PodDraft, find
-from webhook.request import Source
+from webhook.errors import quoted
+from webhook.pod.pod import PodDraft, find
+from webhook.request.model_request import Source
 from webhook.steps.inputs import Inputs
 
 
-def warn_of_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
-    """Warn of what a server mounts inside a read-only model.
+def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
+    """Warn about volumes that a target mounts inside a read-only model.
 
-    The runtime cannot make the mount point there, so the container starts only where the model brings it.
+    The container runtime cannot create a mount point there, so the container starts only if the model contains it.
     """
-    arrivals = {_arrival(source) for source in inputs.request.sources}
-    above = {path for arrival in arrivals for path in accumulate(arrival.split("/")[1:], _joined, initial="")}
+    model_paths = {_mount_path(source) for source in inputs.request.sources}
+    # Several downloads are mounted at a common parent directory, so the parents of each path count too.
+    candidates = {parent for path in model_paths for parent in accumulate(path.split("/")[1:], _join, initial="")}
     for target in inputs.request.targets:
         mounts = (find(pod.spec["containers"], target) or {}).get("volumeMounts") or ()
         by_path = {str(mount.get("mountPath")).rstrip("/"): mount for mount in mounts}
-        models = tuple(f"{path}/" for path, mount in by_path.items() if mount.get("readOnly") and path in above)
+        read_only = tuple(f"{path}/" for path, mount in by_path.items() if mount.get("readOnly") and path in candidates)
         for path, nested in by_path.items():
-            if path.startswith(models) and path not in arrivals:
+            if path.startswith(read_only) and path not in model_paths:
                 pod.warnings.append(
-                    f"container {shown(target)} mounts volume {shown(nested['name'])} at {shown(path)}, inside the "
-                    "read-only model: it cannot start unless the model has that directory; move the mount, or set "
-                    f'annotation {READ_ONLY} to "false"'
+                    f"container {quoted(target)} mounts volume {quoted(nested['name'])} at {quoted(path)}, inside the "
+                    "read-only model: the container cannot start unless the model contains that directory; move the "
+                    f'mount, or set annotation {READ_ONLY} to "false"'
                 )
 
 
-def _joined(directory: str, name: str) -> str:
+def _join(directory: str, name: str) -> str:
     return f"{directory}/{name}"
 
 
-def _arrival(source: Source) -> str:
-    """Where a source is mounted: a single file inside its directory."""
+def _mount_path(source: Source) -> str:
+    """The path of a source in the targets: its mount path, or a single file inside it."""
     return f"{source.mount_path}/{source.claim.file_name}" if source.claim and source.is_file else source.mount_path

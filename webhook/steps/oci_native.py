@@ -1,19 +1,19 @@
-"""Models in images that Kubernetes mounts itself (KEP-4639, image volumes)."""
+"""Models in OCI images that Kubernetes mounts as image volumes (KEP-4639)."""
 
 from __future__ import annotations
 
 from webhook.annotations import READ_ONLY
-from webhook.naming import volume_name
-from webhook.pod import JsonObject, PodDraft, mount
-from webhook.request import Source
+from webhook.pod.naming import volume_name
+from webhook.pod.pod import JsonObject, PodDraft, mount
+from webhook.request.model_request import Source
 from webhook.steps.inputs import Inputs
 
-MODELS = "models"
-"""The directory of the image that holds the model, the same as a modelcar's."""
+MODELS_SUB_PATH = "models"
+"""The directory of the image that contains the model, the same as for modelcars."""
 
 
 def mount_images(pod: PodDraft, inputs: Inputs) -> None:
-    """Mount each image's models at its path in every target: always read-only, as image volumes are."""
+    """Mount each image at its path in every target. Image volumes are always read-only."""
     images = inputs.request.images
     if images and not inputs.request.read_only:
         pod.warnings.append(
@@ -27,12 +27,12 @@ def mount_images(pod: PodDraft, inputs: Inputs) -> None:
 
 
 def image_volume(pod: PodDraft, source: Source) -> JsonObject:
-    """The volume of a source's image, named after the mount path."""
+    """The image volume of a source, named after the mount path."""
     assert source.image is not None
     image = {"image": {"reference": source.image.reference, "pullPolicy": "IfNotPresent"}}
     return {"name": volume_name(source.mount_path, image, pod.spec.get("volumes")), **image}
 
 
 def image_mount(volume: str, source: Source) -> JsonObject:
-    """The mount of a source's models at its path (subPath: Kubernetes 1.33)."""
-    return mount(volume, source.mount_path, read_only=True, sub_path=MODELS)
+    """The volume mount of a source. An image volume with a subPath requires Kubernetes 1.33."""
+    return mount(volume, source.mount_path, read_only=True, sub_path=MODELS_SUB_PATH)

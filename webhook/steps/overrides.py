@@ -1,4 +1,4 @@
-"""The pod's own wishes for its init container, within what the settings allow."""
+"""Image and resources of the init container from the pod's annotations, within the limits of the settings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from webhook import annotations as keys
 from webhook import quantity
-from webhook.errors import Denied, Forbidden, shown
-from webhook.pod import JsonObject, PodDraft
+from webhook.errors import Denied, Forbidden, quoted
+from webhook.pod.pod import JsonObject, PodDraft
 from webhook.settings.formats import IMAGE_REFERENCE
 from webhook.settings.model import Overrides
 from webhook.steps.inputs import Inputs
@@ -23,13 +23,13 @@ class _Resource(NamedTuple):
     name: str
     request: str
     limit: str
-    ceiling: str
-    """The field of `Overrides` that bounds it."""
+    maximum: str
+    """The field of `Overrides` with the maximum of both annotations."""
 
     @property
-    def ceiling_key(self) -> str:
-        head, *rest = self.ceiling.split("_")
-        return f"storageDefaults.overrides.{head}{''.join(word.title() for word in rest)}"
+    def maximum_key(self) -> str:
+        first, *rest = self.maximum.split("_")
+        return f"storageDefaults.overrides.{first}{''.join(word.title() for word in rest)}"
 
 
 _RESOURCES = (
@@ -45,9 +45,9 @@ _RESOURCES = (
 
 
 def apply_overrides(pod: PodDraft, inputs: Inputs) -> None:
-    """Set the init container's image and resources to what the pod's annotations say.
+    """Set the init container's image and resources from the pod's annotations.
 
-    Raises Denied for a value that is no image or quantity, Forbidden for one that the settings do not allow.
+    Raises Denied for an invalid image or quantity, Forbidden for a value that the settings do not allow.
     """
     if pod.init_container() is None:
         return
@@ -64,13 +64,13 @@ def apply_overrides(pod: PodDraft, inputs: Inputs) -> None:
 def _allowed_image(image: str, allowed: Overrides) -> str:
     if len(image) > _MAX_IMAGE or not _IMAGE.fullmatch(image):
         raise Denied(
-            f"annotation {keys.IMAGE} {shown(image)} is not an image reference: "
+            f"annotation {keys.IMAGE} {quoted(image)} is not an image reference: "
             "write one such as registry.example.com/team/image:v1"
         )
     if not any(fnmatchcase(image, pattern) for pattern in allowed.image):
         patterns = ", ".join(allowed.image) or "none"
         raise Forbidden(
-            f"annotation {keys.IMAGE} {shown(image)} is not allowed: the setting storageDefaults.overrides.image "
+            f"annotation {keys.IMAGE} {quoted(image)} is not allowed: the setting storageDefaults.overrides.image "
             f"allows {patterns}"
         )
     return image
@@ -86,7 +86,7 @@ def _apply(pod: PodDraft, resource: _Resource, annotations: Mapping[str, str], a
         pod.edit_object(resources, "limits")[resource.name] = limit
     if request is not None:
         pod.edit_object(resources, "requests")[resource.name] = request
-    _fit_request(pod, resources, resource, asked=request is not None)
+    _fit_request(pod, resources, resource, from_annotation=request is not None)
 
 
 def _amount(annotations: Mapping[str, str], key: str, resource: _Resource, allowed: Overrides) -> str | None:
@@ -96,24 +96,27 @@ def _amount(annotations: Mapping[str, str], key: str, resource: _Resource, allow
     try:
         amount = quantity.parse_positive(text)
     except ValueError as error:
-        raise Denied(f"annotation {key} {shown(text)}: {error}") from None
-    ceiling = getattr(allowed, resource.ceiling)
-    if ceiling is not None and amount > quantity.parse(ceiling):
+        raise Denied(f"annotation {key} {quoted(text)}: {error}") from None
+    maximum = getattr(allowed, resource.maximum)
+    if maximum is not None and amount > quantity.parse(maximum):
         raise Forbidden(
-            f"annotation {key} {shown(text)} is more than the {ceiling} that the setting {resource.ceiling_key} allows"
+            f"annotation {key} {quoted(text)} is more than the {maximum} that the setting {resource.maximum_key} allows"
         )
     return text
 
 
-def _fit_request(pod: PodDraft, resources: JsonObject, resource: _Resource, *, asked: bool) -> None:
-    """Kubernetes rejects a request above its limit: a default request is lowered, one that was asked for is denied."""
+def _fit_request(pod: PodDraft, resources: JsonObject, resource: _Resource, *, from_annotation: bool) -> None:
+    """Lower a default request to the limit, because Kubernetes rejects a request above its limit.
+
+    Raises Denied when the request comes from the pod's annotation.
+    """
     request = (resources.get("requests") or {}).get(resource.name)
     limit = (resources.get("limits") or {}).get(resource.name)
     if request is None or limit is None or quantity.parse(request) <= quantity.parse(limit):
         return
-    if asked:
+    if from_annotation:
         raise Denied(
-            f"annotation {resource.request} {shown(request)} is more than the limit {limit}: "
+            f"annotation {resource.request} {quoted(request)} is more than the limit {limit}: "
             f"lower it, or raise the limit with annotation {resource.limit}"
         )
     pod.edit_object(resources, "requests")[resource.name] = limit

@@ -1,11 +1,11 @@
-"""What we inject never needs more rights than the pod had, so that Pod Security admits it as before."""
+"""Security context of injected containers: no more privileges than the pod, so that Pod Security admits it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from webhook.pod import JsonObject, PodDraft
+from webhook.pod.pod import JsonObject, PodDraft
 from webhook.steps.inputs import Inputs
 
 # Kubernetes rejects the other fields on Windows pods.
@@ -13,12 +13,12 @@ _ON_WINDOWS = frozenset({"runAsNonRoot", "windowsOptions"})
 
 
 def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
-    """Give each container that was added the settings' securityContext, or one that Pod Security restricted admits."""
+    """Set the securityContext of each added container to that of the settings, or to a restricted default."""
     if not pod.added:
         return
     context = inputs.settings.storage_defaults.security_context
     if context is None:
-        context = _restricted(pod)
+        context = _default_context(pod)
     if (pod.spec.get("os") or {}).get("name") == "windows":
         context = {field: value for field, value in context.items() if field in _ON_WINDOWS}
     for field, name in pod.added:
@@ -26,33 +26,33 @@ def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
         container["securityContext"] = {**context, **(container.get("securityContext") or {})}
 
 
-def _restricted(pod: PodDraft) -> JsonObject:
-    """Only what cannot hurt, and what every container of the pod already promises.
+def _default_context(pod: PodDraft) -> JsonObject:
+    """The restrictions that suit every image, and those that all containers of the pod already have.
 
-    runAsNonRoot on a pod that runs as root would keep an image that runs as root from starting.
+    runAsNonRoot is not always set: it keeps an image that runs as root from starting.
     """
     context: JsonObject = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    if _promised(pod, _runs_as_non_root):
+    if _is_guaranteed(pod, _runs_as_non_root):
         context["runAsNonRoot"] = True
-    if _seccomp(pod.spec.get("securityContext") or {}) != "Localhost" and _promised(pod, _is_confined):
+    if _seccomp(pod.spec.get("securityContext") or {}) != "Localhost" and _is_guaranteed(pod, _has_seccomp_profile):
         context["seccompProfile"] = {"type": "RuntimeDefault"}
     return context
 
 
-def _promised(pod: PodDraft, promise: Callable[[dict[str, Any]], bool]) -> bool:
-    """Whether the pod, or each container that it came with, keeps the promise."""
-    if promise(pod.spec.get("securityContext") or {}):
+def _is_guaranteed(pod: PodDraft, condition: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether the pod's security context, or that of each container that was not added, meets the condition."""
+    if condition(pod.spec.get("securityContext") or {}):
         return True
     added = {name for _, name in pod.added}
     containers = [*(pod.spec.get("containers") or ()), *(pod.spec.get("initContainers") or ())]
-    return all(promise(c.get("securityContext") or {}) for c in containers if c["name"] not in added)
+    return all(condition(c.get("securityContext") or {}) for c in containers if c["name"] not in added)
 
 
 def _runs_as_non_root(context: dict[str, Any]) -> bool:
     return context.get("runAsNonRoot") is True
 
 
-def _is_confined(context: dict[str, Any]) -> bool:
+def _has_seccomp_profile(context: dict[str, Any]) -> bool:
     return _seccomp(context) in ("RuntimeDefault", "Localhost")
 
 

@@ -1,6 +1,6 @@
-"""ClusterStorageContainers: the administrator's own initializer for some URIs.
+"""ClusterStorageContainers: custom init containers that the administrator configures for some URIs.
 
-KServe: serving.kserve.io/v1alpha1 ClusterStorageContainer, an optional resource.
+serving.kserve.io/v1alpha1 ClusterStorageContainer is an optional resource of KServe.
 """
 
 from __future__ import annotations
@@ -10,64 +10,64 @@ from typing import Any
 
 from webhook import annotations as keys
 from webhook import quantity
-from webhook.container_merge import merge_container
-from webhook.errors import Denied, shown
-from webhook.facts import StorageContainer
-from webhook.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft, find
-from webhook.request import ModelRequest
+from webhook.cluster.facts import StorageContainer
+from webhook.errors import Denied, quoted
+from webhook.pod.container_merge import merge_container
+from webhook.pod.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft, find
+from webhook.request.model_request import ModelRequest
 from webhook.steps.inputs import Inputs
 
 INIT_CONTAINER = "initContainer"
 
 
 def apply_storage_container(pod: PodDraft, inputs: Inputs) -> None:
-    """Merge the ClusterStorageContainer for the pod's URI over the init container.
+    """Merge the ClusterStorageContainer for the pod's URI into the init container.
 
-    Raises Denied when the one that the pod names cannot be used, or the one that matches is wrong.
+    Raises Denied when the ClusterStorageContainer cannot be used or is invalid.
     """
-    chosen = chosen_container(inputs)
+    selected = select_storage_container(inputs)
     container = pod.edit_init_container()
-    if chosen is None or container is None:
+    if selected is None or container is None:
         return
-    _check(chosen, inputs.request)
-    merged = merge_container(container, chosen.container)
-    # KServe lets it be renamed, and then injects a second one.
+    _check_usable(selected, inputs.request)
+    merged = merge_container(container, selected.container)
+    # KServe does not reset the name, and injects a second init container if it differs.
     merged["name"] = INIT_CONTAINER_NAME
-    merged["resources"] = _fitting(merged.get("resources") or {}, chosen)
-    _warn_of_volumes(pod, merged, chosen)
+    merged["resources"] = _within_limits(merged.get("resources") or {}, selected)
+    _warn_about_missing_volumes(pod, merged, selected)
     container.clear()
     container.update(merged)
 
 
-def chosen_container(inputs: Inputs) -> StorageContainer | None:
-    """The ClusterStorageContainer that the pod names or its URI leads to; None when there is none.
+def select_storage_container(inputs: Inputs) -> StorageContainer | None:
+    """The ClusterStorageContainer that the pod names or that supports its URI, otherwise None.
 
-    Raises Denied when the one that the pod names cannot be used.
+    Raises Denied when the pod names a ClusterStorageContainer that cannot be used.
     """
-    return _choose(inputs.request, inputs.facts.storage_containers) if inputs.request.downloaded else None
+    return _select(inputs.request, inputs.facts.storage_containers) if inputs.request.downloaded else None
 
 
-def _choose(request: ModelRequest, containers: tuple[StorageContainer, ...]) -> StorageContainer | None:
+def _select(request: ModelRequest, containers: tuple[StorageContainer, ...]) -> StorageContainer | None:
     uri = request.downloaded[0].uri
     if name := request.annotations.get(keys.STORAGE_CONTAINER_NAME):
-        return _named(name, uri, containers)
+        return _select_by_name(name, uri, containers)
     return next((each for each in containers if _is_eligible(each) and _supports(each, uri)), None)
 
 
-def _named(name: str, uri: str, containers: tuple[StorageContainer, ...]) -> StorageContainer:
+def _select_by_name(name: str, uri: str, containers: tuple[StorageContainer, ...]) -> StorageContainer:
     found = next((container for container in containers if container.name == name), None)
     if found is None:
-        problem = "does not exist, or may not be read"
+        problem = "does not exist or cannot be read"
     elif found.disabled:
         problem = "is disabled"
     elif found.workload_type != INIT_CONTAINER:
-        problem = f"has workloadType {shown(found.workload_type)}, not {INIT_CONTAINER}"
+        problem = f"has workloadType {quoted(found.workload_type)}, not {INIT_CONTAINER}"
     elif not _supports(found, uri):
-        problem = f"does not support the URI {shown(uri)}"
+        problem = f"does not support the URI {quoted(uri)}"
     else:
         return found
     raise Denied(
-        f"annotation {keys.STORAGE_CONTAINER_NAME}: ClusterStorageContainer {shown(name)} {problem}: "
+        f"annotation {keys.STORAGE_CONTAINER_NAME}: ClusterStorageContainer {quoted(name)} {problem}: "
         "name another, or remove the annotation"
     )
 
@@ -88,8 +88,8 @@ def _supports(container: StorageContainer, uri: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _pattern(regex: str, name: str) -> Any:
-    """The compiled regex. RE2, as in Go: any pattern matches any URI in linear time."""
-    # Loaded when it is needed: the command line seldom needs it.
+    """The compiled pattern. RE2 has the syntax of Go regular expressions and matches in linear time."""
+    # Imported late, because most commands do not need it.
     import re2  # noqa: PLC0415
 
     options = re2.Options()
@@ -98,51 +98,53 @@ def _pattern(regex: str, name: str) -> Any:
         return re2.compile(regex, options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else "unknown"
-    raise _wrong(name, f"supportedUriFormats has the regex {shown(regex)}, which is no RE2 pattern: {reason}")
+    raise _invalid(
+        name, f"supportedUriFormats has the regex {quoted(regex)}, which is not a valid RE2 pattern: {reason}"
+    )
 
 
-def _check(chosen: StorageContainer, request: ModelRequest) -> None:
-    if chosen.problem:
-        raise _wrong(chosen.name, chosen.problem)
-    if len(request.downloaded) > 1 and not chosen.several:
+def _check_usable(selected: StorageContainer, request: ModelRequest) -> None:
+    if selected.problem:
+        raise _invalid(selected.name, selected.problem)
+    if len(request.downloaded) > 1 and not selected.several:
         raise Denied(
-            f"ClusterStorageContainer {shown(chosen.name)}, which the URI {shown(request.downloaded[0].uri)} leads to, "
-            f"does not download several models (supportsMultiModelDownload): give one URI in {keys.URIS}, or ask "
-            "the administrator"
+            f"ClusterStorageContainer {quoted(selected.name)}, selected for the URI "
+            f"{quoted(request.downloaded[0].uri)}, does not download several models (supportsMultiModelDownload): "
+            f"set one URI in {keys.URIS}, or ask the administrator"
         )
 
 
-def _fitting(resources: JsonObject, chosen: StorageContainer) -> JsonObject:
-    """The merged resources with every request within its limit: what the ClusterStorageContainer says wins."""
-    theirs = chosen.container.get("resources") or {}
+def _within_limits(resources: JsonObject, selected: StorageContainer) -> JsonObject:
+    """The merged resources, with every request within its limit. The ClusterStorageContainer takes precedence."""
+    own = selected.container.get("resources") or {}
     requests, limits = dict(resources.get("requests") or {}), dict(resources.get("limits") or {})
     for name in requests.keys() & limits.keys():
-        if _amount(requests[name], chosen) <= _amount(limits[name], chosen):
+        if _amount(requests[name], selected) <= _amount(limits[name], selected):
             continue
-        if name not in (theirs.get("limits") or {}):
+        if name not in (own.get("limits") or {}):
             limits[name] = requests[name]
-        elif name not in (theirs.get("requests") or {}):
+        elif name not in (own.get("requests") or {}):
             requests[name] = limits[name]
         else:
-            raise _wrong(chosen.name, f"its {name} request {requests[name]} is more than its limit {limits[name]}")
+            raise _invalid(selected.name, f"its {name} request {requests[name]} is more than its limit {limits[name]}")
     return {**resources, "requests": requests, "limits": limits}
 
 
-def _amount(text: str, chosen: StorageContainer) -> Any:
+def _amount(text: str, selected: StorageContainer) -> Any:
     try:
         return quantity.parse(text)
     except ValueError as error:
-        raise _wrong(chosen.name, f"spec.container.resources: {shown(text)} is {error}") from None
+        raise _invalid(selected.name, f"spec.container.resources: {quoted(text)} is {error}") from None
 
 
-def _warn_of_volumes(pod: PodDraft, container: JsonObject, chosen: StorageContainer) -> None:
-    for mounted in container.get("volumeMounts") or ():
-        if find(pod.spec.get("volumes"), mounted.get("name")) is None:
+def _warn_about_missing_volumes(pod: PodDraft, container: JsonObject, selected: StorageContainer) -> None:
+    for volume_mount in container.get("volumeMounts") or ():
+        if find(pod.spec.get("volumes"), volume_mount.get("name")) is None:
             pod.warnings.append(
-                f"ClusterStorageContainer {shown(chosen.name)} mounts volume {shown(mounted.get('name'))}, "
+                f"ClusterStorageContainer {quoted(selected.name)} mounts volume {quoted(volume_mount.get('name'))}, "
                 "which the pod does not have"
             )
 
 
-def _wrong(name: str, problem: str) -> Denied:
-    return Denied(f"ClusterStorageContainer {shown(name)} cannot be used, ask the administrator to mend it: {problem}")
+def _invalid(name: str, problem: str) -> Denied:
+    return Denied(f"ClusterStorageContainer {quoted(name)} cannot be used, ask the administrator to fix it: {problem}")

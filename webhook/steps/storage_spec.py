@@ -1,6 +1,6 @@
 """Storage specs: the URI and the credentials from an entry of the storage-config Secret.
 
-KServe: `spec.predictor.model.storage`. The entry itself reaches the init container as a reference to the Secret.
+KServe: `spec.predictor.model.storage`. The init container gets a reference to the entry, never its content.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from webhook import annotations as keys
 from webhook import uri as storage_uri
-from webhook.errors import Denied, shown
-from webhook.facts import Facts, StorageEntry
-from webhook.needs import has_storage_spec, storage_secret
-from webhook.pod import JsonObject, PodDraft, secret_variable
-from webhook.request import ModelRequest, Source
+from webhook.cluster.facts import Facts, StorageEntry
+from webhook.cluster.lookups import has_storage_spec, storage_secret
+from webhook.errors import Denied, quoted
+from webhook.pod.pod import JsonObject, PodDraft, secret_variable
+from webhook.request.model_request import ModelRequest, Source
 from webhook.settings.model import Settings
 from webhook.steps.inputs import Inputs
 
@@ -28,21 +28,21 @@ _DEFAULT_ENTRY = "default"
 
 
 class StorageSpec(NamedTuple):
-    """Where a pod's storage spec leads."""
+    """A pod's storage spec, combined with its entry in the Secret."""
 
     type: str
     bucket: str
     params: Mapping[str, str]
     secret: str
     key: str
-    """The entry's key in the Secret; "" when there is no entry."""
+    """The entry's key in the Secret, or "" when there is no entry."""
     ca_bundle_config_map: str
 
 
 def resolve(request: ModelRequest, facts: Facts, settings: Settings) -> ModelRequest:
-    """The request with URIs that can be downloaded: `<scheme-placeholder>://p` becomes `s3://<bucket>/p`.
+    """Replace the scheme placeholder in the request's URIs: `<scheme-placeholder>://p` becomes `s3://<bucket>/p`.
 
-    Raises Denied when the storage spec does not say which type, or lacks the bucket.
+    Raises Denied when the storage spec is missing, or has no type or bucket.
     """
     if not any(source.uri.startswith(SCHEME_PLACEHOLDER) for source in request.downloaded):
         return request
@@ -50,14 +50,14 @@ def resolve(request: ModelRequest, facts: Facts, settings: Settings) -> ModelReq
     if spec is None:
         origin = request.downloaded[0].origin
         raise Denied(
-            f"{origin} begins with {SCHEME_PLACEHOLDER}, which only a storage spec gives a meaning: write a whole "
+            f"{origin} begins with {SCHEME_PLACEHOLDER}, which is valid only with a storage spec: use a complete "
             f'URI, such as "s3://bucket/model", or set annotation {keys.STORAGE_SPEC} to "true"'
         )
     return replace(request, sources=tuple(_resolved(source, spec) for source in request.sources))
 
 
 def add_storage_config(pod: PodDraft, inputs: Inputs) -> None:
-    """Give the init container the storage spec: a reference to its entry, and the pod's parameters over it."""
+    """Set the storage spec's variables in the init container: a reference to the entry, and the pod's parameters."""
     spec = read_spec(inputs.request, inputs.facts, inputs.settings)
     if spec is None or (container := pod.edit_init_container()) is None:
         return
@@ -65,19 +65,19 @@ def add_storage_config(pod: PodDraft, inputs: Inputs) -> None:
 
 
 def read_spec(request: ModelRequest, facts: Facts, settings: Settings) -> StorageSpec | None:
-    """The pod's storage spec with what the Secret says of its entry; None when the pod has none.
+    """The pod's storage spec, combined with its entry in the Secret; None when the pod has none.
 
-    Raises Denied when the parameters are no JSON object of strings, a named entry is missing, or no supported
-    type can be told.
+    Raises Denied when the parameters are not a JSON object of strings, a named entry is missing, or the type is
+    missing or not supported.
     """
     if not has_storage_spec(request) or all(source.claim for source in request.downloaded):
         return None
     params = _read_params(request)
     secret = storage_secret(request, settings)
     key, entry = _find_entry(request, facts, secret, params.get("type", ""))
-    place = f"entry {shown(key)} of Secret {shown(secret)}"
+    location = f"entry {quoted(key)} of Secret {quoted(secret)}"
     return StorageSpec(
-        type=params.get("type") or _type_of(entry, place),
+        type=params.get("type") or _type_of(entry, location),
         bucket=params.get("bucket") or (entry.bucket if entry else ""),
         params=params,
         secret=secret,
@@ -105,15 +105,15 @@ def _read_params(request: ModelRequest) -> Mapping[str, str]:
 
 
 def _find_entry(request: ModelRequest, facts: Facts, secret: str, storage_type: str) -> tuple[str, StorageEntry | None]:
-    """The entry's key, and the entry when there is one: a default one need not be."""
+    """The entry's key and the entry. A default entry is optional."""
     named = request.annotations.get(keys.STORAGE_SPEC_KEY)
     default = f"{_DEFAULT_ENTRY}_{storage_type}" if storage_type else _DEFAULT_ENTRY
     key = named or default
     entries = facts.storage_configs.get(secret)
     if named and secret in facts.storage_configs and (entries is None or named not in entries):
         raise Denied(
-            f"annotation {keys.STORAGE_SPEC_KEY} {shown(named)} names an entry of Secret {shown(secret)} in namespace "
-            f"{shown(request.namespace)}, which {_described(entries)}: add the entry, or name another"
+            f"annotation {keys.STORAGE_SPEC_KEY} {quoted(named)} names an entry of Secret {quoted(secret)} in "
+            f"namespace {quoted(request.namespace)}, which {_described(entries)}: add the entry, or name another"
         )
     return key, (entries or {}).get(key)
 
@@ -121,19 +121,19 @@ def _find_entry(request: ModelRequest, facts: Facts, secret: str, storage_type: 
 def _described(entries: Mapping[str, StorageEntry] | None) -> str:
     if entries is None:
         return "does not exist"
-    return f"has {', '.join(entries)}" if entries else "is empty"
+    return f"has only {', '.join(entries)}" if entries else "is empty"
 
 
-def _type_of(entry: StorageEntry | None, place: str) -> str:
+def _type_of(entry: StorageEntry | None, location: str) -> str:
     if entry is None or (entry.is_object and not entry.type):
         raise Denied(
-            f"the storage spec does not say which type of storage it means: there is no {place} that does; "
-            f'add "type" to it, or to annotation {keys.STORAGE_SPEC_PARAM}'
+            f"the storage spec has no storage type, and {location} does not exist or has no type either: "
+            f'add "type" to the entry, or to annotation {keys.STORAGE_SPEC_PARAM}'
         )
     if not entry.is_object:
-        raise Denied(f'{place} is not a JSON object, such as {{"type": "s3", "bucket": "models"}}')
+        raise Denied(f'{location} is not a JSON object, such as {{"type": "s3", "bucket": "models"}}')
     if entry.type not in _TYPES:
-        raise Denied(f"{place}: type {shown(entry.type)} is not supported; write {', '.join(_TYPES)}")
+        raise Denied(f"{location}: type {quoted(entry.type)} is not supported: use one of {', '.join(_TYPES)}")
     return entry.type
 
 
@@ -145,14 +145,14 @@ def _resolved(source: Source, spec: StorageSpec) -> Source:
         if not spec.bucket:
             raise Denied(
                 f'the storage spec has type {spec.type} but no bucket: add "bucket" to its entry in Secret '
-                f"{shown(spec.secret)}, or to annotation {keys.STORAGE_SPEC_PARAM}"
+                f"{quoted(spec.secret)}, or to annotation {keys.STORAGE_SPEC_PARAM}"
             )
         path = f"{spec.bucket}/{path}"
     return source._replace(uri=storage_uri.check(f"{spec.type}://{path}", source.origin))
 
 
 def _variables(spec: StorageSpec) -> list[JsonObject]:
-    """In KServe's order."""
+    """The environment variables, in the same order as KServe."""
     variables: list[JsonObject] = []
     if spec.ca_bundle_config_map:
         variables.append({"name": "AWS_CA_BUNDLE_CONFIGMAP", "value": spec.ca_bundle_config_map})

@@ -1,26 +1,26 @@
-"""Custom servers that read STORAGE_URI are told where the model arrived."""
+"""STORAGE_URI of custom model servers: the path of the model after injection."""
 
 from __future__ import annotations
 
-from webhook.pod import PodDraft, find
+from webhook.pod.pod import PodDraft, find
 from webhook.steps.inputs import Inputs
 
 STORAGE_URI = "STORAGE_URI"
 
 
-def point_storage_uri_at_the_model(pod: PodDraft, inputs: Inputs) -> None:
-    """Set the targets' environment variable STORAGE_URI, where it has a value, to the mount path (as KServe does)."""
+def set_storage_uri(pod: PodDraft, inputs: Inputs) -> None:
+    """Replace STORAGE_URI in the targets by the mount path. KServe does the same."""
     request = inputs.request
     if request.several:
         return
     for target in request.targets:
-        point(pod, target, request.mount_path)
+        replace_storage_uri(pod, target, request.mount_path)
 
 
-def point(pod: PodDraft, server: str, path: str) -> None:
-    """Set this container's STORAGE_URI, where it has a value, to the path."""
-    for index, variable in enumerate((find(pod.spec["containers"], server) or {}).get("env") or ()):
+def replace_storage_uri(pod: PodDraft, container_name: str, path: str) -> None:
+    """Set STORAGE_URI of the container to the path, if the variable has a value."""
+    for index, variable in enumerate((find(pod.spec["containers"], container_name) or {}).get("env") or ()):
         if variable["name"] == STORAGE_URI and variable.get("value"):
-            # Of two variables with one name the last counts, so all are set.
-            variables = pod.edit_list(pod.edit_container(server), "env")
+            # Duplicate names are allowed and the last one takes effect, so all of them are set.
+            variables = pod.edit_list(pod.edit_container(container_name), "env")
             pod.edit_object(variables, index)["value"] = path

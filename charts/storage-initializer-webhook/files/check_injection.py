@@ -1,6 +1,6 @@
-"""Ask the API server for a pod with a model, as a dry run, and say whether it was injected (`helm test`).
+"""Create a pod with a model as a server-side dry run and check that it is injected (`helm test`).
 
-Environment: NAMESPACE to ask in, IMAGE for the pod's container, LABELS of the pod (JSON), MODE of the webhook.
+Environment: NAMESPACE of the pod, IMAGE of its container, LABELS of the pod (JSON), MODE of the webhook.
 """
 
 import json
@@ -18,7 +18,7 @@ RESTRICTED = {
 RESOURCES = {"cpu": "10m", "memory": "16Mi"}
 
 
-def asking_pod(image, labels):
+def pod_with_model(image, labels):
     server = {
         "name": "server",
         "image": image,
@@ -34,18 +34,18 @@ def asking_pod(image, labels):
 
 
 def main(environ):
-    """Exits with a sentence unless the pod comes back as it should."""
+    """Run the check. Exits with a message if it fails."""
     config.load_config()
     namespace, observing = environ["NAMESPACE"], environ["MODE"] == "observe"
-    pod = asking_pod(environ["IMAGE"], json.loads(environ["LABELS"]))
+    pod = pod_with_model(environ["IMAGE"], json.loads(environ["LABELS"]))
     try:
-        answer = client.CoreV1Api().create_namespaced_pod(namespace, pod, dry_run="All")
-    except client.ApiException as refused:
-        sys.exit(f"The API server refused a pod with a model in namespace {namespace}: {refused.body}")
-    injected = "storage-initializer" in [container.name for container in answer.spec.init_containers or []]
+        created = client.CoreV1Api().create_namespaced_pod(namespace, pod, dry_run="All")
+    except client.ApiException as error:
+        sys.exit(f"The API server rejected a pod with a model in namespace {namespace}: {error.body}")
+    injected = "storage-initializer" in [container.name for container in created.spec.init_containers or []]
     if injected == observing:
         sys.exit(f"A pod with a model in namespace {namespace} was {'' if injected else 'not '}injected; mode: {environ['MODE']}")
-    print(f"A pod with a model in namespace {namespace} was {'left alone, in observe mode' if observing else 'injected'}.")
+    print(f"A pod with a model in namespace {namespace} was {'not changed, because of observe mode' if observing else 'injected'}.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-{{/* Everything that depends on `certificates.mode` is in this file, certificates.yaml and cert-manager.yaml. */}}
+{{/* Certificate sources: everything that depends on `certificates.mode`, except RBAC and validation. */}}
 
 {{- define "storage-webhook.host" -}}
 {{- printf "%s.%s.svc" (include "storage-webhook.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
-{{/* The Secret that the webhook serves from. Its own has another name: helm removes what it made for another mode. */}}
+{{/* The Secret with the serving certificate. Names differ, because helm deletes its own Secret when the mode changes. */}}
 {{- define "storage-webhook.certificateSecret" -}}
 {{- if eq .Values.certificates.mode "existing" -}}
 {{- .Values.certificates.existing.secretName -}}
@@ -15,7 +15,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* How the webhook gets its certificate, as arguments. */}}
+{{/* Arguments for the serving certificate. */}}
 {{- define "storage-webhook.certificateArguments" -}}
 {{- if eq .Values.certificates.mode "self-managed" -}}
 {{- $host := include "storage-webhook.host" . -}}
@@ -32,7 +32,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Secrets that the pods mount below /etc/storage-webhook, as JSON: directory to name, and items as key to path. */}}
+{{/* Secrets mounted below /etc/storage-webhook, as JSON: directory to Secret name and items (key to path). */}}
 {{- define "storage-webhook.mounts" -}}
 {{- $mounts := dict -}}
 {{- if ne .Values.certificates.mode "self-managed" -}}
@@ -47,7 +47,7 @@
 {{- toJson $mounts -}}
 {{- end -}}
 
-{{/* The CA for the webhook configurations, base64; empty where someone else writes it there. */}}
+{{/* The caBundle of the webhook configurations, base64; empty if another component writes it. */}}
 {{- define "storage-webhook.caBundle" -}}
 {{- if eq .Values.certificates.mode "existing" -}}
 {{- .Values.certificates.existing.caBundle | b64enc -}}
@@ -56,7 +56,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Annotations of the webhook configurations: who writes the CA there. */}}
+{{/* Annotations of the webhook configurations for CA injection. */}}
 {{- define "storage-webhook.caAnnotations" -}}
 {{- if eq .Values.certificates.mode "cert-manager" -}}
 cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "storage-webhook.certificateSecret" . }}
@@ -68,10 +68,10 @@ storage-webhook/expires
 {{- end -}}
 
 {{/*
-The self-signed certificate as JSON: `secret` (data, base64), `expires` and `caBundle` (base64). Made once a rendering,
-since the Secret and the webhook configurations must agree. The one in the cluster is kept until 30 days before its end;
-then the old CA stays in the bundle beside the new one, because the pods get the new Secret a minute or two later.
-The CA's key is never stored.
+The self-signed certificate as JSON: `secret` (data, base64), `expires` and `caBundle` (base64). It is created once per
+rendering, because the Secret and the webhook configurations must match. The certificate in the cluster is kept until 30
+days before it expires. After that the bundle contains the old and the new CA, because pods see the new Secret with a
+delay of one or two minutes. The CA's private key is never stored.
 */}}
 {{- define "storage-webhook.selfSigned" -}}
 {{- if not (hasKey . "selfSigned") -}}

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The release's name alone, where it says what this is: `storage-webhook`. 52 characters leave room for suffixes. */}}
+{{/* The release's name, if it contains the chart's name or `storage-webhook`. 52 characters leave room for suffixes. */}}
 {{- define "storage-webhook.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
@@ -13,7 +13,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Cluster-wide objects carry the namespace, so that two releases of one name do not meet. */}}
+{{/* Names of cluster-scoped objects include the namespace, so that releases with the same name do not conflict. */}}
 {{- define "storage-webhook.clusterName" -}}
 {{- printf "%s.%s" (include "storage-webhook.fullname" .) .Release.Namespace -}}
 {{- end -}}
@@ -33,7 +33,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
-{{/* labels and annotations of an object: (dict "root" $ "annotations" <its own>) */}}
+{{/* Labels and annotations of an object: (dict "root" $ "annotations" <its own>) */}}
 {{- define "storage-webhook.metadata" -}}
 labels:
   {{- include "storage-webhook.labels" .root | nindent 2 }}
@@ -57,12 +57,12 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* Never served: a cluster must be able to start its own parts, and the webhook itself, while the webhook is down. */}}
+{{/* Namespaces that are never served. System pods and the webhook itself must start while the webhook is down. */}}
 {{- define "storage-webhook.excludedNamespaces" -}}
 {{- concat (list "kube-system" .Release.Namespace) .Values.excludedNamespaces | uniq | toJson -}}
 {{- end -}}
 
-{{/* Where `helm test` asks for a pod; empty where no namespace is known to be served. */}}
+{{/* Namespace for the dry run of `helm test`; empty if no served namespace is known. */}}
 {{- define "storage-webhook.testNamespace" -}}
 {{- $namespace := .Values.test.namespace | default (first .Values.namespaces) | default "default" -}}
 {{- if and .Values.test.enabled (not (has $namespace (include "storage-webhook.excludedNamespaces" . | fromJsonArray))) -}}

@@ -1,4 +1,4 @@
-{{/* What is read, and the Events that are written, in the namespaces of the pods; empty when nothing is. */}}
+{{/* Rules for the namespaces of the pods: reads, and Events to create. May be empty. */}}
 {{- define "storage-webhook.namespacedRules" -}}
 {{- $resources := list -}}
 {{- if .Values.credentials.enabled -}}
@@ -19,7 +19,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What is used of the cluster as a whole; empty when nothing is. */}}
+{{/* Cluster-wide rules. May be empty. */}}
 {{- define "storage-webhook.clusterRules" -}}
 {{- $containers := .Values.rbac.storageContainers -}}
 {{- if or (eq $containers "always") (and (eq $containers "auto") (not .Values.namespaces)) -}}

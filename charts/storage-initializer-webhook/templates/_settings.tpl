@@ -7,7 +7,7 @@
 {{- .Values.existingConfigMap.namespace | default .Release.Namespace -}}
 {{- end -}}
 
-{{/* A map as JSON without what is null, "" or {}: there the webhook's own default counts. Lists stay, [] means none. */}}
+{{/* A map as JSON without null, "" and {}, so that the webhook's defaults apply. Lists are kept: [] means none. */}}
 {{- define "storage-webhook.set" -}}
 {{- $set := dict -}}
 {{- range $key, $value := . -}}
@@ -21,7 +21,7 @@
 {{- $set | toJson -}}
 {{- end -}}
 
-{{/* The key `storageInitializer` in KServe's form: resources are four keys of their own. */}}
+{{/* The key `storageInitializer` in KServe's format, with four separate keys for resources. */}}
 {{- define "storage-webhook.storageInitializer" -}}
 {{- $resources := .Values.storageInitializer.resources -}}
 {{- $flat := dict

@@ -1,4 +1,4 @@
-{{/* The name of both configurations. */}}
+{{/* Name of the mutating and the validating configuration. */}}
 {{- define "storage-webhook.configurationName" -}}
 {{- .Values.webhook.configurationName | default (printf "00-%s" (include "storage-webhook.clusterName" .)) -}}
 {{- end -}}
@@ -10,7 +10,7 @@ name: {{ include "storage-webhook.configurationName" . | quote }}
 {{ include "storage-webhook.metadata" (dict "root" . "annotations" $annotations) }}
 {{- end -}}
 
-{{/* What every webhook of a configuration shares: (dict "root" $ "path" "/…" "failurePolicy" …). */}}
+{{/* Common fields of all webhooks: (dict "root" $ "path" "/…" "failurePolicy" …). */}}
 {{- define "storage-webhook.clientConfig" -}}
 clientConfig:
   service:
@@ -22,7 +22,7 @@ clientConfig:
   caBundle: {{ . }}
   {{- end }}
 admissionReviewVersions: [v1]
-# Events are written only for requests that are no dry run.
+# Dry-run requests create no Events.
 sideEffects: {{ ternary "NoneOnDryRun" "None" .root.Values.events }}
 failurePolicy: {{ .failurePolicy | default .root.Values.webhook.failurePolicy }}
 timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
@@ -30,8 +30,8 @@ matchPolicy: {{ .root.Values.webhook.matchPolicy }}
 {{- end -}}
 
 {{/*
-The namespaces that are served, and the objects: (dict "root" $ "objects" <more matchExpressions>). Who opts out by a label
-does so here, so it works while the webhook is down.
+Selectors for namespaces and objects: (dict "root" $ "objects" <more matchExpressions>). They include the opt-out label,
+so that opting out works while the webhook is down.
 */}}
 {{- define "storage-webhook.selectors" -}}
 namespaceSelector:
@@ -61,11 +61,11 @@ objectSelector:
 {{- end -}}
 
 {{/*
-A pod asks by our annotations; or it is one of KServe's and has a source, or an init container that someone else injected
-(its user id and its place among Istio's containers are still ours to set).
-The argument is where the pod is in the request: `object`, or `object.spec.template`.
+CEL: whether a pod requests a model. It has one of our annotations, or it is a KServe pod with a source or with an init
+container that another webhook injected (we still set that container's user ID and its order relative to Istio's).
+The argument is the path of the pod in the request: `object`, or `object.spec.template`.
 */}}
-{{- define "storage-webhook.podAsks" -}}
+{{- define "storage-webhook.podRequestsModel" -}}
 (has({{ . }}.metadata.annotations) &&
   ('storage.kserve.io/uri' in {{ . }}.metadata.annotations ||
    'storage.kserve.io/uris' in {{ . }}.metadata.annotations)) ||

@@ -1,17 +1,17 @@
-"""Credentials for the download, from the pod's service account and its Secrets. Only references enter the pod."""
+"""Credentials for the download, from the pod's service account and its Secrets. The pod gets only references."""
 
 from __future__ import annotations
 
-from webhook.errors import Denied, shown
-from webhook.needs import MAX_SECRETS, has_storage_spec, named_secret, takes_credentials
-from webhook.pod import JsonObject, PodDraft
+from webhook.cluster.lookups import MAX_SECRETS, has_storage_spec, named_secret, takes_credentials
+from webhook.errors import Denied, quoted
+from webhook.pod.pod import JsonObject, PodDraft
 from webhook.steps.credentials import s3
 from webhook.steps.credentials.kinds import kind_of
 from webhook.steps.inputs import Inputs
 
 
 def add_credentials(pod: PodDraft, inputs: Inputs) -> None:
-    """Give the init container the credentials of the pod's service account, or of the Secret that the pod names.
+    """Add credentials from the pod's service account, or from the Secret that the pod names, to the init container.
 
     Raises Denied when one of these Secrets does not exist.
     """
@@ -23,11 +23,11 @@ def add_credentials(pod: PodDraft, inputs: Inputs) -> None:
     if (container := pod.edit_init_container()) is None:
         return
     if facts.service_account:
-        pod.set_env(container, *s3.variables_of_role(facts.service_account, inputs.settings.credentials.s3))
+        pod.set_env(container, *s3.role_variables(facts.service_account, inputs.settings.credentials.s3))
         if named_secret(request, inputs.settings) is None and len(facts.service_account.secrets) > MAX_SECRETS:
             pod.warnings.append(
-                f"service account {shown(request.service_account)} lists {len(facts.service_account.secrets)} Secrets, "
-                f"of which the first {MAX_SECRETS} are looked at: remove old ones"
+                f"service account {quoted(request.service_account)} lists {len(facts.service_account.secrets)} "
+                f"Secrets; only the first {MAX_SECRETS} are read: remove unused Secrets"
             )
     _add_secrets(pod, container, inputs)
 
@@ -42,21 +42,21 @@ def _add_secrets(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
             continue
         if kind.single and kind.name in used:
             pod.warnings.append(
-                f"Secrets {shown(used[kind.name])} and {shown(name)} both hold {kind.name} credentials: the first is "
-                f"used; choose with annotation {inputs.settings.credentials.storage_secret_name_annotation}"
+                f"Secrets {quoted(used[kind.name])} and {quoted(name)} both contain {kind.name} credentials: the first "
+                f"is used; select another with annotation {inputs.settings.credentials.storage_secret_name_annotation}"
             )
             continue
         used[kind.name] = name
-        kind.credential(name, secret, inputs.settings.credentials).give(pod, container)
+        kind.credential(name, secret, inputs.settings.credentials).add_to(pod, container)
 
 
 def _missing(name: str, inputs: Inputs) -> Denied:
     request, settings = inputs.request, inputs.settings
     annotation = settings.credentials.storage_secret_name_annotation
-    by = f"service account {shown(request.service_account)}"
+    origin = f"service account {quoted(request.service_account)}"
     if named_secret(request, settings) is not None:
-        by = f"annotation {annotation}"
+        origin = f"annotation {annotation}"
     return Denied(
-        f"Secret {shown(name)} in namespace {shown(request.namespace)}, named by {by}, does not exist: "
+        f"Secret {quoted(name)} in namespace {quoted(request.namespace)}, named by {origin}, does not exist: "
         "create it, or name another"
     )

@@ -1,9 +1,9 @@
-"""Azure Blob and File storage."""
+"""Azure Blob and File storage credentials."""
 
 from __future__ import annotations
 
-from webhook.facts import Secret
-from webhook.pod import JsonObject, secret_variable
+from webhook.cluster.facts import Secret
+from webhook.pod.pod import JsonObject, secret_variable
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.credential import Credential
 
@@ -30,7 +30,7 @@ _OLD_NAMES = {
 
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
-    """What the Secret has of a service principal or an access token, under its old or new names."""
+    """A service principal or an access token, under the keys' old or new names."""
     return Credential(tuple(_variable(variable, name, secret) for variable in _NAMES if _is_given(variable, secret)))
 
 
@@ -40,17 +40,17 @@ def access_key(name: str, secret: Secret, settings: Credentials) -> Credential:
 
 
 def _is_given(variable: str, secret: Secret) -> bool:
-    # KServe refers to the tenant in any case.
+    # KServe always sets the tenant.
     return variable == _TENANT_ID or _key(variable, secret) in secret.keys
 
 
 def _variable(variable: str, name: str, secret: Secret) -> JsonObject:
     key = _key(variable, secret)
-    made = secret_variable(variable, name, key)
+    reference = secret_variable(variable, name, key)
     if key not in secret.keys:
-        # A reference to a key that is missing would keep the container from starting.
-        made["valueFrom"]["secretKeyRef"]["optional"] = True
-    return made
+        # A required reference to a missing key keeps the container from starting.
+        reference["valueFrom"]["secretKeyRef"]["optional"] = True
+    return reference
 
 
 def _key(variable: str, secret: Secret) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webhook.facts import Secret
+from webhook.cluster.facts import Secret
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.credential import Credential, secret_volume
 
@@ -11,7 +11,7 @@ MOUNT_PATH = "/var/secrets/"
 
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
-    """The key file, mounted, and where it is."""
+    """The mounted key file, and the variable with its path."""
     file = MOUNT_PATH + settings.gcs.gcs_credential_file_name
     return Credential(
         ({"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": file},), secret_volume(VOLUME, name), MOUNT_PATH

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webhook.facts import Secret
+from webhook.cluster.facts import Secret
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.credential import Credential, secret_volume
 
@@ -11,5 +11,5 @@ MOUNT_PATH = "/var/secrets/kserve-hdfscreds"
 
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
-    """All of the Secret, mounted: the initializer reads its keys as files."""
+    """The mounted Secret: the init container reads its keys as files."""
     return Credential(volume=secret_volume(VOLUME, name), mount_path=MOUNT_PATH)

@@ -1,11 +1,11 @@
-"""What kinds of Secrets there are, and how they are told apart."""
+"""Kinds of Secrets with credentials, recognized by their keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from webhook.facts import Secret
+from webhook.cluster.facts import Secret
 from webhook.settings.model import Credentials
 from webhook.steps.credentials import azure, gcs, hdfs, https, s3, tokens
 from webhook.steps.credentials.credential import Credential
@@ -15,19 +15,19 @@ class SecretKind(NamedTuple):
     """A kind of Secret with credentials."""
 
     name: str
-    marks: Callable[[Credentials], tuple[str, ...]]
-    """The keys, any of which a Secret of this kind has."""
+    identifying_keys: Callable[[Credentials], tuple[str, ...]]
+    """A Secret with any of these keys is of this kind."""
     credential: Callable[[str, Secret, Credentials], Credential]
-    """What a Secret of this kind, by name and facts, adds to the init container."""
+    """Makes the credential from the Secret's name and facts."""
     single: bool = False
-    """Two of this kind would mix, or stand in each other's way: the first one counts."""
+    """Only the first Secret of this kind is used, because two of them would conflict."""
 
 
 def _keys(*names: str) -> Callable[[Credentials], tuple[str, ...]]:
     return lambda settings: names
 
 
-# The first kind that matches is the Secret's kind; the order is KServe's.
+# The first match determines the kind. The order is KServe's.
 KINDS: tuple[SecretKind, ...] = (
     SecretKind("S3", lambda settings: (settings.s3.s3_secret_access_key_name,), s3.credential, single=True),
     SecretKind("GCS", lambda settings: (settings.gcs.gcs_credential_file_name,), gcs.credential, single=True),
@@ -41,5 +41,5 @@ KINDS: tuple[SecretKind, ...] = (
 
 
 def kind_of(secret: Secret, settings: Credentials) -> SecretKind | None:
-    """The kind that a Secret is of, by its keys; None when it holds no credentials that we know."""
-    return next((kind for kind in KINDS if not secret.keys.isdisjoint(kind.marks(settings))), None)
+    """The kind of a Secret by its keys; None when it contains no known credentials."""
+    return next((kind for kind in KINDS if not secret.keys.isdisjoint(kind.identifying_keys(settings))), None)

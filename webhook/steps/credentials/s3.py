@@ -1,4 +1,4 @@
-"""S3 and what speaks its protocol."""
+"""Credentials for S3 and compatible services."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from webhook import annotations as keys
-from webhook.facts import Secret, ServiceAccount
-from webhook.pod import JsonObject, secret_variable
+from webhook.cluster.facts import Secret, ServiceAccount
+from webhook.pod.pod import JsonObject, secret_variable
 from webhook.settings.model import S3, Credentials
 from webhook.steps.credentials.credential import Credential
 
-_NOTHING: Mapping[str, str] = {}
+_NO_DATA: Mapping[str, str] = {}
 
 
 class _Variable(NamedTuple):
-    """Where a value comes from: the annotation, else the Secret's key of the variable's own name, else the setting."""
+    """A variable and its sources: first the annotation, then the Secret's key of the same name, then the setting."""
 
     name: str
     annotation: str
@@ -36,26 +36,28 @@ _VARIABLES = (
 
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
-    """References to the access keys, and how to reach the service."""
+    """References to the access keys, and the variables of the connection."""
     s3 = settings.s3
     return Credential(
         (
             secret_variable("AWS_ACCESS_KEY_ID", name, s3.s3_access_key_id_name),
             secret_variable("AWS_SECRET_ACCESS_KEY", name, s3.s3_secret_access_key_name),
-            *_variables(secret.annotations, secret.plain, s3),
+            *_connection_variables(secret.annotations, secret.plain, s3),
         )
     )
 
 
-def variables_of_role(account: ServiceAccount, settings: S3) -> Iterator[JsonObject]:
-    """How to reach the service, for a service account with an AWS role (IRSA: AWS itself adds the credentials)."""
+def role_variables(account: ServiceAccount, settings: S3) -> Iterator[JsonObject]:
+    """The variables of the connection for a service account with an AWS role (AWS adds the credentials: IRSA)."""
     if keys.ROLE_ARN in account.annotations:
-        yield from _variables(account.annotations, _NOTHING, settings)
+        yield from _connection_variables(account.annotations, _NO_DATA, settings)
 
 
-def _variables(annotations: Mapping[str, str], plain: Mapping[str, str], settings: S3) -> Iterator[JsonObject]:
+def _connection_variables(
+    annotations: Mapping[str, str], plain: Mapping[str, str], settings: S3
+) -> Iterator[JsonObject]:
     if endpoint := _value(_ENDPOINT, annotations, plain, settings).strip():
-        use_https, host, url = _endpoint(endpoint, _value(_USE_HTTPS, annotations, plain, settings))
+        use_https, host, url = _parse_endpoint(endpoint, _value(_USE_HTTPS, annotations, plain, settings))
         if use_https:
             yield {"name": _USE_HTTPS.name, "value": use_https}
         yield {"name": _ENDPOINT.name, "value": host}
@@ -72,8 +74,8 @@ def _value(variable: _Variable, annotations: Mapping[str, str], plain: Mapping[s
     return plain.get(variable.name, setting)
 
 
-def _endpoint(endpoint: str, use_https: str) -> tuple[str, str, str]:
-    """`S3_USE_HTTPS`, the host, and the URL. A scheme in the endpoint wins; without any, it is https."""
+def _parse_endpoint(endpoint: str, use_https: str) -> tuple[str, str, str]:
+    """`S3_USE_HTTPS`, the host and the URL. A scheme in the endpoint takes precedence; the default is https."""
     scheme, separator, host = endpoint.partition("://")
     if separator and scheme.lower() in ("http", "https"):
         return "1" if scheme.lower() == "https" else "0", host, endpoint

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from webhook.facts import Secret
-from webhook.pod import secret_variable
+from webhook.cluster.facts import Secret
+from webhook.pod.pod import secret_variable
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.credential import Credential
 
@@ -12,10 +12,10 @@ MODELSCOPE = "MODELSCOPE_API_TOKEN"
 
 
 def hugging_face(name: str, secret: Secret, settings: Credentials) -> Credential:
-    """The Hugging Face Hub's token."""
+    """The token of the Hugging Face Hub."""
     return Credential((secret_variable(HUGGING_FACE, name, HUGGING_FACE),))
 
 
 def modelscope(name: str, secret: Secret, settings: Credentials) -> Credential:
-    """ModelScope's token."""
+    """The token of ModelScope."""
     return Credential((secret_variable(MODELSCOPE, name, MODELSCOPE),))

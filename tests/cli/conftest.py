@@ -1,0 +1,1 @@
+from tests.download.conftest import claim as claim

@@ -1,0 +1,180 @@
+"""Certificate rotation against a real API server: storing, publishing, rotating and repairing."""
+
+import base64
+import datetime
+import itertools
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client as k8s
+
+from tests.certificates.test_rotation import trusts
+from tests.controlplane.plane import ControlPlane
+from webhook.certificates.rotation import Pair, Policy
+from webhook.certificates.rotator import CertificateRotator, Target
+
+DAY = datetime.timedelta(days=1)
+NAME = "hook.certs.svc"
+POLICY = Policy((NAME,), ca_lifetime=30 * DAY, serving_lifetime=9 * DAY, propagation=datetime.timedelta(seconds=10))
+SECRET = "webhook-certificates"
+CONFIGURATION = "rotator-test"
+
+
+class Replica:
+    """A rotator and the certificates it serves."""
+
+    def __init__(self, client: k8s.ApiClient, namespace: str, name: str) -> None:
+        self.served: list[tuple[Pair, bytes]] = []
+        target = Target(namespace, SECRET, (CONFIGURATION,), name)
+        self.rotator = CertificateRotator(client, target, POLICY, lambda pair, ca: self.served.append((pair, ca)))
+
+    @property
+    def certificate(self) -> bytes:
+        return self.served[-1][0].certificate
+
+
+@pytest.fixture
+def client(control_plane: ControlPlane) -> Iterator[k8s.ApiClient]:
+    with control_plane.client() as client:
+        yield client
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, client: k8s.ApiClient) -> Iterator[str]:
+    hooks = k8s.AdmissionregistrationV1Api(client)
+    webhooks = [
+        {
+            "name": f"{letter}.example.com",
+            "clientConfig": {"url": "https://127.0.0.1:1/mutate-pods"},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["nothing"]}],
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        for letter in "ab"
+    ]
+    body: Any = {"metadata": {"name": CONFIGURATION}, "webhooks": webhooks}
+    hooks.create_mutating_webhook_configuration(body)
+    yield control_plane.namespace(f"rotator-{uuid.uuid4().hex[:8]}")
+    hooks.delete_mutating_webhook_configuration(CONFIGURATION)
+
+
+def bundles(client: k8s.ApiClient) -> list[bytes]:
+    found: Any = k8s.AdmissionregistrationV1Api(client).read_mutating_webhook_configuration(CONFIGURATION)
+    return [base64.b64decode(webhook.client_config.ca_bundle or "") for webhook in found.webhooks]
+
+
+def split(bundle: bytes) -> tuple[bytes, ...]:
+    end = b"-----END CERTIFICATE-----\n"
+    return tuple(part + end for part in bundle.split(end) if part.strip())
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def test_first_start_stores_publishes_and_serves(client: k8s.ApiClient, namespace: str) -> None:
+    replica = Replica(client, namespace, "one")
+    replica.rotator.tick(now())
+    assert not replica.served, "a certificate was served before its CA was published"
+    assert all(bundles(client))
+    replica.rotator.tick(now())
+    assert all(trusts(split(bundle), replica.certificate, now(), NAME) for bundle in bundles(client))
+
+
+def test_two_replicas_serve_the_same_certificate_and_one_leads(client: k8s.ApiClient, namespace: str) -> None:
+    one, two = Replica(client, namespace, "one"), Replica(client, namespace, "two")
+    for _ in range(2):
+        one.rotator.tick(now())
+        two.rotator.tick(now())
+    assert one.certificate == two.certificate
+    lease: Any = k8s.CoordinationV1Api(client).read_namespaced_lease(SECRET, namespace)
+    assert lease.spec.holder_identity == "one"
+
+
+def test_both_replicas_follow_six_weeks_of_rotation(client: k8s.ApiClient, namespace: str) -> None:
+    one, two = Replica(client, namespace, "one"), Replica(client, namespace, "two")
+    start = now()
+    times = itertools.product(range(0, 45, 2), range(0, 20, 5))
+    for at in (start + datetime.timedelta(days=days, seconds=seconds) for days, seconds in times):
+        one.rotator.tick(at)
+        # The follower's certificate must be trusted even after the leader has moved on.
+        if two.served:
+            assert all(trusts(split(bundle), two.certificate, at, NAME) for bundle in bundles(client))
+        two.rotator.tick(at)
+    assert len({pair.certificate for pair, _ in one.served}) >= 6
+    assert len({ca for _, ca in one.served}) >= 2
+    assert one.certificate == two.certificate
+
+
+def test_time_without_checks_does_not_count_as_propagation(client: k8s.ApiClient, namespace: str) -> None:
+    replica = Replica(client, namespace, "one")
+    start = now()
+    for seconds in (0, 5, 10):
+        replica.rotator.tick(start + datetime.timedelta(seconds=seconds))
+    late = start + datetime.timedelta(days=25)
+    for seconds in (0, 5):
+        replica.rotator.tick(late + datetime.timedelta(seconds=seconds))
+    assert len(split(bundles(client)[0])) == 2, "the new CA was not published"
+    before = replica.certificate
+    after_gap = late + datetime.timedelta(hours=1)
+    replica.rotator.tick(after_gap)
+    assert replica.certificate == before
+    for seconds in (5, 10):
+        replica.rotator.tick(after_gap + datetime.timedelta(seconds=seconds))
+    assert replica.certificate != before, "the new CA did not sign after its propagation time"
+
+
+@pytest.mark.parametrize("damage", ["delete", "garbage", "empty"])
+def test_damaged_secret_is_restored(client: k8s.ApiClient, namespace: str, damage: str) -> None:
+    core = k8s.CoreV1Api(client)
+    replica = Replica(client, namespace, "one")
+    for _ in range(2):
+        replica.rotator.tick(now())
+    before = replica.certificate
+    if damage == "delete":
+        core.delete_namespaced_secret(SECRET, namespace)
+    else:
+        data = {"tls.crt": "Z2FyYmFnZQ==", "state.json": "W10="} if damage == "garbage" else {"state.json": ""}
+        core.patch_namespaced_secret(SECRET, namespace, {"data": data})
+    replica.rotator.tick(now())
+    new_replica = Replica(client, namespace, "two")
+    new_replica.rotator.tick(now())
+    assert new_replica.certificate == before, "a new replica serves a different certificate"
+
+
+def test_edited_ca_bundle_is_repaired(client: k8s.ApiClient, namespace: str) -> None:
+    replica = Replica(client, namespace, "one")
+    for _ in range(2):
+        replica.rotator.tick(now())
+    good = bundles(client)
+    hooks = k8s.AdmissionregistrationV1Api(client)
+    operations = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
+    hooks.patch_mutating_webhook_configuration(CONFIGURATION, operations)
+    assert bundles(client) != good
+    replica.rotator.tick(now())
+    assert bundles(client) == good
+
+
+def test_new_installation_keeps_old_replicas_trusted(client: k8s.ApiClient, namespace: str) -> None:
+    old = Replica(client, namespace, "old")
+    for _ in range(2):
+        old.rotator.tick(now())
+    k8s.CoreV1Api(client).delete_namespaced_secret(SECRET, namespace)
+    k8s.CoordinationV1Api(client).delete_namespaced_lease(SECRET, namespace)
+    new = Replica(client, namespace, "new")
+    for _ in range(2):
+        new.rotator.tick(now())
+    assert new.certificate != old.certificate
+    for bundle in bundles(client):
+        assert trusts(split(bundle), old.certificate, now(), NAME)
+        assert trusts(split(bundle), new.certificate, now(), NAME)
+
+
+def test_nothing_is_served_without_a_webhook_configuration(client: k8s.ApiClient, namespace: str) -> None:
+    replica = Replica(client, namespace, "one")
+    replica.rotator._target = Target(namespace, SECRET, ("no-such-configuration",), "one")
+    for _ in range(3):
+        replica.rotator.tick(now())
+    assert not replica.served

@@ -1,0 +1,412 @@
+"""Every rule of the answers, over real HTTPS."""
+
+import json
+
+import jsonpatch
+import pytest
+
+from tests.golden import Case, cases, described
+from tests.serving import GivenSettings, pod, response_of, review, serving
+from webhook.cluster.facts import NO_FACTS, NoCluster
+from webhook.errors import Denied, LookupFailed
+from webhook.server.endpoint import MAX_BODY_BYTES
+from webhook.settings.parse import SettingsError
+from webhook.settings.source import Snapshot
+
+MUTATE = "/mutate-pods"
+OBSERVING = {"mode": "observe"}
+
+
+DEEP = "as deep as JSON may be"
+
+
+def ask(client, of, **request):
+    body = json.dumps(review(of, **request)).replace(json.dumps(DEEP), "[" * 1010 + "]" * 1010)
+    return response_of(post(client, body))
+
+
+def post(client, body):
+    return client.post(MUTATE, content=body, headers={"content-type": "application/json"})
+
+
+# --- What an answer holds
+
+
+class FactsOfCase(NoCluster):
+    """The facts of the golden case that a test sets."""
+
+    case: Case
+
+    def cached(self, request, settings):
+        return self.case.facts(request)
+
+
+@pytest.fixture(scope="module")
+def changing(authority, tmp_path_factory):
+    """A server whose settings and facts are changed from case to case."""
+    settings, facts = GivenSettings({}), FactsOfCase()
+    directory = tmp_path_factory.mktemp("tls")
+    with serving(authority, directory, settings=settings, facts=facts) as server, server.client() as client:
+        yield client, settings, facts
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_the_server_answers_like_the_core(changing, case):
+    client, settings, facts = changing
+    settings.current, facts.case = Snapshot(case.settings, "case"), case
+    answer = post(client, case.body)
+    assert answer.status_code == 200
+    assert described(answer.json()["response"], case.pod) == case.outcome()
+
+
+@pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
+def test_the_answer_is_in_the_version_of_the_question(client, version):
+    answer = client.post(MUTATE, json={**review(pod(uri="pvc://claim/iris")), "apiVersion": version}).json()
+    assert (answer["apiVersion"], answer["kind"]) == (version, "AdmissionReview")
+
+
+def test_the_patch_makes_the_model_arrive(client):
+    before = pod(uri="s3://models/iris")
+    response = ask(client, before)
+    after = jsonpatch.apply_patch(before, response["patch"])
+    (init,) = after["spec"]["initContainers"]
+    assert init["args"] == ["s3://models/iris", "/mnt/models"]
+    assert response["uid"] == "8a7e-1"
+    assert response["allowed"] is True
+    assert response["auditAnnotations"] == {"outcome": "injected", "sources": "s3"}
+
+
+def test_no_patch_when_nothing_changes(client):
+    response = ask(client, pod())
+    assert response == {
+        "uid": "8a7e-1",
+        "allowed": True,
+        "auditAnnotations": {"outcome": "skipped", "reason": "no-uri"},
+    }
+
+
+def test_injecting_twice_changes_nothing(client):
+    once = jsonpatch.apply_patch(pod(uri="s3://b/m"), ask(client, pod(uri="s3://b/m"))["patch"])
+    assert "patch" not in ask(client, once)
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "reason"),
+    [
+        ({"operation": "UPDATE"}, "not-a-create"),
+        ({"operation": "DELETE", "object": None}, "not-a-create"),
+        ({"kind": {"group": "apps", "version": "v1", "kind": "Deployment"}}, "not-a-pod"),
+        ({"kind": {"group": "example.com", "version": "v1", "kind": "Pod"}}, "not-a-pod"),
+        ({"subResource": "binding"}, "not-a-pod"),
+    ],
+)
+def test_what_is_not_a_new_pod_is_let_through(client, request_fields, reason):
+    response = ask(client, pod(uri="s3://b/m"), **request_fields)
+    assert response["allowed"] is True
+    assert response["auditAnnotations"]["reason"] == reason
+    assert "patch" not in response
+
+
+def test_what_is_probably_not_meant_is_a_warning(client):
+    response = ask(client, pod(uri="s3://b/m", readyonly="true"))
+    (warning,) = response["warnings"]
+    assert "storage.kserve.io/readyonly" in warning
+    assert "did you mean storage.kserve.io/readonly" in warning
+
+
+def test_warnings_fit_what_the_api_server_takes(client):
+    response = ask(client, pod(uri="s3://b/m", **{f"x{number}{'y' * 300}": "" for number in range(100)}))
+    assert sum(map(len, response["warnings"])) <= 4096
+    assert max(map(len, response["warnings"])) <= 256
+
+
+def test_bad_content_is_denied_with_422_and_words_for_the_author(client):
+    response = ask(client, pod(uri="pvc://Claim/iris"))
+    assert response["allowed"] is False
+    assert "patch" not in response
+    status = response["status"]
+    assert (status["status"], status["code"], status["reason"]) == ("Failure", 422, "Invalid")
+    assert "storage.kserve.io/uri" in status["message"]
+    assert "Claim" in status["message"]
+
+
+def test_what_the_settings_forbid_is_denied_with_403(client):
+    response = ask(client, pod(uri="s3://b/m", image="evil:1"))
+    assert (response["allowed"], response["status"]["code"], response["status"]["reason"]) == (False, 403, "Forbidden")
+    assert "storageDefaults.overrides.image" in response["status"]["message"]
+
+
+@pytest.mark.parametrize("wrong", [None, [], "pod", 3, True])
+def test_a_pod_that_is_no_object_is_denied(client, wrong):
+    response = ask(client, wrong)
+    assert (response["allowed"], response["status"]["code"]) == (False, 422)
+    assert "must be an object" in response["status"]["message"]
+
+
+@pytest.mark.parametrize("labels", [{}, {"storage.kserve.io/inject": "disabled"}], ids=["", "disabled"])
+@pytest.mark.parametrize(
+    "annotations",
+    [["storage.kserve.io/uri"], [1], "text", 7, {"a": 1}, {"storage.kserve.io/uri": None}, {"a": DEEP}],
+    ids=["list", "numbers", "text", "number", "number inside", "null inside", "deep"],
+)
+def test_annotations_of_the_wrong_type_are_denied(client, annotations, labels):
+    wrong = pod()
+    wrong["metadata"].update(annotations=annotations, labels=labels)
+    response = ask(client, wrong)
+    assert (response["allowed"], response["status"]["code"]) == (False, 422)
+    assert "metadata.annotations" in response["status"]["message"]
+
+
+def test_deeply_nested_values_do_no_harm(client):
+    deep = pod(uri="s3://b/m")
+    deep["spec"]["containers"][0]["unknown"] = DEEP
+    assert ask(client, deep)["allowed"] is True
+
+
+def test_what_is_too_deep_to_be_patched_is_denied(client):
+    deep = pod(uri="s3://b/m")
+    # The second is a native sidecar, so that the first is moved behind it.
+    deep["spec"]["initContainers"] = [
+        {"name": "storage-initializer", "image": "i", "unknown": DEEP},
+        {"name": "proxy", "image": "i", "restartPolicy": "Always"},
+    ]
+    response = ask(client, deep)
+    assert (response["allowed"], response["status"]["code"]) == (False, 422)
+    assert "nested too deeply" in response["status"]["message"]
+
+
+def test_json_that_is_too_deep_is_a_400(client):
+    answer = post(client, b"[" * 100_000)
+    assert answer.status_code == 400
+
+
+def test_huge_values_are_denied_in_few_words(client):
+    response = ask(client, pod(uri="s3://" + "x" * 1_000_000))
+    assert response["status"]["code"] == 422
+    assert len(response["status"]["message"]) < 1000
+
+
+def test_a_dry_run_is_answered_like_any_other(client):
+    assert "patch" in ask(client, pod(uri="s3://b/m"), dryRun=True)
+
+
+# --- What is no admission request
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"a": NaN}', "not JSON"),
+        (b"[]", "not an AdmissionReview"),
+        (b"{}", "apiVersion"),
+        (json.dumps({**review({}), "apiVersion": "v1"}).encode(), "apiVersion"),
+        (json.dumps({**review({}), "kind": "Pod"}).encode(), "kind"),
+        (json.dumps({**review({}), "request": None}).encode(), "request"),
+        (json.dumps(review({}, uid="")).encode(), "request.uid"),
+        (json.dumps(review({}, uid=7)).encode(), "request.uid"),
+        (json.dumps(review({}, uid="x" * 1_000_000)).encode(), "request.uid"),
+        (json.dumps(review({}, namespace=["a"])).encode(), "request.namespace"),
+        (json.dumps(review({}, namespace="x" * 1_000_000)).encode(), "request.namespace"),
+        (json.dumps(review({}, dryRun="no")).encode(), "request.dryRun"),
+    ],
+)
+def test_what_is_no_review_is_a_400_with_one_line_why(client, content, words):
+    answer = post(client, content)
+    assert answer.status_code == 400
+    assert words in answer.text
+    assert len(answer.text.splitlines()) == 1
+    assert len(answer.text) < 500
+
+
+def test_settings_that_are_no_configmap_are_a_400(client):
+    answer = client.post("/validate-settings", json=review(5))
+    assert (answer.status_code, answer.text) == (400, "the AdmissionReview's object is not a ConfigMap\n")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_another_method_is_a_405(client, method):
+    answer = client.request(method, MUTATE)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/yaml", "application/jsonx"])
+def test_another_content_type_is_a_415(client, content_type):
+    headers = {} if content_type is None else {"content-type": content_type}
+    assert client.post(MUTATE, content=json.dumps(review(pod())), headers=headers).status_code == 415
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+def test_json_by_any_spelling_is_taken(client, content_type):
+    answer = client.post(MUTATE, content=json.dumps(review(pod())), headers={"content-type": content_type})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/mutate-pods/", "/mutate-pods/x", "/docs", "/redoc", "/openapi.json", "/%00"])
+def test_there_is_nothing_else(client, path):
+    assert client.post(path, json=review(pod())).status_code == 404
+    assert client.get(path).status_code == 404
+
+
+def test_a_body_of_the_largest_size_is_read(client):
+    body = json.dumps(review(pod(uri="s3://b/m"))).encode()
+    answer = post(client, body.ljust(MAX_BODY_BYTES))
+    assert "patch" in response_of(answer)
+
+
+def test_a_body_that_is_declared_too_large_is_a_413_before_it_is_sent(running):
+    with running.connect() as connection:
+        connection.sendall(
+            b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1)
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_turns_out_too_large_is_a_413_and_not_read_to_its_end(running):
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    with running.connect() as connection:
+        connection.sendall(
+            b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        for _ in range(MAX_BODY_BYTES // 0x10000 + 1):
+            connection.sendall(chunk)
+        # The body goes on, and still the answer comes, and the connection ends.
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 4 * MAX_BODY_BYTES])
+def test_clients_that_send_too_much_still_see_the_413(client, size):
+    answer = post(client, b" " * size)
+    assert answer.status_code == 413
+    assert str(MAX_BODY_BYTES) in answer.text
+
+
+def _read_answer(connection):
+    answer = b""
+    while not answer.endswith(b"}}"):
+        answer += connection.recv(10_000)
+    return answer
+
+
+def test_the_connection_is_kept_for_the_next_request(running):
+    with running.connect() as connection:
+        body = json.dumps(review(pod())).encode()
+        for _ in range(3):
+            connection.sendall(
+                b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            assert _read_answer(connection).startswith(b"HTTP/1.1 200 ")
+
+
+# --- Health
+
+
+def test_healthz(client):
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+def test_readyz_says_which_settings_are_live(client):
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.text) == (200, "settings given: version first, generation 1\n")
+
+
+def test_not_ready_without_settings_and_pods_are_told_to_try_again(authority, tmp_path):
+    with serving(authority, tmp_path, settings=GivenSettings(None)) as server, server.client() as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "settings given: not loaded yet\n")
+        response = ask(client, pod(uri="s3://b/m"))
+        assert (response["allowed"], response["status"]["code"]) == (False, 503)
+        assert "not loaded its settings yet" in response["status"]["message"]
+
+
+def test_readyz_names_settings_that_were_refused(authority, tmp_path):
+    settings = GivenSettings({})
+    with serving(authority, tmp_path, settings=settings) as server, server.client() as client:
+        with pytest.raises(SettingsError, match="cpuLimit"):
+            settings.update({"storageInitializer": '{"cpuLimit": "lots"}'}, "second")
+        answer = client.get("/readyz")
+        assert answer.status_code == 200
+        lines = answer.text.splitlines()
+        assert lines[0] == "settings given: version first, generation 1"
+        assert lines[1].startswith("rejected version second: storageInitializer.cpuLimit: ")
+        assert "patch" in ask(client, pod(uri="s3://b/m"))
+
+
+def test_readyz_says_when_changes_cannot_be_seen(authority, tmp_path):
+    settings = GivenSettings({})
+    settings.watch_error = "the API server does not answer"
+    with serving(authority, tmp_path, settings=settings) as server, server.client() as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.text.splitlines()[1] == "changes cannot be seen: the API server does not answer"
+
+
+def test_openapi_is_there_for_development_only(authority, tmp_path):
+    with serving(authority, tmp_path, docs=True) as server, server.client() as client:
+        assert client.get("/docs").status_code == 200
+        assert "/healthz" in client.get("/openapi.json").json()["paths"]
+
+
+# --- Settings and facts
+
+
+def test_observe_mode_never_patches_and_never_denies(authority, tmp_path):
+    with serving(authority, tmp_path, settings=GivenSettings(OBSERVING)) as server, server.client() as client:
+        good, bad = ask(client, pod(uri="s3://b/m")), ask(client, pod(uri="pvc://"))
+    assert good["allowed"] is bad["allowed"] is True
+    assert "patch" not in good
+    differs = "containers.volumeMounts,initContainers,volumes"
+    expected = {"outcome": "observed", "reason": "injected", "sources": "s3", "differs": differs}
+    assert good["auditAnnotations"] == expected
+    assert good["warnings"][0].startswith("would be injected, but observe mode changes nothing: ")
+    assert bad["auditAnnotations"] == {"outcome": "observed", "reason": "denied"}
+    assert bad["warnings"][0].startswith("would be denied: annotation storage.kserve.io/uri")
+
+
+class Facts(NoCluster):
+    """Facts that must be looked up, and what comes of it."""
+
+    def __init__(self, outcome):
+        self._outcome = outcome
+
+    def cached(self, request, settings):
+        return None
+
+    async def lookup(self, request, settings):
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "message"),
+    [
+        (LookupFailed("the API server did not answer: try again"), 503, "did not answer: try again"),
+        (Denied("secret keys is not there"), 422, "secret keys is not there"),
+        (RuntimeError("a bug with s3cr3t in it"), 500, "its log says why"),
+    ],
+)
+def test_what_goes_wrong_in_a_lookup_is_an_answer(authority, tmp_path, outcome, code, message):
+    with serving(authority, tmp_path, facts=Facts(outcome)) as server, server.client() as client:
+        response = ask(client, pod(uri="s3://b/m"))
+        assert (response["allowed"], response["status"]["code"]) == (False, code)
+        assert message in response["status"]["message"]
+        assert "s3cr3t" not in response["status"]["message"]
+        assert "patch" not in ask(client, pod())
+
+
+def test_what_was_looked_up_is_used(authority, tmp_path):
+    with serving(authority, tmp_path, facts=Facts(NO_FACTS)) as server, server.client() as client:
+        assert "patch" in ask(client, pod(uri="s3://b/m"))
+
+
+def test_a_bug_under_observe_mode_lets_the_pod_through(authority, tmp_path):
+    settings, facts = GivenSettings(OBSERVING), Facts(RuntimeError())
+    with serving(authority, tmp_path, settings=settings, facts=facts) as server, server.client() as client:
+        assert ask(client, pod(uri="s3://b/m"))["allowed"] is True

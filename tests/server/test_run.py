@@ -1,0 +1,311 @@
+"""The server as a process of its own: from the options to exit code 0."""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from tests.serving import HOST, eventually, pod, response_of, review
+
+
+class Process:
+    """`storage-webhook serve` and the lines of its log."""
+
+    main = ("-m", "webhook")
+
+    def __init__(self, *options, **env):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_WEBHOOK_")}
+        self._process = subprocess.Popen(
+            [sys.executable, *self.main, "serve", "--log-format", "json", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**clean, "STORAGE_WEBHOOK_PORT": "0", **env},
+        )
+        self.url = self.next("serving")["address"]
+        self.port = int(self.url.rpartition(":")[2])
+
+    def next(self, event):
+        """The next line of the log about this event."""
+        for line in self._process.stdout:
+            if json.loads(line)["event"] == event:
+                return json.loads(line)
+        raise AssertionError(f"no {event} in the log; standard error: {self._process.stderr.read()}")
+
+    def terminate(self):
+        self._process.send_signal(signal.SIGTERM)
+        self.next("stopping")
+
+    def wait(self):
+        """The exit code, and what was written to standard error."""
+        _, errors = self._process.communicate(timeout=20)
+        return self._process.returncode, errors
+
+    def kill(self):
+        self._process.kill()
+        self._process.communicate()
+
+    def client(self):
+        return httpx.Client(base_url=self.url, verify=False)
+
+    def connect(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(socket.create_connection((HOST, self.port), timeout=20))
+
+
+@contextlib.contextmanager
+def started(*options, **env):
+    process = Process(*options, **env)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def test_sigterm_ends_it_when_all_is_answered_whatever_connections_are_idle():
+    body = json.dumps(review(pod(uri="s3://b/m"))).encode()
+    head = b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with started("--dev") as process, process.connect() as silent, process.connect() as in_flight:
+        in_flight.sendall(head % len(body) + body[:-1])
+        with process.client() as client:
+            assert client.get("/healthz").status_code == 200
+            process.terminate()
+            # Its last byte comes when the server has already told its connections to end.
+            _wait_until_refused(process)
+            in_flight.sendall(body[-1:])
+            answer = b""
+            while chunk := in_flight.recv(65536):
+                answer += chunk
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b'"patch"' in answer
+        assert process.wait() == (0, "")
+        silent.close()
+
+
+def _wait_until_refused(process):
+    with contextlib.suppress(OSError):
+        while True:
+            process.connect().close()
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def metrics_port():
+    with socket.create_server((HOST, 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def process(metrics_port):
+    """One server for development, with metrics."""
+    with started("--metrics-port", str(metrics_port), STORAGE_WEBHOOK_DEV="1") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def client(process):
+    with process.client() as client:
+        yield client
+
+
+def ask(client, of, **request):
+    return response_of(client.post("/mutate-pods", json=review(of, **request)))
+
+
+def test_one_line_an_admission(process, client):
+    asking = pod(uri="s3://b/m")
+    asking["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "iris-7c9d8b6f5"}]
+    ask(client, asking)
+    line = process.next("admission")
+    assert line.pop("milliseconds") > 0
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "admission",
+        "level": "info",
+        "uid": "8a7e-1",
+        "namespace": "models",
+        "owner": "ReplicaSet/iris-7c9d8b6f5",
+        "outcome": "injected",
+        "sources": ["s3"],
+    }
+    ask(client, pod(uri="pvc://"), dryRun=True)
+    line = process.next("admission")
+    assert (line["outcome"], line["dry_run"]) == ("denied", True)
+    assert "does not name a claim" in line["message"]
+
+
+def test_an_answer_that_was_remembered_is_logged_like_any_other(process, client):
+    asking = pod(uri="pvc://claim/iris")
+    asking["metadata"]["generateName"] = asking["metadata"].pop("name")
+    lines = []
+    for uid in ("11111111-2222-4333-8444-555555555555", "042c6b3a-248b-57a9-9d0e-e21970641cd2") * 2:
+        response = ask(client, asking, uid=uid)
+        line = process.next("admission")
+        assert line["uid"] == response["uid"] == uid
+        lines.append({key: value for key, value in line.items() if key not in ("uid", "timestamp", "milliseconds")})
+    new, known = lines[0], lines[-1]
+    assert known == {**new, "cached": True}
+    assert lines == [new, new, known, known]
+
+
+def test_development_listens_on_loopback_only_with_documentation(process, client):
+    assert process.url.startswith("https://127.0.0.1:")
+    assert client.get("/docs").status_code == 200
+
+
+def test_metrics_have_a_port_of_their_own(client, metrics_port):
+    def count(sources):
+        metrics = httpx.get(f"http://{HOST}:{metrics_port}/metrics").text
+        label = f'storage_webhook_admissions_total{{outcome="injected",reason="",sources="{sources}"}} '
+        return sum(float(line.removeprefix(label)) for line in metrics.splitlines() if line.startswith(label))
+
+    assert client.get("/metrics").status_code == 404
+    before = count("hf")
+    ask(client, pod(uri="hf://a/b"))
+    assert count("hf") == before + 1
+    # Authors choose combinations, which are without number: they are one label.
+    for schemes in (("s3", "gs"), ("gs", "s3"), ("hf", "s3", "pvc")):
+        uris = [{"uri": f"{scheme}://a/b", "mountPath": f"/mnt/{scheme}"} for scheme in schemes]
+        assert ask(client, pod(uris=json.dumps(uris)))["allowed"]
+    assert count("several") == 3
+
+
+def test_an_explicit_option_wins_over_development(authority, tmp_path):
+    certificate, key = authority.issue(tmp_path)
+    options = ["--dev", "--host", "0.0.0.0", "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    with started(*options) as process:
+        assert process.url.startswith("https://0.0.0.0:")
+        answer = httpx.get(f"https://{HOST}:{process.port}/healthz", verify=authority.client_context())
+        assert answer.status_code == 200
+
+
+def test_the_end_of_a_certificate_in_files_is_a_metric(authority, tmp_path):
+    certificate, key = authority.issue(tmp_path, not_after=datetime(2099, 1, 1, tzinfo=UTC))
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--dev", "--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--metrics-port", str(port)]
+    with started(*options):
+        metrics = httpx.get(f"http://{HOST}:{port}/metrics").text
+    (end,) = re.findall(r"^storage_webhook_certificate_expiry_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
+    assert datetime.fromtimestamp(float(end), UTC).year == 2099
+
+
+def test_settings_in_a_file_are_followed(tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("storageInitializer: {image: one}")
+    with started("--dev", "--settings", f"file:{settings}") as process, process.client() as client:
+        assert b"one" in _patch(client)
+        settings.write_text("storageInitializer: {image: two}")
+        eventually(lambda: b"two" in _patch(client))
+        settings.write_text("storageInitializer: {cpuLimit: lots}")
+        eventually(lambda: "rejected" in client.get("/readyz").text)
+        assert b"two" in _patch(client)
+
+
+def _patch(client):
+    return json.dumps(ask(client, pod(uri="s3://b/m"))["patch"]).encode()
+
+
+def test_ctrl_c_is_as_good():
+    with started("--dev") as process:
+        process._process.send_signal(signal.SIGINT)
+        assert process.wait() == (0, "")
+
+
+@pytest.mark.parametrize("options", [["--metrics-port", "{}"], ["--port", "{}"]])
+def test_a_port_in_use_is_named(options):
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        finished = subprocess.run(
+            [sys.executable, "-m", "webhook", "serve", "--dev", *(option.format(port) for option in options)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "STORAGE_WEBHOOK_PORT": "0"},
+        )
+    assert finished.returncode == 2
+    assert f"port {port}" in finished.stderr
+    assert "Address already in use" in finished.stderr
+
+
+# The Kubernetes client's calls go through pydantic: its threads are there whenever the API server makes them wait.
+BUSY = """
+import threading, time
+from pydantic import validate_call
+from webhook.__main__ import main
+
+@validate_call
+def busy(seconds: float):
+    while True:
+        time.sleep(seconds)
+
+threading.Thread(target=busy, args=(0.001,), daemon=True).start()
+main()
+"""
+
+
+def test_threads_that_are_busy_at_the_end_do_not_spoil_it(monkeypatch):
+    monkeypatch.setattr(Process, "main", ("-c", BUSY))
+    with started("--dev") as process:
+        process.terminate()
+        assert process.wait() == (0, "")
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: "https://127.0.0.1:1"}}}}]
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+users: [{{name: u, user: {{client-key-data: {key}, client-certificate-data: {key}}}}}]
+current-context: c
+"""
+
+
+def test_nothing_of_a_kubeconfig_is_left_behind(tmp_path):
+    """The Kubernetes client writes keys that stand in a kubeconfig to temporary files."""
+    temporary, kubeconfig = tmp_path / "temporary", tmp_path / "kubeconfig"
+    temporary.mkdir()
+    key = base64.b64encode(b"a private key").decode()
+    kubeconfig.write_text(KUBECONFIG.format(key=key))
+    with started("--dev", "--cluster", KUBECONFIG=str(kubeconfig), TMPDIR=str(temporary)) as process:
+        assert any(path.read_bytes() == b"a private key" for path in temporary.iterdir())
+        process.terminate()
+        assert process.wait()[0] == 0
+    assert list(temporary.iterdir()) == []
+
+
+BROKEN = """
+import webhook.server.run
+from webhook.__main__ import main
+
+webhook.server.run.create_app = lambda *_, **__: 1 / 0
+main()
+"""
+
+
+def test_an_error_that_nobody_expected_is_told_and_ends_it():
+    command = [sys.executable, "-c", BROKEN, "serve", "--dev", "--log-format", "json", "--port", "0"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 1
+    (line,) = [json.loads(line) for line in finished.stdout.splitlines() if "the server failed" in line]
+    assert "ZeroDivisionError" in line["exception"]
+
+
+def test_threads_that_are_busy_do_not_spoil_a_refusal():
+    with socket.create_server((HOST, 0)) as taken:
+        command = [sys.executable, "-c", BUSY, "serve", "--dev", "--port", str(taken.getsockname()[1])]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (finished.returncode, "Address already in use" in finished.stderr) == (2, True)

@@ -1,0 +1,159 @@
+"""AdmissionReview requests and responses (admission.k8s.io/v1 and v1beta1), and the JSON patch."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, NamedTuple
+
+import orjson
+
+from webhook.admission.outcome import Outcome
+from webhook.errors import BadReview, quoted
+from webhook.pod.diff import Operation, diff
+
+# The API server truncates warnings to 256 characters each and 4096 per response (apiserver: warning.AddWarning).
+_MAX_WARNING = 256
+_MAX_WARNINGS = 16
+# Names are at most this long (DNS-1123 subdomain), and the API server's request UIDs are UUIDs.
+_MAX_NAME = 253
+_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
+
+
+class TooDeep(Exception):
+    """The patch is nested too deeply to be serialized."""
+
+
+class Request(NamedTuple):
+    """An AdmissionRequest. `object` is the raw JSON value of the object, of any type."""
+
+    uid: str
+    group: str = ""
+    kind: str = ""
+    operation: str = ""
+    namespace: str = ""
+    sub_resource: str = ""
+    dry_run: bool = False
+    object: Any = None
+    old_object: Any = None
+
+    @property
+    def owner(self) -> str:
+        """The object's controller as `Kind/name`, or its own name; "" when it has neither."""
+        metadata = self.object.get("metadata") if isinstance(self.object, dict) else None
+        if not isinstance(metadata, dict):
+            return ""
+        owners = metadata.get("ownerReferences")
+        owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else None
+        return f"{owner.get('kind')}/{owner.get('name')}" if owner else str(metadata.get("name") or "")
+
+
+class Review(NamedTuple):
+    """An AdmissionReview with a request."""
+
+    api_version: str
+    request: Request
+
+
+def parse(body: bytes) -> Review:
+    """Parse the body of an HTTP request. Raises BadReview with the reason in one line."""
+    try:
+        review = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadReview(f"the body is not JSON: {error}") from None
+    return from_object(review)
+
+
+def from_object(review: Any) -> Review:
+    """Like `parse`, for a JSON value. Without pydantic, whose validation takes as long as the mutation."""
+    if not isinstance(review, dict):
+        raise _invalid("the body", "an object", review)
+    version = review.get("apiVersion")
+    if version not in _VERSIONS:
+        raise _invalid("apiVersion", " or ".join(_VERSIONS), version)
+    if review.get("kind") != "AdmissionReview":
+        raise _invalid("kind", "AdmissionReview", review.get("kind"))
+    request = _object(review, "request", "")
+    kind = _object(request, "kind", "request.") if request.get("kind") is not None else {}
+    dry_run = request.get("dryRun")
+    if dry_run is not None and not isinstance(dry_run, bool):
+        raise _invalid("request.dryRun", "true or false", dry_run)
+    uid = _text(request, "uid")
+    if not uid:
+        raise _invalid("request.uid", "the request's UID", request.get("uid"))
+    return Review(
+        version,
+        Request(
+            uid,
+            _text(kind, "group", "request.kind."),
+            _text(kind, "kind", "request.kind."),
+            _text(request, "operation"),
+            _text(request, "namespace"),
+            _text(request, "subResource"),
+            dry_run or False,
+            request.get("object"),
+            request.get("oldObject"),
+        ),
+    )
+
+
+def _object(parent: dict[str, Any], field: str, prefix: str) -> dict[str, Any]:
+    value = parent.get(field)
+    if not isinstance(value, dict):
+        raise _invalid(prefix + field, "an object", value)
+    return value
+
+
+def _text(parent: dict[str, Any], field: str, prefix: str = "request.") -> str:
+    value = parent.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > _MAX_NAME:
+        raise _invalid(prefix + field, f"a string of at most {_MAX_NAME} characters", value)
+    return value
+
+
+def _invalid(field: str, expected: str, value: Any) -> BadReview:
+    found = "missing" if value is None else quoted(value)
+    return BadReview(f"the body is not an AdmissionReview: {field} must be {expected}, but is {found}")
+
+
+def patch(pod: Any, outcome: Outcome) -> list[Operation]:
+    """The JSON patch between the received pod and the outcome."""
+    return diff(pod, outcome.mutated) if outcome.mutated is not None else []
+
+
+def respond(review: Review, outcome: Outcome) -> bytes:
+    """The AdmissionReview response, with a patch if something changes.
+
+    Raises TooDeep for a patch that is nested deeper than orjson can serialize (254 levels).
+    """
+    request = review.request
+    response: dict[str, Any] = {
+        "uid": request.uid,
+        "allowed": outcome.allowed,
+        "auditAnnotations": outcome.audit,
+    }
+    if operations := patch(request.object, outcome):
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(_dumps(operations)).decode()
+    if outcome.warnings:
+        response["warnings"] = [_truncated(warning) for warning in outcome.warnings[:_MAX_WARNINGS]]
+    if not outcome.allowed:
+        response["status"] = {
+            "status": "Failure",
+            "message": outcome.message,
+            "reason": outcome.status_reason,
+            "code": outcome.code,
+        }
+    return orjson.dumps({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response})
+
+
+def _dumps(operations: list[Operation]) -> bytes:
+    try:
+        return orjson.dumps(operations)
+    except orjson.JSONEncodeError as error:
+        raise TooDeep(str(error)) from None
+
+
+def _truncated(warning: str) -> str:
+    return warning if len(warning) <= _MAX_WARNING else warning[: _MAX_WARNING - 1] + "…"

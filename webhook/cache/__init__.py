@@ -1,1 +1,0 @@
-"""One download of a model, shared by many pods through a claim."""

@@ -1,0 +1,4 @@
+"""Serving certificates: issue, store, rotate and load.
+
+Independent of admission. Private keys stay in this package and in the TLS context.
+"""

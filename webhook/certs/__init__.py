@@ -1,1 +1,0 @@
-"""Certificates: made, kept, rotated and served."""

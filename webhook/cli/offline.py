@@ -1,0 +1,96 @@
+"""Offline mutation of manifests, for the command `mutate`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from webhook.admission import pods
+from webhook.admission.outcome import Outcome
+from webhook.cli import manifests
+from webhook.cli.facts_file import FactsFile
+from webhook.cli.manifests import Owner
+from webhook.cluster.facts import NO_FACTS, Facts
+from webhook.pod.diff import diff
+from webhook.request.model_request import SKIP_REASONS, ModelRequest
+from webhook.settings.model import Settings
+
+load = manifests.load
+
+
+class Mutator:
+    """Mutates the objects in documents, and collects messages about them.
+
+    `warnings`, `denials` and `skips` are lines that start with the kind and name of the object.
+    """
+
+    def __init__(self, settings: Settings, namespace: str, facts: FactsFile | None) -> None:
+        """`namespace` is the default for objects without one. Without `facts`, nothing is looked up."""
+        self._settings = settings
+        self._namespace = namespace
+        self._facts = facts
+        self.warnings: list[str] = []
+        self.denials: list[str] = []
+        self.skips: list[str] = []
+
+    def mutate_pods(self, document: Any) -> Any:
+        """Return the document with its pods mutated; the same object when nothing changes."""
+        return manifests.edit_pods(document, lambda pod, owner: self._collect(pod, owner, self._mutate_pod(pod, owner)))
+
+    def mutate_deployments(self, document: Any) -> Any:
+        """Return the document with its Deployments mutated as by the Deployment webhook, which does not change pods."""
+        return manifests.edit_deployments(
+            document, lambda each, owner: self._collect(each, owner, self._mutate_deployment(each, owner))
+        )
+
+    def _mutate_pod(self, pod: Any, owner: Owner) -> Outcome:
+        request = pods.read(pod, owner.namespace or self._namespace, self._settings)
+        if isinstance(request, Outcome):
+            return request
+        return pods.apply(pod, request, self._settings, self._read_facts(request))
+
+    def _mutate_deployment(self, deployment: Any, owner: Owner) -> Outcome:
+        # Imported here so that `mutate` starts fast: this option is rarely used.
+        from webhook.admission import deployments
+
+        request = deployments.read(deployment, owner.namespace or self._namespace, self._settings)
+        if isinstance(request, Outcome):
+            return request
+        return deployments.apply(deployment, None, request, self._settings, self._read_facts(request))
+
+    def _read_facts(self, request: ModelRequest) -> Facts:
+        return self._facts.facts(request, self._settings) if self._facts else NO_FACTS
+
+    def _collect(self, original: Any, owner: Owner, outcome: Outcome) -> Any:
+        """Collect the messages of an outcome. Returns the mutated object, or the original one."""
+        self.warnings += [f"{owner.name}: {warning}" for warning in outcome.warnings]
+        if not outcome.allowed:
+            self.denials.append(f"{owner.name}: {outcome.message}")
+        if outcome.kind == "skipped":
+            self.skips.append(f"{owner.name}: {SKIP_REASONS[outcome.reason]}")
+        return original if outcome.mutated is None else outcome.mutated
+
+
+def as_json(documents: list[Any]) -> str:
+    """Format a single document as it is, and several as a List."""
+    document = documents[0] if len(documents) == 1 else {"apiVersion": "v1", "kind": "List", "items": documents}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+
+
+def as_patches(before: list[Any], after: list[Any]) -> Iterator[str]:
+    """The JSON patch of each document, on one line."""
+    for old, new in zip(before, after, strict=True):
+        yield orjson.dumps(diff(old, new)).decode()
+
+
+def as_diff(before: list[Any], after: list[Any]) -> Iterator[tuple[str, str | None]]:
+    """The lines of a unified diff of the YAML, each with its colour."""
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for old, new in zip(before, after, strict=True):
+        name = manifests.name_of(old)
+        texts = manifests.dump([old]).splitlines(), manifests.dump([new]).splitlines()
+        for line in difflib.unified_diff(*texts, name, f"{name}, mutated", lineterm=""):
+            yield line, colours.get(line[:1])

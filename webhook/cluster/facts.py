@@ -1,0 +1,132 @@
+"""Facts: what steps may know about the cluster. Immutable, and without credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from webhook.request.model_request import ModelRequest
+    from webhook.settings.model import Settings
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class ServiceAccount(NamedTuple):
+    """A service account: its annotations about credentials, and the Secrets that it lists."""
+
+    annotations: Mapping[str, str] = _NOTHING
+    secrets: tuple[str, ...] = ()
+
+
+class Secret(NamedTuple):
+    """A Secret without credentials: its keys, and the values that the pod contains as plain text."""
+
+    keys: frozenset[str] = frozenset()
+    annotations: Mapping[str, str] = _NOTHING
+    """The annotations about credentials."""
+    plain: Mapping[str, str] = _NOTHING
+    """The values of the keys in `PLAIN_KEYS`, such as endpoints, regions and hosts."""
+
+
+# KServe sets these on the init container as plain values, or as part of a variable's name.
+PLAIN_KEYS = frozenset(
+    "S3_ENDPOINT S3_USE_HTTPS S3_VERIFY_SSL awsAnonymousCredential AWS_DEFAULT_REGION S3_USER_VIRTUAL_BUCKET "
+    "S3_USE_ACCELERATE AWS_CA_BUNDLE AWS_CA_BUNDLE_CONFIGMAP https-host".split()
+)
+
+
+class StorageEntry(NamedTuple):
+    """An entry of the storage-config Secret, without credentials; "" for fields that it does not have."""
+
+    type: str = ""
+    bucket: str = ""
+    ca_bundle_config_map: str = ""
+    is_object: bool = True
+    """The entry is a JSON object. If not, the other fields are empty."""
+
+
+class UriFormat(NamedTuple):
+    """A format of URIs that a ClusterStorageContainer supports: a prefix or, when that is empty, a regex to search."""
+
+    prefix: str = ""
+    regex: str = ""
+
+
+class StorageContainer(NamedTuple):
+    """A ClusterStorageContainer."""
+
+    name: str
+    container: Mapping[str, Any] = _NOTHING
+    formats: tuple[UriFormat, ...] = ()
+    workload_type: str = "initContainer"
+    several: bool = False
+    """It can download several models in one run (`supportsMultiModelDownload`)."""
+    disabled: bool = False
+    problem: str = ""
+    """Why it cannot be used: what is wrong with its container; "" when nothing is."""
+
+
+class Claim(NamedTuple):
+    """A PersistentVolumeClaim. It has no access modes when the claim could not be read."""
+
+    access_modes: tuple[str, ...] = ()
+
+
+class Facts(NamedTuple):
+    """The facts of one request; empty when nothing was looked up (embedded and file settings, PVC-only pods).
+
+    In the mappings, None means that the object does not exist, and a missing name that it was not looked up.
+    """
+
+    service_account: ServiceAccount | None = None
+    secrets: Mapping[str, Secret | None] = _NOTHING
+    """The Secrets with credentials, by name, in order of precedence."""
+    storage_configs: Mapping[str, Mapping[str, StorageEntry] | None] = _NOTHING
+    """The entries of the storage-config Secret, by the Secret's name and the entry's key."""
+    storage_containers: tuple[StorageContainer, ...] = ()
+    """Sorted by name, as the API server lists them."""
+    claims: Mapping[str, Claim | None] = _NOTHING
+
+    def is_same_reading(self, other: Facts) -> bool:
+        """Whether both are from the same reads: their values are identical, not only equal."""
+        return all(map(_is_same, self, other))
+
+
+NO_FACTS = Facts()
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(one[name] is other[name] for name in one)
+    return one is other
+
+
+class FactSource(Protocol):
+    """A source of facts: a cluster, a file, or none."""
+
+    def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        """The facts of a request, without I/O; None when they must be looked up."""
+
+    def peek(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        """Like `cached`, but not counted in metrics."""
+
+    async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
+        """The facts of a request, read from the cluster where they are not cached.
+
+        Raises LookupFailed when a read fails.
+        """
+
+
+class NoCluster:
+    """The source of facts of a webhook without a cluster: none."""
+
+    def cached(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        return self.peek(request, settings)
+
+    def peek(self, request: ModelRequest, settings: Settings) -> Facts | None:
+        return NO_FACTS
+
+    async def lookup(self, request: ModelRequest, settings: Settings) -> Facts:
+        return NO_FACTS

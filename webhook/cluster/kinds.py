@@ -1,0 +1,187 @@
+"""Reduction of Kubernetes objects, from the API server or a manifest, to facts.
+
+Only this module reads the values of Secrets, and facts do not contain credentials. Annotations of Secrets are dropped
+too, except those about credentials, because `kubectl apply` writes the complete Secret into an annotation.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import orjson
+
+from webhook.annotations import CREDENTIAL_ANNOTATIONS
+from webhook.cluster.facts import PLAIN_KEYS, Claim, Secret, ServiceAccount, StorageContainer, StorageEntry, UriFormat
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind(Generic[T]):
+    """A kind of object that facts are read from."""
+
+    name: str
+    path: str
+    """The path in the API, with `{namespace}` and `{name}`."""
+    rule: str
+    """The RBAC rule that reads need: verb and resource."""
+    reduce: Callable[[Mapping[str, Any]], T]
+    absent: T | None = None
+    """The fact when the object does not exist."""
+    forbidden: T | None = None
+    """The fact when RBAC forbids the read; None: the read fails."""
+    unknown: T | None = None
+    """The fact when the API server does not respond; None: the read fails."""
+
+
+class Key(NamedTuple, Generic[T]):
+    """The identity of one object in the cluster."""
+
+    kind: Kind[T]
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        name = f' "{self.name}"' if self.name else ""
+        return f'{self.kind.name}{name} in namespace "{self.namespace}"' if self.namespace else self.kind.name + name
+
+
+def service_account(found: Mapping[str, Any]) -> ServiceAccount:
+    """Reduce a ServiceAccount to its annotations about credentials and the Secrets that it lists."""
+    names = (_text(reference.get("name")) for reference in _objects(found.get("secrets")))
+    return ServiceAccount(_annotations(found), tuple(dict.fromkeys(name for name in names if name)))
+
+
+def secret(found: Mapping[str, Any]) -> Secret:
+    """Reduce a Secret to its keys and the values of those in `PLAIN_KEYS`, without white space around them."""
+    keys = _keys(found)
+    return Secret(keys, _annotations(found), {key: _value(found, key).strip() for key in PLAIN_KEYS & keys})
+
+
+def storage_config(found: Mapping[str, Any]) -> Mapping[str, StorageEntry]:
+    """Reduce the storage-config Secret to its entries without credentials."""
+    return {key: _storage_entry(_value(found, key)) for key in sorted(_keys(found))}
+
+
+def _storage_entry(text: str) -> StorageEntry:
+    try:
+        entry = orjson.loads(text)
+    except ValueError:
+        return StorageEntry(is_object=False)
+    if not isinstance(entry, dict):
+        return StorageEntry(is_object=False)
+    return StorageEntry(_text(entry.get("type")), _text(entry.get("bucket")), _text(entry.get("cabundle_configmap")))
+
+
+def claim(found: Mapping[str, Any]) -> Claim:
+    """Reduce a PersistentVolumeClaim to its access modes."""
+    modes = _object(found.get("spec")).get("accessModes")
+    return Claim(tuple(mode for mode in modes if isinstance(mode, str)) if isinstance(modes, list) else ())
+
+
+def storage_containers(found: Mapping[str, Any]) -> tuple[StorageContainer, ...]:
+    """Reduce a list of ClusterStorageContainers; sorted by name."""
+    reduced = map(storage_container, _objects(found.get("items")))
+    return tuple(sorted(reduced, key=lambda container: container.name))
+
+
+def storage_container(found: Mapping[str, Any]) -> StorageContainer:
+    """Reduce one ClusterStorageContainer; `problem` says what is wrong with an invalid container."""
+    spec, name = _object(found.get("spec")), _text(_object(found.get("metadata")).get("name"))
+    container = spec.get("container")
+    return StorageContainer(
+        name=name,
+        container=_with_string_quantities(_object(container)),
+        formats=tuple(
+            UriFormat(_text(item.get("prefix")), _text(item.get("regex")))
+            for item in _objects(spec.get("supportedUriFormats"))
+        ),
+        workload_type=_text(spec.get("workloadType")) or "initContainer",
+        several=spec.get("supportsMultiModelDownload") is True,
+        disabled=found.get("disabled") is True,
+        problem=_problem(container),
+    )
+
+
+_LISTS = {"env": "name", "volumeMounts": "mountPath", "ports": "containerPort", "volumeDevices": "devicePath"}
+_OBJECTS = ("resources", "securityContext")
+
+
+def _problem(container: Any) -> str:
+    if not isinstance(container, dict):
+        return "spec.container must be an object"
+    for field in _OBJECTS:
+        if not isinstance(container.get(field), dict | None):
+            return f"spec.container.{field} must be an object"
+    for field, key in _LISTS.items():
+        items = container.get(field) or []
+        if not isinstance(items, list) or not all(isinstance(item, dict) and item.get(key) for item in items):
+            return f"spec.container.{field} must be a list of objects with {key}"
+    return ""
+
+
+def _with_string_quantities(container: dict[str, Any]) -> dict[str, Any]:
+    """The container with quantities as strings; Kubernetes also accepts numbers, such as `cpu: 1`."""
+    resources = _object(container.get("resources"))
+    if not resources:
+        return container
+    amounts = {
+        kind: {name: str(amount) for name, amount in resources[kind].items()}
+        for kind in ("limits", "requests")
+        if isinstance(resources.get(kind), dict)
+    }
+    return {**container, "resources": {**resources, **amounts}}
+
+
+def _keys(found: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(_object(found.get("data"))) | frozenset(_object(found.get("stringData")))
+
+
+def _value(found: Mapping[str, Any], key: str) -> str:
+    """A value of a Secret, from `data` or a manifest's `stringData`; "" when it is not UTF-8 text."""
+    string_data = _object(found.get("stringData"))
+    if key in string_data:
+        return _text(string_data[key])
+    try:
+        return base64.b64decode(_text(_object(found.get("data")).get(key))).decode()
+    except ValueError:
+        return ""
+
+
+def _annotations(found: Mapping[str, Any]) -> dict[str, str]:
+    annotations = _object(_object(found.get("metadata")).get("annotations"))
+    return {key: _text(annotations[key]) for key in CREDENTIAL_ANNOTATIONS & annotations.keys()}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+_CORE = "/api/v1/namespaces/{namespace}/"
+
+SERVICE_ACCOUNT = Kind("ServiceAccount", _CORE + "serviceaccounts/{name}", "get serviceaccounts", service_account)
+SECRET = Kind("Secret", _CORE + "secrets/{name}", "get secrets", secret)
+STORAGE_CONFIG = Kind("Secret", SECRET.path, SECRET.rule, storage_config)
+CLAIM = Kind("PersistentVolumeClaim", _CORE + "persistentvolumeclaims/{name}", "get persistentvolumeclaims", claim)
+# When checks of claims only warn, a claim that cannot be read must not block the pod.
+OPTIONAL_CLAIM = replace(CLAIM, unknown=Claim())
+STORAGE_CONTAINERS: Kind[tuple[StorageContainer, ...]] = Kind(
+    "ClusterStorageContainer",
+    "/apis/serving.kserve.io/v1alpha1/clusterstoragecontainers",
+    "list clusterstoragecontainers.serving.kserve.io",
+    storage_containers,
+    absent=(),
+    # Only a ClusterRole can allow this read, and the webhook may be limited to some namespaces.
+    forbidden=(),
+)

@@ -1,0 +1,107 @@
+"""The lookups of a request: which facts it needs, from a cluster or a file of manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
+
+from webhook import annotations as keys
+from webhook.cluster.facts import NO_FACTS, Claim, Facts, Secret, ServiceAccount, StorageContainer, StorageEntry
+from webhook.cluster.kinds import (
+    CLAIM,
+    OPTIONAL_CLAIM,
+    SECRET,
+    SERVICE_ACCOUNT,
+    STORAGE_CONFIG,
+    STORAGE_CONTAINERS,
+    Key,
+)
+from webhook.request.model_request import ModelRequest
+from webhook.request.shared_cache import cache_claim
+from webhook.settings.model import Settings
+
+T = TypeVar("T")
+
+MAX_SECRETS = 64
+"""The number of Secrets of a service account that are looked up; each is one read from the API server."""
+
+
+def always(found: object) -> bool:
+    """Accept every fact."""
+    return True
+
+
+class Read(Protocol):
+    """Returns the fact of one object; None when it does not exist."""
+
+    def __call__(self, key: Key[T], suffices: Callable[[T], bool] = always) -> T | None:
+        """`suffices` says whether a cached fact is recent enough, or must be read again like a missing object."""
+
+
+def gather(request: ModelRequest, settings: Settings, read: Read) -> Facts:
+    """Read the facts of a request. A pod that only mounts claims needs none, unless claims are checked."""
+    claims = _claims(request, settings, read)
+    if not request.downloaded:
+        return Facts(claims=claims) if claims else NO_FACTS
+    containers = _storage_containers(request, read)
+    if not takes_credentials(request, settings):
+        return Facts(storage_containers=containers, claims=claims)
+    if has_storage_spec(request):
+        return Facts(
+            storage_configs=_storage_config(request, settings, read), storage_containers=containers, claims=claims
+        )
+    account = read(Key(SERVICE_ACCOUNT, request.namespace, request.service_account))
+    return Facts(account, _secrets(request, settings, account, read), {}, containers, claims)
+
+
+def takes_credentials(request: ModelRequest, settings: Settings) -> bool:
+    """Whether the init container gets credentials: only if it downloads, not if it only copies from a claim."""
+    return settings.credentials.enabled and any(source.claim is None for source in request.downloaded)
+
+
+def has_storage_spec(request: ModelRequest) -> bool:
+    """Whether the credentials are in the storage-config Secret (KServe: `spec.predictor.model.storage`)."""
+    return request.annotations.get(keys.STORAGE_SPEC) == "true"
+
+
+def storage_secret(request: ModelRequest, settings: Settings) -> str:
+    """The name of the storage-config Secret: from the pod's annotation, or from the settings."""
+    named = named_secret(request, settings)
+    return settings.credentials.storage_spec_secret_name if named is None else named
+
+
+def named_secret(request: ModelRequest, settings: Settings) -> str | None:
+    """The Secret that the pod names for its credentials, or None."""
+    return request.annotations.get(settings.credentials.storage_secret_name_annotation)
+
+
+def _secrets(
+    request: ModelRequest, settings: Settings, account: ServiceAccount | None, read: Read
+) -> Mapping[str, Secret | None]:
+    named = named_secret(request, settings)
+    names: Iterable[str] = (account.secrets[:MAX_SECRETS] if account else ()) if named is None else (named,)
+    return {name: read(Key(SECRET, request.namespace, name)) for name in names}
+
+
+def _storage_config(
+    request: ModelRequest, settings: Settings, read: Read
+) -> Mapping[str, Mapping[str, StorageEntry] | None]:
+    name, entry = storage_secret(request, settings), request.annotations.get(keys.STORAGE_SPEC_KEY)
+    return {name: read(Key(STORAGE_CONFIG, request.namespace, name), lambda found: not entry or entry in found)}
+
+
+def _storage_containers(request: ModelRequest, read: Read) -> tuple[StorageContainer, ...]:
+    name = request.annotations.get(keys.STORAGE_CONTAINER_NAME)
+    found = read(Key(STORAGE_CONTAINERS), lambda containers: not name or any(c.name == name for c in containers))
+    return found or ()
+
+
+def _claims(request: ModelRequest, settings: Settings, read: Read) -> Mapping[str, Claim | None]:
+    policy = settings.storage_defaults.claims
+    if not policy.read:
+        return {}
+    kind = CLAIM if policy.deny else OPTIONAL_CLAIM
+    names = dict.fromkeys(source.claim.claim for source in request.sources if source.claim)
+    if cache := cache_claim(request, settings):
+        names[cache] = None
+    return {name: read(Key(kind, request.namespace, name)) for name in names}

@@ -1,0 +1,98 @@
+"""The command of an init container that downloads into the shared cache."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from webhook.download.key import PATTERN
+
+STOCK_COMMAND = ("/storage-initializer/scripts/initializer-entrypoint",)
+"""The entry point of the image kserve/storage-initializer, whose containers set no command."""
+
+INTERPRETER = ("python3", "-I", "-S", "-c")
+"""Python in isolated mode and without site packages, so that the image cannot change what the program imports."""
+
+PROGRAM = Path(__file__).with_name("program.py").read_text("utf-8")
+"""The source of the download program. It contains no dollar sign, so Kubernetes expands no variables in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedModel:
+    """A model and its path in the cache. Raises ValueError for a directory or key that would escape the claim."""
+
+    uri: str
+    """For messages and the record. The downloader has its own arguments."""
+    root: str
+    """Mount path of the claim's root in the init container."""
+    directory: str
+    """The cache directory in the claim; empty for its root."""
+    key: str
+
+    def __post_init__(self) -> None:
+        if not PATTERN.fullmatch(self.key):
+            raise ValueError(f"{self.key!r} is not a cache key")
+        if PurePosixPath(self.directory).is_absolute() or ".." in PurePosixPath(self.directory).parts:
+            raise ValueError(f"{self.directory!r} is not a directory inside the claim")
+
+    @property
+    def sub_path(self) -> str:
+        """The complete model's path in the claim, as a volume mount's subPath."""
+        return str(PurePosixPath(self.directory) / self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Timeouts in seconds, and whether file locks are trusted."""
+
+    download: int = 7200
+    """Timeout of a download."""
+    wait: int = 7200
+    """Timeout of the wait for another pod's download."""
+    trust_locks: bool = False
+    """Accept a file system whose locks may not be visible to other nodes."""
+
+
+def wrap_command(
+    command: Sequence[str], args: Sequence[str], model_path: str, model: CachedModel, limits: Limits
+) -> tuple[list[str], list[str]]:
+    """Wrap the command of an init container so that one pod downloads the model and the others wait for it.
+
+    Returns command and args. In `args`, `model_path` and paths in it are replaced with the directory of the download.
+    Raises ValueError when `command` is empty: the entry point of the image is unknown.
+    """
+    if not command:
+        raise ValueError("a container without a command cannot be wrap_command")
+    downloader = [*command, *(_redirect(arg, model_path) for arg in args)]
+    return [*INTERPRETER, PROGRAM], [*_options(model, limits), "--", *downloader]
+
+
+def _options(model: CachedModel, limits: Limits) -> list[str]:
+    options = {
+        "root": model.root,
+        "dir": model.directory,
+        "key": model.key,
+        "uri": redacted(model.uri),
+        "download-timeout": limits.download,
+        "wait-timeout": limits.wait,
+        "trust-locks": str(limits.trust_locks).lower(),
+    }
+    return [_escape(f"--{name}={value}") for name, value in options.items()]
+
+
+def redacted(uri: str) -> str:
+    """The URI without possible secrets: user info and the query."""
+    bare, query, _ = uri.partition("?")
+    return re.sub(r"//[^/@]*@", "//***@", bare) + ("?***" if query else "")
+
+
+def _redirect(arg: str, model_path: str) -> str:
+    """Replace `model_path` with the placeholder of the download program."""
+    if arg == model_path or arg.startswith(model_path + "/"):
+        return "{}" + arg[len(model_path) :]
+    return arg
+
+
+def _escape(option: str) -> str:
+    """Escape the option, so that Kubernetes does not expand `$(NAME)`."""
+    return option.replace("$(", "$$(")

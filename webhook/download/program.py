@@ -1,0 +1,465 @@
+"""Download a model once into a directory that pods share; other pods wait for the download.
+
+Runs in the init container with a third-party image: standard library only, Python 3.8 or newer.
+It is passed as text: python3 -I -S -c THIS_FILE OPTION... -- DOWNLOADER ARGUMENT...
+In the downloader's arguments, `{}` and `{}/...` are replaced with the directory to download into.
+
+The cache directory (--dir in the claim mounted at --root) contains for each key:
+  <key>/                 a complete model
+  .<key>.complete        its record: uri, time, files, bytes, pod as JSON; its mtime is the last use
+  .<key>.lock            locked (flock) by the pod that downloads, and contains its name
+  .<key>.<random>.tmp    a download in progress; if the lock is free, an interrupted one
+  .<key>.<random>.trash  being deleted
+A model is published with a rename. Paths are renamed before they are deleted, so a partly deleted
+model is never visible. The downloader inherits the lock, so it is held as long as anything writes.
+
+Exit status: 0 model available, 1 failed, 143 stopped by a signal. Reason: --termination-log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+LOG_INTERVAL = 30.0  # seconds between log lines of a waiting pod
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_OUTPUT = re.compile(r"No space left on device|[Qq]uota exceeded|Errno (28|122)\b")
+NOT_SHARED = "locks are not visible to other nodes"
+UNSUITABLE_MOUNTS = (  # "type source options" of a mount, and the reason; the first match applies
+    (r"nfs\d? .*?[ ,](nolock|local_lock=all|local_lock=flock)\b", rf"NFS is mounted with \1: {NOT_SHARED}"),
+    (r"(?:cifs|smb3) .*[ ,](nobrl)\b", rf"SMB is mounted with \1: {NOT_SHARED}"),
+    (r"lustre .*[ ,](localflock|noflock)\b", rf"Lustre is mounted with \1: {NOT_SHARED}"),
+    (r"fuse\.(?:ceph|glusterfs|juicefs|mfs)\b|fuseblk ", ""),
+    (r"(fuse\S*|virtiofs|9p) (\S+)", rf"\2 is mounted with \1, like an object store: {NOT_SHARED}"),
+)
+
+
+class Failed(Exception):
+    """The model is not available; the message is for the pod's author."""
+
+
+class Stopped(Exception):
+    """One of STOP_SIGNALS was received."""
+
+
+class Options:
+    """The parsed command line."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        split = arguments.index("--")  # everything after it belongs to the downloader
+        given = dict(argument[2:].split("=", 1) for argument in arguments[:split])
+        self.command = arguments[split + 1 :]
+        self.cache = Cache(Path(given["root"], given["dir"]), given["key"])
+        self.root, self.uri = Path(given["root"]), given["uri"]
+        self.wait_timeout, self.download_timeout = float(given["wait-timeout"]), float(given["download-timeout"])
+        self.trust_locks = given.get("trust-locks") == "true"
+        self.termination_log = Path(given.get("termination-log", "/dev/termination-log"))
+
+
+class Cache:
+    """The paths of a key in the cache directory."""
+
+    def __init__(self, directory: Path, key: str) -> None:
+        self.directory, self.key = directory, key
+        self.model, self.record, self.lock = directory / key, self.path("complete"), self.path("lock")
+
+    def path(self, kind: str) -> Path:
+        return self.directory / f".{self.key}.{kind}"
+
+    def temporary_path(self, kind: str) -> Path:
+        return self.path(f"{os.urandom(6).hex()}.{kind}")
+
+    def leftovers(self) -> list[Path]:
+        return [*self.directory.glob(f".{self.key}.*.tmp"), *self.directory.glob(f".{self.key}.*.trash")]
+
+
+def log(text: str) -> None:
+    print(f"cache: {text}", flush=True)
+
+
+def format_size(count: float) -> str:
+    return f"{count / 2**20:.1f} MiB"
+
+
+def format_duration(seconds: float) -> str:
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def format_time(when: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+
+
+def pod_name() -> str:
+    return os.environ.get("POD_NAME") or os.uname().nodename
+
+
+def try_lock(lock: int) -> bool:
+    """Try to lock an open file. Raises Failed when the file system has no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # SMB: EACCES
+        return False
+    except OSError as error:
+        raise Failed(f"the file system of the claim does not support file locks: {error.strerror}") from error
+    return True
+
+
+def write_holder(lock: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not prevent cleaning it
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps({"pod": pod_name(), "since": time.time()}).encode(), 0)
+
+
+def holder(cache: Cache) -> str:
+    """Describe the pod that holds the lock. On SMB, a locked file cannot be read."""
+    try:
+        content = json.loads(cache.lock.read_text("utf-8"))
+        since = float(content["since"])
+        return f"pod {content['pod']}, since {format_time(since)} ({format_duration(time.time() - since)})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another pod"
+
+
+def acquire(lock: int, cache: Cache, timeout: float) -> None:
+    """Wait for the lock. Raises Failed when another pod still holds it after `timeout` seconds."""
+    start, next_log, delay = time.monotonic(), 0.0, 0.02
+    while not try_lock(lock):
+        waited = time.monotonic() - start
+        if waited > timeout:
+            raise Failed(f"timed out after waiting {format_duration(waited)} for the download by {holder(cache)}")
+        if waited >= next_log:
+            log(f"waiting for the download by {holder(cache)}")
+            next_log = waited + LOG_INTERVAL
+        time.sleep(delay * (0.5 + os.urandom(1)[0] / 256))  # jitter
+        delay = min(delay * 1.5, 2.0)
+
+
+def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(Path(entry.path))
+
+
+def measure(folder: Path) -> tuple[int, int]:
+    """Count files and bytes."""
+    stats = [e.stat(follow_symlinks=False) for e in walk(folder) if not e.is_dir(follow_symlinks=False)]
+    return len(stats), sum(s.st_size for s in stats)
+
+
+def complete_record(cache: Cache) -> dict[str, Any] | None:
+    """Return the record of a complete model; None when the model is missing or does not match it."""
+    try:
+        record: dict[str, Any] = json.loads(cache.record.read_text("utf-8"))
+        return record if (record["files"], record["bytes"]) == measure(cache.model) else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def delete_tree(cache: Cache, path: Path) -> None:
+    """Rename a tree, then delete it. The next pod deletes what cannot be deleted now."""
+    trash = cache.temporary_path("trash")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def clean(cache: Cache, leftovers: list[Path]) -> None:
+    """Remove leftovers, and a model that does not match its record. The lock must be held."""
+    for path in leftovers:
+        log("removing leftovers of an interrupted download")
+        with contextlib.suppress(OSError):  # other users' files can stay
+            delete_tree(cache, path)
+    if cache.model.exists():
+        log(f"removing {cache.model}: it has no record, or does not match it")
+        delete_tree(cache, cache.model)
+
+
+def unsuitable_mount(mounts: str, path: Path) -> str:
+    """Why the mount of `path` cannot be used as a cache, or "". `mounts` is /proc/self/mountinfo."""
+    best, mount = "", ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
+        if len(point) >= len(best) and Path(point) in (path, *path.parents):
+            best, mount = point, right
+    found = ((re.match(pattern, mount), reason) for pattern, reason in UNSUITABLE_MOUNTS)
+    return next((match.expand(reason) for match, reason in found if match), "")
+
+
+def require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise Failed(f"this claim cannot be used as a shared cache: {reason}. Use another claim, or no cache")
+
+
+def rename_directory(source: Path, target: Path) -> bool:
+    """Rename a directory. Returns False when the target exists and is not empty."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def check_claim(work: Path, trust_locks: bool) -> None:
+    """Raise Failed unless locks are exclusive and renames are atomic in this directory."""
+    mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
+    reason = unsuitable_mount(mounts, work.resolve())
+    require(trust_locks or not reason, reason)
+    try:
+        check_locks(work / "lock")
+        check_rename(work / "from", work / "to")
+    except OSError as error:
+        require(error.errno in DISK_FULL, str(error))
+        raise
+
+
+def check_locks(path: Path) -> None:
+    with path.open("w") as second:
+        with path.open("w") as first:
+            require(try_lock(first.fileno()) and not try_lock(second.fileno()), "its locks are not exclusive")
+        require(try_lock(second.fileno()), "its locks are not released when the file is closed")
+
+
+def check_rename(source: Path, target: Path) -> None:
+    (source / "inner").mkdir(parents=True)
+    source.rename(target)
+    require((target / "inner").is_dir() and not source.exists(), "its renames are not atomic")
+    (source / "inner").mkdir(parents=True)
+    require(not rename_directory(source, target), "a rename replaces a directory that is not empty")
+
+
+def prepare_child() -> Callable[[], None]:
+    """Return the function that the downloader runs first: the kernel kills it when this process dies."""
+    prctl, parent = None, os.getpid()
+    with contextlib.suppress(ImportError, OSError, AttributeError):  # missing in some images
+        import ctypes
+
+        prctl = ctypes.CDLL(None).prctl
+
+    def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        if prctl:
+            prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+def has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process has exited. It is not reaped, so that its ID is not reused."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def terminate(process: subprocess.Popen[bytes]) -> int:
+    """Stop the downloader and its children. Returns its exit status."""
+    if not has_exited(process):
+        os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while not has_exited(process) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+def copy_output(process: subprocess.Popen[bytes], timeout: float) -> str:
+    """Print the downloader's output until it exits; return the tail. Raises Failed after `timeout`."""
+    tail, deadline = b"", time.monotonic() + timeout
+    assert process.stdout
+    streams = [process.stdout.fileno()]
+    while True:
+        exited = has_exited(process)  # checked before reading, so that no output is lost
+        ready = select.select(streams, [], [], 0 if exited else 0.5 if streams else 0.02)[0]
+        chunk = os.read(ready[0], 65536) if ready else b""
+        if exited and not chunk:
+            return tail.decode("utf-8", "replace")
+        if ready and not chunk:
+            streams = []
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+        tail = (tail + chunk)[-1500:]
+        if time.monotonic() > deadline:
+            raise Failed(f"the download exceeded its time limit of {format_duration(timeout)}")
+
+
+def run(command: list[str], lock: int, timeout: float) -> None:
+    """Run the downloader. Raises Failed when it fails, and OSError when the disk is full."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until `process` is set
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+            start_new_session=True,
+            preexec_fn=prepare_child(),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        raise Failed(f"cannot start the downloader: {error}") from error
+    with process:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            tail = copy_output(process, timeout)
+        finally:
+            status = terminate(process)
+    if status and DISK_FULL_OUTPUT.search(tail):
+        raise OSError(errno.ENOSPC, "No space left")
+    if status == -signal.SIGKILL:
+        raise Failed(f"the downloader was killed; out of memory?\n{tail}")
+    if status:
+        raise Failed(f"the downloader failed with exit status {status}:\n{tail}")
+
+
+def sync(path: str | Path) -> None:
+    """Sync a file or directory to disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # not supported here
+            raise
+    finally:
+        os.close(file)
+
+
+def sync_model(model: Path) -> None:
+    """Sync the model to disk. Raises Failed for a link to a target outside it."""
+    log("downloaded; syncing to disk")
+    for entry in walk(model):
+        if entry.is_symlink():
+            target = os.readlink(entry.path)
+            if Path(target).is_absolute() or model.resolve() not in Path(entry.path).resolve().parents:
+                raise Failed(f"the model contains a link to a target outside of it: {entry.name} -> {target}")
+        elif entry.is_file() or entry.is_dir():
+            sync(entry.path)
+    sync(model)
+
+
+def publish(cache: Cache, work: Path, model: Path, uri: str) -> dict[str, Any]:
+    """Rename the record and then the model to their final names. Returns the record."""
+    files, count = measure(model)
+    if not files:
+        raise Failed("the downloader succeeded but wrote no files")
+    record = {"uri": uri, "time": format_time(time.time()), "files": files, "bytes": count, "pod": pod_name()}
+    temporary = work / "record"
+    temporary.write_text(json.dumps(record), "utf-8")
+    sync(temporary)
+    temporary.rename(cache.record)
+    if not rename_directory(model, cache.model):
+        raise Failed(f"{cache.model} was created by another pod: the claim's locks do not work")
+    sync(cache.directory)
+    return record
+
+
+def download(lock: int, options: Options) -> dict[str, Any]:
+    """Clean, check the claim, download and publish. Removes everything on failure. The lock must be held."""
+    cache = options.cache
+    write_holder(lock)
+    leftovers, work = cache.leftovers(), cache.temporary_path("tmp")
+    model = work / "model"
+    try:
+        work.mkdir()
+        record = complete_record(cache)  # again, because mkdir invalidates the NFS cache
+        if record:
+            return record
+        clean(cache, leftovers)
+        check_claim(work, options.trust_locks)
+        model.mkdir()
+        log(f"downloading {options.uri}")
+        command = [re.sub(r"^\{\}(?=/|\Z)", lambda _: str(model), argument) for argument in options.command]
+        run(command, lock, options.download_timeout)
+        sync_model(model)
+        return publish(cache, work, model, options.uri)
+    finally:
+        delete_tree(cache, work)
+
+
+def ensure_model(options: Options) -> str:
+    """Make the model available. Returns the message for the termination log."""
+    start, cache = time.monotonic(), options.cache
+    if not options.root.is_dir():
+        raise Failed(f"no claim is mounted at {options.root}")
+    cache.directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(cache.lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        acquire(lock, cache, options.wait_timeout)
+        record = complete_record(cache) or download(lock, options)
+        with contextlib.suppress(OSError):  # the file may belong to another user
+            os.utime(cache.record)
+    finally:
+        os.close(lock)
+    return (
+        f"{options.uri} is available after {format_duration(time.monotonic() - start)}: {record['files']} files, "
+        f"{format_size(record['bytes'])}, downloaded by pod {record.get('pod')} at {record.get('time')}"
+    )
+
+
+def explain(error: OSError, root: Path) -> str:
+    """Explain a failed system call to the pod's author."""
+    if error.errno in DISK_FULL:
+        disk = shutil.disk_usage(root)
+        return (
+            f"the cache claim is full: this model does not fit into {format_size(disk.free)} "
+            f"of {format_size(disk.total)}. "
+            "The partial download was removed; other models are unchanged. "
+            "Enlarge the claim, or free space with `storage-webhook cache prune`"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        groups = sorted({os.getgid(), *os.getgroups()})
+        return (
+            f"the cache claim denies access to user {os.getuid()}, groups {groups}: {error}. "
+            "Pods that share a cache need the same fsGroup"
+        )
+    return f"I/O error on the cache claim: {error}"
+
+
+def write_termination_log(path: Path, message: str) -> None:
+    log(message)
+    with contextlib.suppress(OSError):
+        path.write_text(message[:4000], "utf-8")
+
+
+def on_signal(_signal: int, _frame: object) -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # do not interrupt the cleanup
+    raise Stopped
+
+
+def main(arguments: list[str]) -> int:
+    options, status = Options(arguments), 1
+    os.umask(0o002)  # pods with the same fsGroup can delete each other's files
+    for number in STOP_SIGNALS:
+        signal.signal(number, on_signal)
+    try:
+        message, status = ensure_model(options), 0
+    except Stopped:
+        message, status = "stopped by a signal; the partial download was removed", 143
+    except Failed as failure:
+        message = str(failure)
+    except OSError as error:
+        message = explain(error, options.root)
+    write_termination_log(options.termination_log, message)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,4 @@
+"""A thin client of the Kubernetes API.
+
+Returns API objects or JSON, without interpreting them.
+"""

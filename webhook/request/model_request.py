@@ -1,0 +1,106 @@
+"""A pod's request for a model: sources, targets and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from webhook import uri as storage_uri
+from webhook.request import oci
+from webhook.settings.model import OciMode
+from webhook.uri import ClaimPath
+
+
+class Skip(NamedTuple):
+    """Nothing is injected; the reason is a key of `SKIP_REASONS`."""
+
+    reason: str
+
+
+SKIP_REASONS = {
+    "no-uri": "The pod does not request a model.",
+    "disabled": "The pod has the label `storage.kserve.io/inject: disabled`.",
+    "agent-injected": "KServe's model agent downloads the model.",
+    "already-injected": "The pod already has an init container `storage-initializer` that needs no change.",
+    "not-a-create": "The request does not create a pod.",
+    "not-a-pod": "The object of the request is not a pod.",
+    "not-a-deployment": "The object of the request is not a Deployment.",
+    "not-a-change": "The request does not create or update the object.",
+    "pods-denied": "The pods of the Deployment would be denied. A warning gives the reason.",
+    "knative-owned": "Knative owns the Deployment and would revert changes to it.",
+}
+
+_DELIVERY_OF_IMAGES = {"modelcar": "modelcars", "native": "images"}
+
+
+class Source(NamedTuple):
+    """One model and its mount path."""
+
+    uri: str
+    mount_path: str
+    origin: str
+    """The annotation that requests it, for messages."""
+    claim: ClaimPath | None = None
+    """The model's path in a claim; None for other URIs."""
+    is_file: bool = False
+    """The claim's path is a single file."""
+    image: oci.Image | None = None
+    """The image that contains the model; None for other URIs, and when OCI support is off."""
+
+    @property
+    def kind(self) -> str:
+        """The scheme, for metrics and audit annotations; for an image with its mode, such as `oci+native`."""
+        return f"oci+{self.image.mode}" if self.image else storage_uri.source_kind(self.uri)
+
+    def is_image(self, *modes: OciMode) -> bool:
+        """Whether the model is an image with one of these modes."""
+        return self.image is not None and self.image.mode in modes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """What a pod requests, checked as far as possible without lookups."""
+
+    namespace: str
+    annotations: Mapping[str, str]
+    """The pod's annotations, for the steps that read one. KServe's internal ones only for KServe's pods."""
+    sources: tuple[Source, ...] = ()
+    several: bool = False
+    """The sources are from a list annotation. Volumes are then named after their mount paths."""
+    targets: tuple[str, ...] = ()
+    """The names of the containers that get the model."""
+    read_only: bool = True
+    direct: bool = True
+    """Claims are mounted, not copied by the init container."""
+    already_injected: bool = False
+    """The pod has an init container `storage-initializer`: only the reinvocation steps run."""
+    service_account: str = "default"
+    warnings: tuple[str, ...] = field(default=())
+
+    # The sources by how they are delivered, computed once for all steps.
+    mounted: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources whose claims are mounted."""
+    modelcars: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources whose images run as modelcar containers."""
+    images: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources whose images are mounted as image volumes."""
+    downloaded: tuple[Source, ...] = field(init=False, compare=False)
+    """The sources that the init container downloads or copies."""
+
+    def __post_init__(self) -> None:
+        groups: dict[str, list[Source]] = {"mounted": [], "modelcars": [], "images": [], "downloaded": []}
+        for source in self.sources:
+            groups[self._delivery(source)].append(source)
+        for name, sources in groups.items():
+            object.__setattr__(self, name, tuple(sources))
+
+    def _delivery(self, source: Source) -> str:
+        if source.claim and self.direct:
+            return "mounted"
+        return _DELIVERY_OF_IMAGES.get(source.image.mode, "downloaded") if source.image else "downloaded"
+
+    @property
+    def mount_path(self) -> str:
+        """The mount path of the first source; the only one unless `several`."""
+        return self.sources[0].mount_path

@@ -1,0 +1,4 @@
+"""The HTTPS server: listener, connections, routes, response cache, logs, metrics, traces, Events, audit, start-up.
+
+All I/O of a running webhook starts here. What happens to a pod is decided in `admission`, never here.
+"""

@@ -1,0 +1,111 @@
+"""Kubernetes Events for rejected pods, shown by `kubectl describe` on the pod's owner.
+
+Best effort: Events wait in a short queue and never delay an admission. They are dropped when the queue is full or the
+API server does not accept them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+import urllib3
+from kubernetes.client import ApiClient, ApiException, EventsV1Api
+
+from webhook.admission.outcome import Outcome
+from webhook.admission.review import Request
+
+log = structlog.get_logger()
+
+_MAX_QUEUED = 100
+_MAX_RECORDED = 1000
+_TIMEOUT = (2, 5)
+"""Seconds to connect, and to wait for an answer."""
+# Seconds until the same rejection of the same owner is recorded again: its controller retries every few seconds.
+_REPEAT_SECONDS = 600
+# The API server accepts no longer note (events.k8s.io/v1 Event).
+_MAX_NOTE = 1024
+
+
+class RejectionEvents:
+    """Writes an Event for each rejection; for the same owner and message once in ten minutes."""
+
+    def __init__(self, client: ApiClient, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = EventsV1Api(client)
+        self._instance = instance
+        self._clock = clock
+        self._queue: queue.Queue[Any] = queue.Queue(_MAX_QUEUED)
+        self._recorded: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        self.dropped = 0
+        """The number of Events that were not written."""
+
+    def start(self) -> None:
+        """Start to write, in a thread of its own."""
+        threading.Thread(target=self._run, name="events", daemon=True).start()
+
+    def record(self, request: Request, outcome: Outcome) -> None:
+        """Record a rejection. Not for a dry run, which must have no side effect."""
+        regarding = _regarding(request)
+        if request.dry_run or regarding is None:
+            return
+        if self._is_new((request.namespace, regarding["kind"], regarding["name"], outcome.message)):
+            try:
+                self._queue.put_nowait(self._event(request, regarding, outcome))
+            except queue.Full:
+                self.dropped += 1
+
+    def _is_new(self, key: tuple[str, ...]) -> bool:
+        now = self._clock()
+        if now - self._recorded.get(key, float("-inf")) < _REPEAT_SECONDS:
+            return False
+        self._recorded[key] = now
+        self._recorded.move_to_end(key)
+        if len(self._recorded) > _MAX_RECORDED:
+            self._recorded.popitem(last=False)
+        return True
+
+    def _event(self, request: Request, regarding: Mapping[str, str], outcome: Outcome) -> dict[str, Any]:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{regarding['name'][:200]}-", "namespace": request.namespace},
+            "eventTime": now,
+            "reportingController": "storage.kserve.io/webhook",
+            "reportingInstance": self._instance,
+            "regarding": {**regarding, "namespace": request.namespace},
+            "action": "Admission",
+            "reason": "ModelStorageRejected",
+            "type": "Warning",
+            "note": outcome.message[:_MAX_NOTE],
+        }
+
+    def _run(self) -> None:
+        while True:
+            self.write(self._queue.get())
+
+    def write(self, event: Any) -> None:
+        """Write one event, or count it as dropped."""
+        namespace = event["metadata"]["namespace"]
+        try:
+            self._api.create_namespaced_event(namespace, event, _request_timeout=_TIMEOUT)
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            self.dropped += 1
+            log.debug("event not written", namespace=namespace, reason=type(error).__name__)
+
+
+def _regarding(request: Request) -> dict[str, str] | None:
+    """The object that the Event is about: the pod's owner, because a rejected pod never exists."""
+    metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
+    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
+    owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else None
+    fields = ("apiVersion", "kind", "name", "uid")
+    if owner is None or not all(isinstance(owner.get(field), str) for field in fields):
+        return None
+    return {field: owner[field] for field in fields}
