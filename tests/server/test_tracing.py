@@ -202,6 +202,9 @@ def test_without_the_extra_one_line_says_how_to_install_it(missing):
 
 
 def test_without_the_option_nothing_of_it_is_loaded():
-    asked = "import sys; from webhook.server import run; print(json.dumps([m for m in sys.modules if 'opentelemetry.sdk' in m]))"
-    run = subprocess.run([sys.executable, "-c", f"import json; {asked}"], capture_output=True, text=True, check=True)
+    program = (
+        "import json, sys; from webhook.server import run; "
+        "print(json.dumps([m for m in sys.modules if 'opentelemetry.sdk' in m]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == []

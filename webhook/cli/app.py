@@ -16,6 +16,7 @@ from webhook.cli.certificates import app as certs_app
 
 if TYPE_CHECKING:
     from webhook.cli import facts_file
+    from webhook.server import run
     from webhook.server.audit import Finding
     from webhook.settings.model import Settings
 
@@ -80,16 +81,22 @@ def serve(
     server = run.ServerOptions(
         metrics_port, drain_seconds, max_in_flight, events, traces, dev, audit_seconds, configuration, max_connections
     )
-    code = 0
+    run.exit_process(_serve(run.Options(address, port, certificate, client_ca_file, settings, cluster, server)))
+
+
+def _serve(options: run.Options) -> int:
+    """Serve until the server is stopped. Returns the exit code."""
+    from webhook.server import logs, run
+
     try:
-        run.run(run.Options(address, port, certificate, client_ca_file, settings, cluster, server))
+        run.run(options)
     except run.CannotStart as error:
         _print_error(str(error))
-        code = UNUSABLE
+        return UNUSABLE
     except Exception:
         logs.log_crash()
-        code = 1
-    run.exit_process(code)
+        return 1
+    return 0
 
 
 def _certificate_files(certificate: Path | None, key: Path | None, optional: bool) -> tuple[Path, Path] | None:
