@@ -20,7 +20,7 @@ from webhook.cli import manifests
 from webhook.cli.facts_file import FactsFile
 from webhook.cluster.facts import NO_FACTS, Facts
 from webhook.request.model_request import ModelRequest
-from webhook.settings.model import Settings
+from webhook.settings.model import EMBEDDED, Settings
 from webhook.settings.parse import parse as parse_settings
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -53,7 +53,7 @@ class Case:
 
     @property
     def settings(self) -> Settings:
-        settings, _ = parse_settings(self.raw_settings)
+        settings, _ = parse_settings(self.raw_settings) if self.raw_settings else (EMBEDDED, ())
         return settings
 
     @property

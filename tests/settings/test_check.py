@@ -24,7 +24,7 @@ def test_effective_settings_are_complete_and_use_kserve_names():
     assert list(expected_keys) == ["storageInitializer", "credentials", "deploy", "storageDefaults"]
     assert expected_keys["storageInitializer"]["memoryLimit"] == "2Gi"
     assert expected_keys["storageInitializer"]["cpuRequest"] == "100m"
-    assert expected_keys["credentials"]["s3"]["s3AccessKeyIDName"] == "awsAccessKeyID"
+    assert expected_keys["credentials"]["s3"]["s3AccessKeyIDName"] == ""
     assert expected_keys["storageDefaults"]["overrides"]["cpuLimit"] == "4"
     assert expected_keys["storageDefaults"]["securityContext"] == {"runAsUser": 1000}
 

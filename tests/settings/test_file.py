@@ -246,13 +246,13 @@ def test_warnings_are_counted(tmp_path):
 
 
 def test_embedded_settings_take_effect_immediately():
-    from webhook.settings.model import Settings
+    from webhook.settings.model import EMBEDDED
     from webhook.settings.source import EmbeddedSettings
 
     async def scenario():
         source = EmbeddedSettings()
         await source.start()
-        assert source.current.settings == Settings()
+        assert source.current.settings == EMBEDDED
         assert (source.current.version, source.watch_error, source.rejected) == ("embedded", None, None)
         await source.stop()
 

@@ -235,10 +235,10 @@ def _load(file: str) -> list[Any]:
 
 
 def _load_settings(source: str) -> Settings:
-    from webhook.settings.model import Settings
+    from webhook.settings.model import EMBEDDED
 
     if source == "embedded":
-        return Settings.model_construct()
+        return EMBEDDED
     kind, _, path = source.partition(":")
     if kind != "file" or not path:
         raise typer.BadParameter(f"--settings '{source}': use embedded or file:PATH")

@@ -72,7 +72,13 @@ def storage_secret(request: ModelRequest, settings: Settings) -> str:
 
 def named_secret(request: ModelRequest, settings: Settings) -> str | None:
     """The Secret that the pod names for its credentials, or None."""
-    return request.annotations.get(settings.credentials.storage_secret_name_annotation)
+    return request.annotations.get(secret_annotation(request, settings))
+
+
+def secret_annotation(request: ModelRequest, settings: Settings) -> str:
+    """The annotation by which the pod names the Secret with its credentials, or could name it."""
+    known = settings.credentials.secret_annotations
+    return next((annotation for annotation in known if annotation in request.annotations), known[0])
 
 
 def _secrets(

@@ -1,6 +1,7 @@
 """The settings model: one class for each key of the ConfigMap that the webhook reads.
 
-Names and defaults of `storageInitializer`, `credentials` and `deploy` are KServe's (0.15 to 0.21);
+Names and defaults of `storageInitializer`, `credentials` and `deploy` are those of KServe's code (0.15 to 0.21): they
+apply to keys that a ConfigMap leaves out. Without a ConfigMap, `EMBEDDED` applies.
 `storageDefaults` is specific to this webhook. All values are validated here, so steps do not validate them again.
 """
 
@@ -125,13 +126,14 @@ class S3(_Group):
     """S3 credentials, and defaults for values that neither annotations nor keys of the Secret set."""
 
     s3_access_key_id_name: DataKey = Field(
-        "awsAccessKeyID",
+        "",
         alias="s3AccessKeyIDName",
-        description="Key of a Secret with the access key ID.",
+        description="Key of a Secret with the access key ID; empty: `awsAccessKeyID` or `AWS_ACCESS_KEY_ID`.",
     )
     s3_secret_access_key_name: DataKey = Field(
-        "awsSecretAccessKey",
-        description="Key of a Secret with the secret access key. A Secret with this key is an S3 Secret.",
+        "",
+        description="Key of a Secret with the secret access key. A Secret with this key is an S3 Secret. Empty: "
+        "`awsSecretAccessKey` or `AWS_SECRET_ACCESS_KEY`.",
     )
     s3_endpoint: str = Field("", description="`S3_ENDPOINT`: host or URL of the S3 service.")
     s3_use_https: OneOrZero = Field("", description="`S3_USE_HTTPS`: `0` uses plain HTTP.")
@@ -148,6 +150,15 @@ class S3(_Group):
     s3_ca_bundle: AbsolutePath = Field("", alias="s3CABundle", description="`AWS_CA_BUNDLE`: path of the CA file.")
 
 
+    @property
+    def key_names(self) -> tuple[tuple[str, str], ...]:
+        """Names of the keys of an S3 Secret, as pairs: that of the access key ID, that of the secret access key."""
+        known = (("awsAccessKeyID", "awsSecretAccessKey"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        if self.s3_secret_access_key_name:
+            return ((self.s3_access_key_id_name or known[0][0], self.s3_secret_access_key_name),)
+        return tuple((self.s3_access_key_id_name or key_id, secret) for key_id, secret in known)
+
+
 class Credentials(_Group):
     """Key `credentials`: credentials for downloads."""
 
@@ -158,11 +169,19 @@ class Credentials(_Group):
     )
     storage_spec_secret_name: ObjectName = Field("storage-config", description="Secret of the storage spec.")
     storage_secret_name_annotation: AnnotationName = Field(
-        "serving.kserve.io/storageSecretName",
-        description="Pod annotation that names the Secret with the credentials.",
+        "",
+        description="Pod annotation that names the Secret with the credentials; empty: "
+        "`serving.kserve.io/storageSecretName` or `serving.kserve.io/secretName`.",
     )
     gcs: Gcs = Field(Gcs.model_construct(), description="Google Cloud Storage.")
     s3: S3 = Field(S3.model_construct(), description="S3 and compatible services.")
+
+
+    @property
+    def secret_annotations(self) -> tuple[str, ...]:
+        """The pod annotations that can name the Secret with the credentials; the first one present counts."""
+        named = self.storage_secret_name_annotation
+        return (named,) if named else ("serving.kserve.io/storageSecretName", "serving.kserve.io/secretName")
 
 
 class DefaultRollout(_Group):
@@ -339,3 +358,13 @@ class Settings(_Group):
     def observing(self) -> bool:
         """Whether the mode is `observe`: pods are never changed or denied."""
         return self.storage_defaults.mode == "observe"
+
+
+INITIALIZER_IMAGE = "kserve/storage-initializer:v0.21.0"
+
+EMBEDDED = Settings.model_construct(
+    storage_initializer=StorageInitializer.model_construct(
+        image=INITIALIZER_IMAGE, enable_modelcar=True, uid_modelcar=1010
+    )
+)
+"""The settings without a ConfigMap: what KServe ships in its own ConfigMap. The image is pinned."""

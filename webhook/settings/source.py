@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from webhook.settings.model import Settings
+from webhook.settings.model import EMBEDDED, Settings
 from webhook.settings.parse import KEYS, Problem, SettingsError, parse, require_keys
 
 _log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class EmbeddedSettings(LiveSettings):
 
     async def start(self) -> None:
         """Put the defaults into effect."""
-        self.current = Snapshot(Settings.model_construct(), "embedded")
+        self.current = Snapshot(EMBEDDED, "embedded")
 
     async def stop(self) -> None:
         """Do nothing."""

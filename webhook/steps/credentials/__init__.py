@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webhook.cluster.lookups import MAX_SECRETS, has_storage_spec, named_secret, takes_credentials
+from webhook.cluster.lookups import MAX_SECRETS, has_storage_spec, named_secret, secret_annotation, takes_credentials
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import JsonObject, PodDraft
 from webhook.steps.credentials import s3
@@ -43,7 +43,7 @@ def _add_secrets(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
         if kind.single and kind.name in used:
             pod.warnings.append(
                 f"Secrets {quoted(used[kind.name])} and {quoted(name)} both contain {kind.name} credentials: the first "
-                f"is used; select another with annotation {inputs.settings.credentials.storage_secret_name_annotation}"
+                f"is used; select another with annotation {secret_annotation(inputs.request, inputs.settings)}"
             )
             continue
         used[kind.name] = name
@@ -52,10 +52,9 @@ def _add_secrets(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
 
 def _missing(name: str, inputs: Inputs) -> Denied:
     request, settings = inputs.request, inputs.settings
-    annotation = settings.credentials.storage_secret_name_annotation
     origin = f"service account {quoted(request.service_account)}"
     if named_secret(request, settings) is not None:
-        origin = f"annotation {annotation}"
+        origin = f"annotation {secret_annotation(request, settings)}"
     return Denied(
         f"Secret {quoted(name)} in namespace {quoted(request.namespace)}, named by {origin}, does not exist: "
         "create it, or name another"

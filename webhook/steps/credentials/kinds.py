@@ -29,7 +29,7 @@ def _keys(*names: str) -> Callable[[Credentials], tuple[str, ...]]:
 
 # The first match determines the kind. The order is KServe's.
 KINDS: tuple[SecretKind, ...] = (
-    SecretKind("S3", lambda settings: (settings.s3.s3_secret_access_key_name,), s3.credential, single=True),
+    SecretKind("S3", lambda settings: tuple(secret for _, secret in settings.s3.key_names), s3.credential, single=True),
     SecretKind("GCS", lambda settings: (settings.gcs.gcs_credential_file_name,), gcs.credential, single=True),
     SecretKind("Azure", _keys("AZ_CLIENT_ID", "AZURE_CLIENT_ID", "AZURE_ACCESS_TOKEN"), azure.credential),
     SecretKind("Azure access key", _keys(azure.ACCESS_KEY), azure.access_key),

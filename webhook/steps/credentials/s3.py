@@ -37,12 +37,12 @@ _VARIABLES = (
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
     """References to the access keys, and the variables of the connection."""
-    s3 = settings.s3
+    key_id, secret_key = next(names for names in settings.s3.key_names if names[1] in secret.keys)
     return Credential(
         (
-            secret_variable("AWS_ACCESS_KEY_ID", name, s3.s3_access_key_id_name),
-            secret_variable("AWS_SECRET_ACCESS_KEY", name, s3.s3_secret_access_key_name),
-            *_connection_variables(secret.annotations, secret.plain, s3),
+            secret_variable("AWS_ACCESS_KEY_ID", name, key_id),
+            secret_variable("AWS_SECRET_ACCESS_KEY", name, secret_key),
+            *_connection_variables(secret.annotations, secret.plain, settings.s3),
         )
     )
 
