@@ -115,5 +115,5 @@ def test_prune_without_permission_to_list_pods_removes_nothing(
 ) -> None:
     result = prune(claim, namespace, control_plane.service_account(namespace, "default"))
     assert result.exit_code == 2
-    assert f"does not list the pods of {namespace}: 403" in result.stderr
+    assert f"cannot list the pods in namespace {namespace}: 403" in result.stderr
     assert claim.model.exists()
