@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.kserve import kserve_injected
-from tests.mutation import JsonObject, a_container, answer, kserve_pod, mutated, patched
+from tests.mutation import (
+    JsonObject,
+    a_container,
+    answer,
+    container,
+    kserve_pod,
+    mounts,
+    mutated,
+    names,
+    patched,
+)
 from webhook import annotations as keys
 
 CLAIMS = [
@@ -133,3 +146,63 @@ def test_the_order_does_not_matter_for_an_image_with_a_mount_path(uri: str) -> N
     for pod in _image_pods(uri, **{keys.MOUNT_PATH: "/opt/models/iris"}):
         ours_first, kserve_first = _in_both_orders(pod, OCI)
         assert ours_first == kserve_first
+
+
+# --- LLMInferenceServices -----------------------------------------------------------------------------------------
+# KServe's controller injects storage into their pods itself, not its webhook. The pods have no label of KServe's.
+
+LLM_PODS = Path(__file__).parent / "fixtures" / "llmisvc"
+INJECTED_BY_THE_CONTROLLER = ["s3", "pvc", "hf-lora", "oci"]
+LORA = [
+    {"uri": "hf://org/llama", "mountPath": "/mnt/models"},
+    {"uri": "pvc://adapters/chat", "mountPath": "/mnt/lora/chat"},
+]
+
+
+def _llm_pod(name: str, **annotations: str) -> JsonObject:
+    pod: JsonObject = yaml.safe_load((LLM_PODS / f"{name}.yaml").read_text(encoding="utf-8"))
+    pod["metadata"]["annotations"] = annotations
+    return pod
+
+
+@pytest.mark.parametrize("name", [*INJECTED_BY_THE_CONTROLLER, "initializer-off"])
+def test_an_llm_pod_without_an_annotation_passes_unchanged(name: str) -> None:
+    found = answer(_llm_pod(name))
+    assert "patch" not in found
+    assert "warnings" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("s3", "s3://models/llama"),
+        ("pvc", "pvc://models/llama"),
+        ("oci", "oci+modelcar://registry.example.com/llama:1"),
+    ],
+)
+def test_an_llm_pod_with_its_model_gets_no_second_one(name: str, uri: str) -> None:
+    pod = _llm_pod(name, **{keys.URI: uri})
+    found = mutated(pod, OCI)
+    # The command that checks a modelcar is this webhook's own.
+    assert {**_delivery(found), "inits": None} == {**_delivery(pod), "inits": None}
+    for kind in ("containers", "initContainers"):
+        assert names(found["spec"][kind]) == names(pod["spec"][kind])
+
+
+@pytest.mark.parametrize("uri", ["s3://models/llama", "hf://org/llama", "pvc://models/llama", "oci+native://llama:1"])
+def test_an_llm_pod_without_kserves_initializer_gets_its_model(uri: str) -> None:
+    pod = mutated(_llm_pod("initializer-off", **{keys.URI: uri}), OCI)
+    assert mounts(container(pod, "main"))["/mnt/models"]["readOnly"] is True
+    inits = names(pod["spec"]["initContainers"])
+    is_download = uri.startswith(("s3", "hf"))
+    assert inits == ["llm-d-routing-sidecar", *(["storage-initializer"] if is_download else [])]
+    if is_download:
+        assert container(pod, "storage-initializer")["args"] == [uri, "/mnt/models"]
+
+
+def test_an_llm_pod_without_kserves_initializer_gets_its_adapters() -> None:
+    pod = mutated(_llm_pod("initializer-off", **{keys.URIS: json.dumps(LORA)}))
+    server = mounts(container(pod, "main"))
+    assert server["/mnt/lora/chat"]["subPath"] == "chat"
+    assert server["/mnt/models"]["readOnly"] is True
+    assert container(pod, "storage-initializer")["args"] == ["hf://org/llama", "/mnt/models"]

@@ -159,15 +159,16 @@ def _message_parts(node: ast.expr) -> Iterator[str]:
     elif isinstance(node, ast.BinOp):
         yield from _message_parts(node.left)
         yield from _message_parts(node.right)
-    elif isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Attribute):
+    elif isinstance(node, ast.FormattedValue):
         yield _annotation_name(node.value)
     else:
         yield "…"
 
 
-def _annotation_name(node: ast.Attribute) -> str:
-    """The name of an annotation if the node is one of its constants; else `…`."""
-    value = getattr(keys, node.attr, None) if isinstance(node.value, ast.Name) and node.value.id == "keys" else None
+def _annotation_name(node: ast.expr) -> str:
+    """The name of an annotation if the node is one of its constants, such as `keys.URI` or `URI`; else `…`."""
+    name = ast.unparse(node).removeprefix("keys.")
+    value = getattr(keys, name, None) if name.isidentifier() else None
     return str(value) if isinstance(value, keys.Key) else "…"
 
 

@@ -94,7 +94,7 @@ ROLLOUT_APPLIED = Key(
 
 # The label is part of the webhook's selectors, so that it works while the webhook is down. It is also checked here,
 # in case the webhook was registered without these selectors.
-INJECT = Key(PREFIX + "inject", "Label on a pod or a namespace: turns injection off.", "`disabled`")
+INJECT = Key(PREFIX + "inject", "Label on a pod or a namespace: turns injection off.", "`disabled`; others only warn")
 
 # --- Set by KServe's controllers ----------------------------------------------------------------------------------
 
@@ -158,12 +158,15 @@ ROLE_ARN = Key(
     "an ARN",
 )
 
+# On a service account, they count for `s3://` models without a Secret with S3 credentials, and with an AWS role.
 _S3 = "serving.kserve.io/s3-"
-_ON_S3 = "On a Secret with S3 credentials, or a service account with an AWS role: "
+_ON_S3 = "On a Secret with S3 credentials, or a service account: "
 
 S3_ENDPOINT = Key(_S3 + "endpoint", _ON_S3 + "the endpoint of the S3 service.", "a host or URL")
-S3_USE_HTTPS = Key(_S3 + "usehttps", _ON_S3 + "the scheme, if the endpoint has none.", "`0` for plain HTTP")
-S3_VERIFY_SSL = Key(_S3 + "verifyssl", _ON_S3 + "whether certificates are verified.", "`0` turns verification off")
+S3_USE_HTTPS = Key(_S3 + "usehttps", _ON_S3 + "the scheme, if the endpoint has none.", "`0` or `false` for plain HTTP")
+S3_VERIFY_SSL = Key(
+    _S3 + "verifyssl", _ON_S3 + "whether certificates are verified.", "`0` or `false` turns verification off"
+)
 S3_ANONYMOUS = Key(_S3 + "useanoncredential", _ON_S3 + "access without credentials.", "`true` or `false`")
 S3_REGION = Key(_S3 + "region", _ON_S3 + "the region.", "a region's name")
 S3_VIRTUAL_BUCKET = Key(
@@ -179,3 +182,7 @@ ALL: tuple[Key, ...] = tuple(value for value in globals().values() if isinstance
 KNOWN: frozenset[str] = frozenset(key for key in ALL if key.startswith(PREFIX)) - {INJECT}
 CREDENTIAL_ANNOTATIONS: frozenset[str] = frozenset(key for key in ALL if key == ROLE_ARN or key.startswith(_S3))
 """The annotations that are read from service accounts and Secrets. All others are dropped."""
+LEGACY_ANNOTATIONS: dict[str, str] = {
+    f"serving.kubeflow.org/{key.partition('/')[2]}": key for key in sorted(CREDENTIAL_ANNOTATIONS - {ROLE_ARN})
+}
+"""The annotations that replaced those of KFServing, as KServe was called before 0.7, by their old names."""

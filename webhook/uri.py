@@ -13,7 +13,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 PVC_PREFIX = "pvc://"
 
-# The schemes that are metric label values. Any other is counted as "other".
+# The schemes that are metric label values; any other is counted as "other". Other downloads than these need a
+# ClusterStorageContainer.
 KNOWN_SCHEMES = frozenset(
     "pvc s3 gs hdfs webhdfs hf modelscope http https oci oci+modelcar oci+native oci+fetch file".split()
 )
@@ -52,6 +53,12 @@ def scheme(uri: str) -> str:
     """The URI's scheme in lower case; "" when it has none."""
     match = _SCHEME.match(uri)
     return match.group(1).lower() if match else ""
+
+
+def has_known_scheme(uri: str) -> bool:
+    """Whether KServe's storage initializer knows the scheme, which must be in lower case."""
+    name, separator, _ = uri.partition("://")
+    return bool(separator) and name in KNOWN_SCHEMES
 
 
 def source_kind(uri: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given as given_each
+from hypothesis import strategies as st
 
 from webhook import annotations as keys
 from webhook import strategy
@@ -133,6 +136,92 @@ def test_defaults_owned_by_other_operations_are_changed() -> None:
     given = deployment()
     given["metadata"]["managedFields"] = managed(OWNED, "Update")
     assert at(rolled(given, settings(ALL)).deployment, DEADLINE) == 1800
+
+
+def applied_by_client(manifest: Any, **spec: Any) -> dict[str, Any]:
+    """A Deployment with this record of a client-side `kubectl apply`; objects are written as JSON."""
+    text = manifest if isinstance(manifest, str) else json.dumps({"spec": manifest})
+    return deployment(own={"kubectl.kubernetes.io/last-applied-configuration": text}, **spec)
+
+
+WRITTEN = {
+    "strategy": ROLLING,
+    "progressDeadlineSeconds": 600,
+    "template": {"spec": {"terminationGracePeriodSeconds": 30}},
+}
+FIELDS = {"strategy": STRATEGY, "progressDeadlineSeconds": DEADLINE, "terminationGracePeriodSeconds": GRACE}
+
+
+def test_fields_in_the_record_of_client_side_apply_are_never_changed() -> None:
+    given = applied_by_client(WRITTEN)
+    assert rolled(given, settings(ALL)).deployment == given
+
+
+def test_a_strategy_in_the_record_of_client_side_apply_wins_over_a_writable_claim() -> None:
+    given = deployment(pod=WRITES, own=applied_by_client(WRITTEN)["metadata"]["annotations"])
+    result = rolled(given, settings(ALL))
+    assert result.deployment == given
+    assert "the strategy is not Recreate" in " ".join(result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "kept"),
+    [
+        ({"strategy": {"type": "RollingUpdate"}}, {"strategy"}),
+        ({"strategy": {"rollingUpdate": {"maxSurge": "25%"}}}, {"strategy"}),
+        ({"progressDeadlineSeconds": 600}, {"progressDeadlineSeconds"}),
+        ({"template": {"spec": {"terminationGracePeriodSeconds": 30}}}, {"terminationGracePeriodSeconds"}),
+        # Not what the author wrote last, or nothing.
+        ({"progressDeadlineSeconds": 900}, set()),
+        ({"strategy": {"type": "Recreate"}}, set()),
+        ({"strategy": {}, "progressDeadlineSeconds": None, "template": {"spec": {}}}, set()),
+        ({"strategy": None, "template": None}, set()),
+        # Client-side apply did not write these.
+        ("", set()),
+        ("{", set()),
+        ("[]", set()),
+        ("null", set()),
+        ('{"spec": []}', set()),
+        ('{"spec": {"template": [1], "strategy": [1]}}', set()),
+        ('{"progressDeadlineSeconds": 600}', set()),
+        ('{"spec": ' * 50_000 + "1" + "}" * 50_000, set()),
+        ("[" * 100_000, set()),
+        ('{"spec": {"progressDeadlineSeconds": 600, "x": "' + "x" * 300_000 + '"}}', set()),
+    ],
+)
+def test_only_values_in_the_record_of_client_side_apply_are_kept(manifest: Any, kept: set[str]) -> None:
+    given = applied_by_client(manifest)
+    result = rolled(given, settings(ALL)).deployment
+    assert {name for name, path in FIELDS.items() if at(result, path) == at(given, path)} == kept
+
+
+def test_a_record_of_client_side_apply_on_the_template_says_nothing_about_the_deployment() -> None:
+    record = applied_by_client(WRITTEN)["metadata"]["annotations"]
+    given = deployment(pod={keys.URI: "s3://models/iris", **record})
+    assert at(rolled(given, settings(ALL)).deployment, DEADLINE) == 1800
+
+
+def test_a_client_that_applies_again_and_again_ends_with_its_own_values() -> None:
+    webhooks_own = rolled(deployment(), settings(ALL)).deployment
+    again = applied_by_client(WRITTEN)
+    again["metadata"]["annotations"] |= webhooks_own["metadata"]["annotations"]
+    once = rolled(again, settings(ALL), old=webhooks_own).deployment
+    assert once["spec"] == again["spec"]
+    assert rolled(once, settings(ALL), old=once).deployment == once
+
+
+@given_each(st.sets(st.sampled_from(sorted(FIELDS))), st.sampled_from([600, 900, 1800]), st.booleans())
+def test_what_the_author_wrote_is_kept_and_nothing_else(written: set[str], deadline: int, is_update: bool) -> None:
+    spec = {"strategy": ROLLING, "progressDeadlineSeconds": deadline}
+    manifest = {name: spec[name] for name in written & spec.keys()}
+    if "terminationGracePeriodSeconds" in written:
+        manifest["template"] = {"spec": {"terminationGracePeriodSeconds": 30}}
+    deployed = applied_by_client(
+        manifest, progressDeadlineSeconds=deadline if "progressDeadlineSeconds" in written else 600
+    )
+    old = rolled(deployment(), settings(ALL)).deployment if is_update else None
+    result = rolled(deployed, settings(ALL), old=old).deployment
+    assert {name for name, path in FIELDS.items() if at(result, path) == at(deployed, path)} == written
 
 
 def test_a_second_call_changes_nothing() -> None:

@@ -12,9 +12,11 @@ from prometheus_client import generate_latest
 from tests import strategies
 from tests.kserve import kserve_injected
 from tests.mutation import JsonObject, a_container, a_pod, answer, decide, initializer, kserve_pod, mutated, several
+from webhook.cluster.facts import Facts, PullSecret
 from webhook.metrics import Metrics
 
 SETTINGS = {"storageInitializer": {"enableOciModelSupport": True, "uidModelcar": 1010}}
+FACTS = Facts(pull_secrets={"registry": PullSecret(has_docker_config=True)})
 TOKEN = {"name": "kube-api-access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
 
 
@@ -25,7 +27,7 @@ def observing(settings: Any = SETTINGS) -> dict[str, Any]:
 
 def observed(pod: JsonObject) -> tuple[str, str | None, list[str]]:
     """The audit annotations `reason` and `differs` of a pod, and the warnings."""
-    response = answer(pod, observing())
+    response = answer(pod, observing(), facts=FACTS)
     audit = response["auditAnnotations"]
     assert (response["allowed"], "patch" in response, audit["outcome"]) == (True, False, "observed")
     return audit["reason"], audit.get("differs"), response.get("warnings", [])
@@ -78,7 +80,7 @@ def test_the_fields_are_those_of_the_patch() -> None:
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
 def test_an_injected_pod_is_unchanged(pod: JsonObject) -> None:
-    assert observed(stored(mutated(pod, SETTINGS))) == ("unchanged", None, [])
+    assert observed(stored(mutated(pod, SETTINGS, facts=FACTS))) == ("unchanged", None, [])
 
 
 @given(strategies.pods(), strategies.settings)

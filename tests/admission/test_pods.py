@@ -60,4 +60,4 @@ def test_the_audit_annotation_has_each_scheme_once() -> None:
     uris = '[{"uri": "s3://a", "mountPath": "/mnt/a"}, {"uri": "s3://b", "mountPath": "/mnt/b"},'
     uris += '{"uri": "pvc://c", "mountPath": "/opt/c"}]'
     audit = answer(a_pod(annotations={"storage.kserve.io/uris": uris}))["auditAnnotations"]
-    assert audit == {"outcome": "injected", "sources": "s3,pvc"}
+    assert audit == {"outcome": "injected", "sources": "s3,pvc", "containers": "server"}

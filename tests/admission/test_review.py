@@ -112,7 +112,7 @@ def test_the_response_for_an_injected_pod_has_a_patch() -> None:
     assert result["allowed"] is True
     assert result["patchType"] == "JSONPatch"
     assert {operation["op"] for operation in json.loads(base64.b64decode(result["patch"]))} == {"add"}
-    assert result["auditAnnotations"] == {"outcome": "injected", "sources": "pvc"}
+    assert result["auditAnnotations"] == {"outcome": "injected", "sources": "pvc", "containers": "server"}
     assert "status" not in result
     assert "warnings" not in result
 

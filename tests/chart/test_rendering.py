@@ -25,6 +25,7 @@ from tests.chart.rendering import (
     rendering_error,
     values,
 )
+from webhook.admission.workloads import TEMPLATES
 from webhook.certificates.tls import load_pem
 from webhook.cli.app import app
 from webhook.settings.model import Settings
@@ -190,7 +191,7 @@ def test_all_webhooks_have_the_same_self_signed_ca():
         for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
         for webhook in one(kind, objects)["webhooks"]
     ]
-    assert len(webhooks) == 3
+    assert len(webhooks) == 4
     assert {webhook["clientConfig"]["caBundle"] for webhook in webhooks} == {one("Secret", objects)["data"]["ca.crt"]}
 
 
@@ -257,6 +258,33 @@ def test_events_need_permission_and_are_a_side_effect():
     assert webhook["sideEffects"] == "NoneOnDryRun"
 
 
+@pytest.mark.parametrize("settings", [True, False])
+@pytest.mark.parametrize("workloads", [True, False])
+def test_each_validation_has_its_own_switch(settings, workloads):
+    objects = render(*values(validateSettings=settings, validateWorkloads=workloads))
+    paths = [
+        webhook["clientConfig"]["service"]["path"]
+        for configuration in of_kind("ValidatingWebhookConfiguration", objects)
+        for webhook in configuration["webhooks"]
+    ]
+    assert paths == ["/validate-settings"] * settings + ["/validate-workloads"] * workloads
+
+
+def test_advice_on_workloads_blocks_nothing_and_has_no_side_effect():
+    objects = render(*values(events=True, webhook__failurePolicy="Fail", namespaces=["team-a"]))
+    (webhook,) = _workload_webhooks(objects)
+    assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Ignore", "None")
+    (pods,) = one("MutatingWebhookConfiguration", objects)["webhooks"]
+    assert webhook["namespaceSelector"] == pods["namespaceSelector"]
+
+
+def test_advice_on_workloads_is_for_every_kind_that_the_webhook_knows(defaults):
+    (webhook,) = _workload_webhooks(defaults)
+    rules = [(rule["apiGroups"], rule["resources"]) for rule in webhook["rules"]]
+    registered = {(group, resource) for (group,), resources in rules for resource in resources}
+    assert registered == {(group, f"{kind.lower()}s") for group, kind in TEMPLATES}
+
+
 def test_network_policy_allows_the_served_ports():
     objects = render(*values(networkPolicy__enabled=True, port=10443, metrics__port=9999))
     ingress = one("NetworkPolicy", objects)["spec"]["ingress"]
@@ -292,6 +320,11 @@ def _rules(objects):
 
 def _readable(objects):
     return {resource for rule in _rules(objects) for resource in rule["resources"]}
+
+
+def _workload_webhooks(objects):
+    (configuration,) = of_kind("ValidatingWebhookConfiguration", objects)
+    return [each for each in configuration["webhooks"] if each["name"] == "workloads.storage.kserve.io"]
 
 
 def _changed(before, after):

@@ -98,6 +98,7 @@ def test_other_reviews_are_unchanged(request_fields):
         {"kind": "List", "items": {"a": 1}},
         {"kind": "AdmissionReview", "request": [1]},
         {"kind": "AdmissionReview", "request": {"kind": "Pod"}},
+        {"kind": "AdmissionReview", "request": {"kind": {"kind": "Pod"}, "operation": "CREATE"}},
     ],
 )
 def test_other_documents_are_unchanged(other):

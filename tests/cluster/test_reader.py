@@ -17,8 +17,16 @@ from kubernetes.client import ApiClient, Configuration
 
 from tests.cluster_objects import secret
 from tests.planted import PLANTED, leaks
-from webhook.cluster.facts import Secret
-from webhook.cluster.kinds import CLAIM, SECRET, SERVICE_ACCOUNT, STORAGE_CONFIG, STORAGE_CONTAINERS, Key
+from webhook.cluster.facts import PullSecret, Secret
+from webhook.cluster.kinds import (
+    CLAIM,
+    PULL_SECRET,
+    SECRET,
+    SERVICE_ACCOUNT,
+    STORAGE_CONFIG,
+    STORAGE_CONTAINERS,
+    Key,
+)
 from webhook.cluster.reader import ClusterReader
 from webhook.errors import LookupFailed, Unavailable
 
@@ -77,6 +85,7 @@ def test_an_object_is_read_from_its_path() -> None:
 PATHS = {
     Key(SERVICE_ACCOUNT, "models", "default"): "/api/v1/namespaces/models/serviceaccounts/default",
     Key(CLAIM, "models", "iris.v1"): "/api/v1/namespaces/models/persistentvolumeclaims/iris.v1",
+    Key(PULL_SECRET, "models", "registry"): "/api/v1/namespaces/models/secrets/registry",
     Key(STORAGE_CONFIG, "models", "storage-config"): "/api/v1/namespaces/models/secrets/storage-config",
     Key(STORAGE_CONTAINERS): "/apis/serving.kserve.io/v1alpha1/clusterstoragecontainers",
 }
@@ -129,6 +138,20 @@ def test_forbidden_storage_containers_are_not_used_and_logged_once(
         read = reader(port)
         assert [read(Key(STORAGE_CONTAINERS), 1) for _ in range(2)] == [(), ()]
     assert caplog.text.count("list clusterstoragecontainers.serving.kserve.io") == 1
+
+
+def test_a_forbidden_pull_secret_is_unknown_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with api_server((403, "no"), (403, "no")) as (port, _):
+        read = reader(port)
+        assert [read(Key(PULL_SECRET, "models", "registry"), 1) for _ in range(2)] == [PullSecret(None)] * 2
+    assert caplog.text.count("get secrets") == 1
+
+
+@pytest.mark.parametrize("key", [".dockerconfigjson", ".dockercfg"])
+def test_a_pull_secret_is_reduced_to_whether_it_has_the_key(key: str) -> None:
+    with api_server((200, json.dumps(secret("registry", {key: PLANTED})))) as (port, _):
+        found = reader(port)(Key(PULL_SECRET, "models", "registry"), 1)
+    assert found == PullSecret(key == ".dockerconfigjson")
 
 
 def test_a_closed_connection_is_reopened() -> None:

@@ -4,7 +4,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,11 +42,19 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def s3_server() -> Iterator[str]:
+def s3_server() -> AbstractContextManager[str]:
     """Run an S3 server. Yields its endpoint URL."""
+    return aws_server("s3")
+
+
+@contextmanager
+def aws_server(service: str) -> Iterator[str]:
+    """Run a server of one AWS service, such as `s3` or `sts`. Yields its endpoint URL."""
     with subprocess.Popen(
-        [initializer_python(), HERE / "s3.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [initializer_python(), HERE / "aws.py", service],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as server:
         assert server.stdout
         assert server.stdin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pytest
 
 from tests.cluster_objects import S3, initializer, secret, service_account
 from tests.initializer import kubelet
-from tests.initializer.servers import http_server, s3_server, s3_upload
-from tests.mutation import JsonObject, kserve_pod, plain_pod, several
+from tests.initializer.servers import aws_server, http_server, s3_server, s3_upload
+from tests.mutation import JsonObject, answer, kserve_pod, plain_pod, several
+from webhook.annotations import PVC_MOUNT
 
 pytestmark = pytest.mark.slow
 
 MODEL = {"model.joblib": os.urandom(100_000), "config/config.json": b"{}"}
-COPY = {"storage.kserve.io/pvc-mount": "copy"}
+STS_ENDPOINT = "AWS_ENDPOINT_URL_STS"
+ROLE_ARN = "arn:aws:iam::123456789012:role/models"
+COPY = {PVC_MOUNT + "": "copy"}
 
 
 @pytest.fixture
@@ -65,6 +69,24 @@ def test_file_of_a_claim_is_copied(model: Path, claim: Path) -> None:
     assert downloaded(model, container, **{claim.name: claim}) == {"model.joblib": MODEL["model.joblib"]}
 
 
+ARCHIVES = {
+    **dict.fromkeys((".tar", ".TAR"), "tar"),
+    **dict.fromkeys((".tar.gz", ".tgz"), "gztar"),
+    **dict.fromkeys((".tar.bz2", ".tbz2"), "bztar"),
+    **dict.fromkeys((".tar.xz", ".txz"), "xztar"),
+    ".zip": "zip",
+}
+
+
+@pytest.mark.parametrize(("extension", "form"), ARCHIVES.items())
+def test_archive_of_a_claim_is_unpacked(model: Path, claim: Path, tmp_path: Path, extension: str, form: str) -> None:
+    Path(shutil.make_archive(str(tmp_path / "made"), form, claim / "iris")).rename(claim / f"model{extension}")
+    pod = plain_pod(f"pvc://claim/model{extension}")
+    assert f"annotation {PVC_MOUNT} to copy" in answer(pod)["warnings"][0]
+    container = initializer(plain_pod(f"pvc://claim/model{extension}", annotations=COPY))
+    assert downloaded(model, container, **{claim.name: claim}) == MODEL
+
+
 def test_http_with_headers_from_a_secret(model: Path, tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "model.joblib").write_bytes(MODEL["model.joblib"])
@@ -82,6 +104,54 @@ def test_s3_with_a_secret(model: Path, s3: str) -> None:
     held = secret("s3", keys, {S3 + "endpoint": s3, S3 + "usehttps": "0", S3 + "region": "us-east-1"})
     container = initializer(plain_pod("s3://models/iris"), service_account("s3"), held)
     assert downloaded(model, container, held) == MODEL
+
+
+def with_variables(container: JsonObject, **variables: str) -> JsonObject:
+    """The container with these variables, as other webhooks or the test set them; "" removes one."""
+    kept = [variable for variable in container["env"] if variable["name"] not in variables]
+    added = [{"name": name, "value": value} for name, value in variables.items() if value]
+    return {**container, "env": kept + added}
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> dict[str, str]:
+    """The variables that EKS adds to containers whose service account has a role."""
+    (tmp_path / "token").write_text("a-token-of-the-service-account")
+    return {"AWS_ROLE_ARN": ROLE_ARN, "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "HOME": str(tmp_path)}
+
+
+def test_s3_endpoint_with_an_aws_role(model: Path, s3: str, role: dict[str, str]) -> None:
+    """The request for the role's credentials goes to STS: the S3 server does not answer it."""
+    account = service_account(
+        annotations={
+            "eks.amazonaws.com/role-arn": ROLE_ARN,
+            S3 + "endpoint": f"http://{s3}",
+            S3 + "region": "us-east-2",
+        }
+    )
+    injected = with_variables(initializer(plain_pod("s3://models/iris"), account), **role)
+    assert {"name": STS_ENDPOINT, "value": "https://sts.us-east-2.amazonaws.com"} in injected["env"]
+    with aws_server("sts") as sts:
+        assert downloaded(model, with_variables(injected, **{STS_ENDPOINT: sts})) == MODEL
+    without = kubelet.run(with_variables(injected, **{STS_ENDPOINT: ""}), {model.name: model})
+    assert without.returncode != 0
+    assert "AssumeRoleWithWebIdentity" in without.stderr
+
+
+def test_s3_with_eks_pod_identity(model: Path, s3: str, tmp_path: Path) -> None:
+    """The service account has the endpoint and no role. An agent on the node provides the credentials."""
+    (tmp_path / "agent").mkdir()
+    held = {"AccessKeyId": "minio", "SecretAccessKey": "minio123", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}
+    (tmp_path / "agent" / "credentials").write_text(json.dumps(held))
+    account = service_account(annotations={S3 + "endpoint": f"http://{s3}", S3 + "region": "us-east-1"})
+    injected = initializer(plain_pod("s3://models/iris"), account)
+    with http_server(tmp_path / "agent", authorization="pod-token") as agent:
+        identity = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{agent}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "pod-token",
+            "HOME": str(tmp_path),
+        }
+        assert downloaded(model, with_variables(injected, **identity)) == MODEL
 
 
 def test_s3_with_a_storage_spec(model: Path, s3: str) -> None:

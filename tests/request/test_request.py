@@ -187,12 +187,33 @@ def test_targets(managed: bool, containers: str, annotations: Any, targets: str)
         (plain_pod(S3, annotations={keys.CONTAINERS: ",".join(map(str, range(21)))}), "names 21 containers"),
         (
             plain_pod(S3, annotations={keys.CONTAINERS: "warm-up"}, initContainers=[a_container("warm-up")]),
-            'names "warm-up"',
+            'names "warm-up", which is an init container and cannot get the model; its containers are "server"',
+        ),
+        (
+            plain_pod(
+                S3,
+                annotations={keys.CONTAINERS: "server,build-engine"},
+                initContainers=[a_container("other"), a_container("build-engine", restartPolicy="Always")],
+            ),
+            'names "build-engine", which is an init container and cannot get the model',
+        ),
+        (
+            plain_pod(S3, annotations={keys.CONTAINERS: "sever"}, initContainers=[a_container("warm-up")]),
+            'names "sever", which is not a container of the pod; its containers are "server"',
         ),
     ],
 )
 def test_a_pod_without_targets_is_denied(pod: Any, why: str) -> None:
     assert why in denied(pod)
+
+
+def test_a_default_container_that_is_an_init_container_warns() -> None:
+    pod = plain_pod(S3, annotations={keys.DEFAULT_CONTAINER: "warm-up"}, initContainers=[a_container("warm-up")])
+    (warning,) = answer(pod)["warnings"]
+    assert (
+        f'{keys.DEFAULT_CONTAINER} "warm-up" is an init container and cannot get the model: container "server"'
+        in warning
+    )
 
 
 def test_a_missing_default_container_warns() -> None:
@@ -222,40 +243,7 @@ def test_a_readonly_that_is_not_a_boolean_warns(text: str) -> None:
     assert f'{keys.READ_ONLY} "{text}" is neither true nor false' in warning
 
 
-@pytest.mark.parametrize(
-    ("key", "suggestion"),
-    [
-        ("readyonly", "did you mean storage.kserve.io/readonly?"),
-        ("mountPath", "did you mean storage.kserve.io/mount-path?"),
-        ("zzzz", ""),
-        ("é" * 10_000, ""),
-    ],
-)
-def test_an_unknown_annotation_warns(key: str, suggestion: str) -> None:
-    (warning,) = answer(plain_pod(S3, annotations={keys.PREFIX + key: "x"}))["warnings"]
-    assert "is unknown and has no effect" in warning or key.startswith("é")
-    assert suggestion in warning
-
-
-def test_a_label_that_is_set_as_an_annotation_warns() -> None:
-    (warning,) = answer(plain_pod(S3, annotations={keys.INJECT: "disabled"}))["warnings"]
-    assert f"annotation {keys.INJECT} has no effect: set it as a label" in warning
-
-
-def test_an_unknown_annotation_warns_on_a_pod_that_requests_no_model() -> None:
-    skipped = answer(a_pod(annotations={keys.PREFIX + "url": S3}))
-    assert skipped["auditAnnotations"]["reason"] == "no-uri"
-    assert "did you mean storage.kserve.io/uri?" in skipped["warnings"][0]
-
-
 # --- Pods that are skipped, and invalid pods ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", ["enabled", "", "Disabled"])
-def test_other_values_of_the_label_do_not_disable_injection(value: str) -> None:
-    pod = plain_pod(S3)
-    pod["metadata"]["labels"][keys.INJECT + ""] = value
-    assert initializer(mutated(pod))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_the_patch_makes_the_model_arrive(client):
     assert init["args"] == ["s3://models/iris", "/mnt/models"]
     assert response["uid"] == "8a7e-1"
     assert response["allowed"] is True
-    assert response["auditAnnotations"] == {"outcome": "injected", "sources": "s3"}
+    assert response["auditAnnotations"] == {"outcome": "injected", "sources": "s3", "containers": "server"}
 
 
 def test_no_patch_when_nothing_changes(client):
@@ -410,3 +410,96 @@ def test_a_bug_under_observe_mode_lets_the_pod_through(authority, tmp_path):
     settings, facts = GivenSettings(OBSERVING), Facts(RuntimeError())
     with serving(authority, tmp_path, settings=settings, facts=facts) as server, server.client() as client:
         assert ask(client, pod(uri="s3://b/m"))["allowed"] is True
+
+
+# --- Workloads
+
+KINDS = [("apps", "Deployment"), ("apps", "StatefulSet"), ("batch", "Job"), ("batch", "CronJob")]
+
+
+def workload(of, kind="Deployment"):
+    template = {field: of[field] for field in ("metadata", "spec")}
+    inner = {"jobTemplate": {"spec": {"template": template}}} if kind == "CronJob" else {"template": template}
+    return {"metadata": {"name": "iris"}, "spec": inner}
+
+
+def advised(client, of, group="apps", kind="Deployment", **request):
+    """The response for a workload: always admitted, and never patched."""
+    fields = {"kind": {"group": group, "version": "v1", "kind": kind}, **request}
+    body = json.dumps(review(of, **fields)).replace(json.dumps(DEEP), "[" * 1010 + "]" * 1010)
+    headers = {"content-type": "application/json"}
+    response = response_of(client.post("/validate-workloads", content=body, headers=headers))
+    assert response["allowed"] is True
+    assert "patch" not in response
+    return response
+
+
+@pytest.mark.parametrize(("group", "kind"), KINDS)
+def test_the_author_of_a_workload_is_told_what_its_pods_would_be(client, group, kind):
+    (warning,) = advised(client, workload(pod(uri="pvc://Claim/iris"), kind), group, kind)["warnings"]
+    assert warning.startswith("the pods will be denied: annotation storage.kserve.io/uri")
+
+
+def test_an_update_is_told_only_when_the_pods_change(client):
+    bad = workload(pod(uri="pvc://Claim/iris"))
+    same = advised(client, bad, operation="UPDATE", oldObject={**bad, "status": {}})
+    assert (same["auditAnnotations"]["reason"], same.get("warnings")) == ("same-template", None)
+    changed = advised(client, bad, operation="UPDATE", oldObject=workload(pod(uri="pvc://claim/iris")))
+    assert len(changed["warnings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "reason"),
+    [
+        ({"operation": "DELETE"}, "not-a-change"),
+        ({"subResource": "scale"}, "not-a-workload"),
+        ({"kind": "DaemonSet"}, "not-a-workload"),
+        ({"group": "example.com"}, "not-a-workload"),
+    ],
+)
+def test_what_is_no_change_of_a_workload_is_silent(client, request_fields, reason):
+    response = advised(client, workload(pod(uri="pvc://Claim/iris")), **request_fields)
+    assert (response["auditAnnotations"]["reason"], response.get("warnings")) == (reason, None)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec"),
+    [(7, {}), ({}, 7), ({"annotations": {"storage.kserve.io/uri": 7}}, {}), ({"a": DEEP}, {"containers": DEEP})],
+    ids=["metadata", "spec", "annotation", "deep"],
+)
+def test_a_malformed_workload_is_admitted(client, metadata, spec):
+    for malformed in (workload({"metadata": metadata, "spec": spec}), {"metadata": metadata, "spec": spec}):
+        assert advised(client, malformed)["auditAnnotations"]["reason"] != "unexpected"
+
+
+@pytest.mark.parametrize("wrong", [None, [], "workload", 3])
+def test_a_workload_that_is_no_object_is_admitted(client, wrong):
+    assert advised(client, wrong)["auditAnnotations"]["reason"] == "not-a-workload"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "warned"),
+    [
+        (LookupFailed("the API server did not answer: try again"), "lookup-failed", None),
+        (Denied("secret keys is not there"), "pods-denied", ["the pods will be denied: secret keys is not there"]),
+        (RuntimeError("a bug with s3cr3t in it"), "unexpected", None),
+        (RecursionError(), "unexpected", None),
+    ],
+)
+def test_a_workload_is_admitted_whatever_goes_wrong(authority, tmp_path, outcome, reason, warned):
+    with serving(authority, tmp_path, facts=Facts(outcome)) as server, server.client() as client:
+        response = advised(client, workload(pod(uri="s3://b/m")))
+        assert (response["auditAnnotations"]["reason"], response.get("warnings")) == (reason, warned)
+
+
+def test_a_workload_is_admitted_before_the_settings_are_loaded(authority, tmp_path):
+    with serving(authority, tmp_path, settings=GivenSettings(None)) as server, server.client() as client:
+        response = advised(client, workload(pod(uri="pvc://Claim/iris")))
+        assert response["auditAnnotations"]["reason"] == "settings-missing"
+
+
+def test_observe_mode_says_what_the_pods_of_a_workload_would_be(authority, tmp_path):
+    with serving(authority, tmp_path, settings=GivenSettings(OBSERVING)) as server, server.client() as client:
+        (warning,) = advised(client, workload(pod(uri="pvc://Claim/iris")))["warnings"]
+        assert warning.startswith("the pods would be denied: ")
+        assert "warnings" not in advised(client, workload(pod(uri="s3://b/m")))

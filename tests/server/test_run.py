@@ -139,6 +139,7 @@ def test_one_line_an_admission(process, client):
         "owner": "ReplicaSet/iris-7c9d8b6f5",
         "outcome": "injected",
         "sources": ["s3"],
+        "containers": ["server"],
     }
     ask(client, pod(uri="pvc://"), dryRun=True)
     line = process.next("admission")

@@ -154,7 +154,6 @@ WRONG = [
     ("credentials.gcs", "key.json", "must be an object"),
     ("credentials.gcs.gcsCredentialFileName", "../key.json", "a key of letters, digits"),
     ("credentials.s3.s3Region", False, r"must be a string \(use quotes\), not false"),
-    ("credentials.s3.s3CABundle", "ca.crt", "must be an absolute path"),
     ("credentials.s3.s3CABundleConfigMap", "a/b", "DNS-1123"),
     (
         "deploy.deploymentRolloutStrategy.defaultRollout.maxSurge",
@@ -180,6 +179,7 @@ WRONG = [
     ("storageDefaults.overrides.memoryLimit", "1GB", "must be a quantity"),
     ("storageDefaults.mode", "watch", "must be 'enforce' or 'observe'"),
     ("storageDefaults.localModelKey", "id", "must be 'hash' or 'name'"),
+    ("storageDefaults.kserveNamespace", "kserve.system", "must be the name of a namespace"),
     ("storageDefaults.securityContext.runAsUser", "1000", 'must be an integer, not "1000"'),
     ("storageDefaults.securityContext.privileged", "false", "must be true or false"),
     ("storageDefaults.securityContext.runAsRoot", True, "unknown key"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mutation import container, denied, env, kserve_pod, mounts, mutated, volumes
+from tests.mutation import answer, container, denied, env, kserve_pod, mounts, mutated, volumes
 from webhook.cluster.facts import Facts, Secret, ServiceAccount, StorageContainer, UriFormat
 from webhook.settings.parse import SettingsError, parse
 
@@ -56,9 +56,33 @@ def test_mount_path_from_the_file_in_the_secret():
     assert env(initializer)["CA_BUNDLE_VOLUME_MOUNT_POINT"] == "/etc/team"
 
 
-@pytest.mark.parametrize("file", ["ca.crt", "/ca.crt", "../ca.crt", "/etc/../ca.crt", "/a:b/ca.crt"])
-def test_invalid_file_path_is_denied(file):
-    assert "the directory of AWS_CA_BUNDLE" in denied(POD, ON, facts=_s3(cabundle=file))
+@pytest.mark.parametrize("file", ["ca.crt", "/ca.crt", "../ca.crt", "/etc/../ca.crt", "/a:b/ca.crt", "/" * 5000 + "a"])
+def test_file_in_a_directory_that_cannot_be_mounted_warns(file):
+    pod = mutated(POD, ON, facts=_s3(cabundle=file))
+    initializer = container(pod, "storage-initializer")
+    assert mounts(initializer)["/etc/ssl/custom-certs"] == {"name": "cabundle-cert", "readOnly": True}
+    assert env(initializer)["CA_BUNDLE_VOLUME_MOUNT_POINT"] == "/etc/ssl/custom-certs"
+    assert env(initializer)["AWS_CA_BUNDLE"] == file
+    (warning,) = answer(POD, ON, facts=_s3(cabundle=file))["warnings"]
+    assert "AWS_CA_BUNDLE" in warning
+    assert len(warning) <= 256
+
+
+@pytest.mark.parametrize("file", ["ca.crt", "../ca.crt", "/etc/../ca.crt", "/a:b/ca.crt", "https://x/ca.crt"])
+def test_relative_file_path_in_the_settings_is_a_warning(file):
+    given = {**ON, "credentials": {"s3": {"s3CABundle": file}}}
+    _, (problem,) = parse(given)
+    assert problem.key == "credentials.s3.s3CABundle"
+    pod = mutated(POD, given, facts=_s3())
+    assert "/etc/ssl/custom-certs" in mounts(container(pod, "storage-initializer"))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("kserve", "global-ca-bundle"), ("kserve-system", "company-ca"), ("m", "global-ca-bundle")]
+)
+def test_namespace_of_kserve_is_a_setting(namespace, name):
+    pod = mutated(POD, {**ON, "storageDefaults": {"kserveNamespace": "kserve-system"}}, namespace)
+    assert volumes(pod)["cabundle-cert"] == {"configMap": {"name": name}}
 
 
 def test_variables_of_a_storage_container_take_precedence():

@@ -8,6 +8,7 @@ import pytest
 
 from tests.mutation import (
     a_container,
+    answer,
     denied,
     kserve_pod,
     mount_list,
@@ -64,6 +65,19 @@ def test_claim_is_mounted_directly(uri: str, expected: dict[str, Any]) -> None:
 def test_path_type_annotation(path: str, path_type: str, expected: dict[str, Any]) -> None:
     pod = mutated(plain_pod(f"pvc://foo/{path}", annotations={keys.PATH_TYPE: path_type}))
     assert mount_list(pod) == [expected]
+
+
+SINGLE_FILES = (
+    ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
+    ".npz .mlmodel .engine .plan .json .txt .ckpt .msgpack .mar .graphdef"
+).split()
+
+
+@pytest.mark.parametrize("extension", SINGLE_FILES)
+def test_a_model_file_is_mounted_inside_the_mount_path(extension: str) -> None:
+    pod = plain_pod(f"pvc://models/xgb/model{extension}")
+    assert mount_list(mutated(pod)) == [_mount(f"/mnt/models/model{extension}", subPath=f"xgb/model{extension}")]
+    assert "warnings" not in answer(pod)
 
 
 def test_single_file_extensions_from_the_settings() -> None:

@@ -6,14 +6,25 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_objects import S3, admitted, denial, initializer, secret, service_account, variables, warnings
-from tests.mutation import JsonObject, plain_pod, volumes
+from tests.cluster_objects import (
+    S3,
+    admitted,
+    denial,
+    initializer,
+    secret,
+    service_account,
+    storage_container,
+    variables,
+    warnings,
+)
+from tests.mutation import JsonObject, plain_pod, several, volumes
 from webhook.cluster.facts import Secret
 from webhook.cluster.lookups import MAX_SECRETS
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.kinds import KINDS, kind_of
 
 ROLE = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/models"}
+STS = "AWS_ENDPOINT_URL_STS"
 S3_KEYS = {"awsAccessKeyID": "AKIA", "awsSecretAccessKey": "x"}
 S3_REFERENCES = {"AWS_ACCESS_KEY_ID": ("s", "awsAccessKeyID"), "AWS_SECRET_ACCESS_KEY": ("s", "awsSecretAccessKey")}
 
@@ -135,6 +146,9 @@ S3_ENDPOINTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     ),
     "empty": ({S3 + "endpoint": "", S3 + "usehttps": "0"}, {}),
     "no endpoint": ({S3 + "usehttps": "0"}, {}),
+    "false is 0": ({S3 + "endpoint": "h", S3 + "usehttps": "false"}, endpoint_variables("0", "h", "http://h")),
+    "true is 1": ({S3 + "endpoint": "h", S3 + "usehttps": " True "}, endpoint_variables("1", "h", "https://h")),
+    "false and true for certificates": ({S3 + "verifyssl": "FALSE"}, {"S3_VERIFY_SSL": "0"}),
     "others": (
         {
             S3 + "verifyssl": "0",
@@ -167,11 +181,109 @@ def test_s3_annotations_of_the_secret(annotations: dict[str, str], expected: dic
 @pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
 def test_s3_annotations_of_a_service_account_with_a_role(annotations: dict[str, str], expected: dict[str, Any]) -> None:
     found = variables(initializer(plain_pod("s3://b/m"), service_account(annotations=ROLE | annotations)))
+    assert ("AWS_ENDPOINT_URL" in found) == (STS in found)
+    found.pop(STS, None)
     assert list(found.items()) == list(expected.items())
 
 
-def test_annotations_of_a_service_account_without_a_role_are_ignored() -> None:
-    assert variables(initializer(plain_pod("s3://b/m"), service_account(annotations={S3 + "region": "r"}))) == {}
+@pytest.mark.parametrize(("annotations", "expected"), S3_ENDPOINTS.values(), ids=S3_ENDPOINTS)
+def test_s3_annotations_of_a_service_account_without_a_role(
+    annotations: dict[str, str], expected: dict[str, Any]
+) -> None:
+    found = initializer(plain_pod("s3://b/m"), service_account(annotations=annotations))
+    assert list(variables(found).items()) == list(expected.items())
+
+
+CONNECTION = {"credentials": {"s3": {"s3Endpoint": "minio.minio:9000", "s3UseHttps": "0", "s3Region": "setting"}}}
+ACCOUNTS: dict[str, tuple[list[JsonObject], dict[str, Any]]] = {
+    "only the settings": (
+        [service_account()],
+        endpoint_variables("0", "minio.minio:9000", "http://minio.minio:9000") | {"AWS_DEFAULT_REGION": "setting"},
+    ),
+    "no service account": (
+        [],
+        endpoint_variables("0", "minio.minio:9000", "http://minio.minio:9000") | {"AWS_DEFAULT_REGION": "setting"},
+    ),
+    "annotations before settings": (
+        [service_account(annotations={S3 + "endpoint": "minio.ns:9000", S3 + "region": "eu-west-1"})],
+        endpoint_variables("0", "minio.ns:9000", "http://minio.ns:9000") | {"AWS_DEFAULT_REGION": "eu-west-1"},
+    ),
+    "beside a Secret of another kind": (
+        [service_account("hub", annotations={S3 + "endpoint": "https://h"}), secret("hub", {"HF_TOKEN": "x"})],
+        endpoint_variables("1", "h", "https://h") | {"AWS_DEFAULT_REGION": "setting", "HF_TOKEN": ("hub", "HF_TOKEN")},
+    ),
+    "a Secret with access keys": (
+        [service_account("s", annotations={S3 + "verifyssl": "0"}), secret("s", S3_KEYS, {S3 + "endpoint": "h"})],
+        S3_REFERENCES | endpoint_variables("0", "h", "http://h") | {"AWS_DEFAULT_REGION": "setting"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("objects", "expected"), ACCOUNTS.values(), ids=ACCOUNTS)
+def test_s3_values_without_a_role(objects: list[JsonObject], expected: dict[str, Any]) -> None:
+    pod = plain_pod("s3://b/m")
+    assert list(variables(initializer(pod, *objects, settings=CONNECTION)).items()) == list(expected.items())
+    assert warnings(pod, *objects, settings=CONNECTION) == []
+
+
+@pytest.mark.parametrize("uri", ["https://h/m", "gs://b/m", "hf://o/m", "hdfs://h/m", "models://m", "oci+fetch://r/m"])
+def test_s3_values_are_only_for_s3(uri: str) -> None:
+    account = service_account(annotations={S3 + "region": "r"})
+    settings = CONNECTION | {"storageInitializer": {"enableModelcar": True}}
+    assert variables(initializer(plain_pod(uri), account, settings=settings)) == {}
+
+
+def test_s3_values_for_one_of_several_models() -> None:
+    pod = several(("hf://o/m", "/mnt/one"), ("s3://b/m", "/mnt/two"))
+    assert variables(initializer(pod, service_account(annotations={S3 + "region": "r"}))) == {"AWS_DEFAULT_REGION": "r"}
+
+
+REGIONS = {
+    "": "sts.amazonaws.com",
+    "us-east-2": "sts.us-east-2.amazonaws.com",
+    "us-gov-west-1": "sts.us-gov-west-1.amazonaws.com",
+    "cn-north-1": "sts.cn-north-1.amazonaws.com.cn",
+    "us-iso-east-1": "sts.us-iso-east-1.c2s.ic.gov",
+    "us-isob-east-1": "sts.us-isob-east-1.sc2s.sgov.gov",
+    "us-isof-south-1": "sts.us-isof-south-1.csp.hci.ic.gov",
+    "eu-isoe-west-1": "sts.eu-isoe-west-1.cloud.adc-e.uk",
+    "eusc-de-east-1": "sts.eusc-de-east-1.amazonaws.eu",
+    "auto": "sts.amazonaws.com",
+    "x.example.com/#-1": "sts.amazonaws.com",
+}
+
+
+@pytest.mark.parametrize(("region", "host"), REGIONS.items())
+@pytest.mark.parametrize("where", ["annotation", "setting", "AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_sts_endpoint_of_a_role_with_an_s3_endpoint(region: str, host: str, where: str) -> None:
+    annotations = {S3 + "endpoint": "s3.amazonaws.com"} | ({S3 + "region": region} if where == "annotation" else {})
+    settings = {"credentials": {"s3": {"s3Region": region}}} if where == "setting" else {}
+    env = [{"name": where, "value": region}] if where.startswith("AWS") else []
+    custom = storage_container("custom", "s3://", container={"image": "c:1", "env": env})
+    account = service_account(annotations=ROLE | annotations)
+    found = variables(initializer(plain_pod("s3://b/m"), account, custom, settings=settings))
+    assert found["AWS_ENDPOINT_URL"] == "https://s3.amazonaws.com"
+    assert found[STS] == f"https://{host}"
+
+
+NO_STS: dict[str, list[JsonObject]] = {
+    "no endpoint": [service_account(annotations=ROLE | {S3 + "region": "us-east-2"})],
+    "no role": [service_account(annotations={S3 + "endpoint": "h"})],
+    "an empty role": [service_account(annotations=dict.fromkeys(ROLE, "") | {S3 + "endpoint": "h"})],
+    "access keys": [service_account("s", annotations=ROLE | {S3 + "endpoint": "h"}), secret("s", S3_KEYS)],
+}
+
+
+@pytest.mark.parametrize("objects", NO_STS.values(), ids=NO_STS)
+def test_no_sts_endpoint(objects: list[JsonObject]) -> None:
+    assert STS not in variables(initializer(plain_pod("s3://b/m"), *objects))
+
+
+def test_sts_endpoint_of_a_storage_container_takes_precedence() -> None:
+    env = [{"name": STS, "value": "https://minio"}]
+    custom = storage_container("custom", "s3://", container={"image": "c:1", "env": env})
+    account = service_account(annotations=ROLE | {S3 + "endpoint": "minio"})
+    assert variables(initializer(plain_pod("s3://b/m"), account, custom))[STS] == "https://minio"
 
 
 def test_s3_precedence_of_annotation_key_and_setting() -> None:
@@ -324,6 +436,57 @@ def test_invalid_host_is_denied_without_its_value(host: str) -> None:
     assert not host or host not in message
 
 
+BAD_HOST = secret("web", {"https-host": "https://models.example.com/", "headers": "{}"})
+GOOD_HOST = secret("good", {"https-host": "h", "headers": "{}"})
+NOT_NEEDED: dict[str, tuple[str, list[JsonObject]]] = {
+    "s3": ("s3://b/m", [service_account("web"), BAD_HOST]),
+    "hugging face": ("hf://o/m", [service_account("web"), BAD_HOST]),
+    "a scheme of one's own": ("models://m", [service_account("web"), BAD_HOST, storage_container("c", "models://")]),
+    "headers of another Secret": ("https://h/m", [service_account("web", "good"), BAD_HOST, GOOD_HOST]),
+}
+
+
+@pytest.mark.parametrize(("uri", "objects"), NOT_NEEDED.values(), ids=NOT_NEEDED)
+def test_invalid_host_does_not_deny_a_download_that_does_not_need_it(uri: str, objects: list[JsonObject]) -> None:
+    (warning,) = warnings(plain_pod(uri), *objects)
+    assert 'Secret "web" is not used' in warning
+    assert "https-host" in warning
+    assert "models.example.com/" not in warning
+
+
+HOSTS = {
+    "https://H/m": "h",
+    "https://user@h:8443/m": "h",
+    "http://[2001:db8::1]:80/m": "2001:db8::1",
+    "https://h?x=a@b": "h",
+}
+
+
+@pytest.mark.parametrize(("uri", "host"), HOSTS.items())
+def test_host_of_a_uri_with_headers(uri: str, host: str) -> None:
+    good = secret("good", {"https-host": host, "headers": "{}"})
+    (warning,) = warnings(plain_pod(uri), service_account("web", "good"), BAD_HOST, good)
+    assert 'Secret "web"' in warning
+
+
+@pytest.mark.parametrize("uri", ["http://models.example.com/m", "https://other/m", "https://[/m"])
+def test_invalid_host_denies_a_download_that_may_need_it(uri: str) -> None:
+    assert "https-host" in denial(plain_pod(uri), service_account("web", "good"), BAD_HOST, GOOD_HOST)
+
+
+TAKEN = {"gs": ("gcloud-application-credentials.json", "user-gcp-sa"), "hdfs": ("HDFS_NAMENODE", "hdfs-secrets")}
+
+
+@pytest.mark.parametrize(("key", "volume"), TAKEN.values(), ids=TAKEN)
+def test_volume_in_use_denies_only_a_download_that_may_need_it(key: str, volume: str) -> None:
+    taken = {"volumes": [{"name": volume, "configMap": {"name": "c"}}]}
+    objects = [service_account("s"), secret("s", {key: "x"})]
+    (scheme,) = (scheme for scheme, pair in TAKEN.items() if pair[1] == volume)
+    assert volume in denial(plain_pod(f"{scheme}://b/m", **taken), *objects)
+    (warning,) = warnings(plain_pod("s3://b/m", **taken), *objects)
+    assert 'Secret "s" is not used' in warning
+
+
 CLUSTER = [service_account("s", annotations=ROLE | {S3 + "region": "r"}), secret("s", S3_KEYS)]
 
 
@@ -344,7 +507,7 @@ def test_number_of_secrets_is_limited() -> None:
     held = [service_account(*names), *(secret(name, {}) for name in names[:-1])]
     (warning,) = warnings(plain_pod("s3://b/m"), *held)
     assert f"lists {MAX_SECRETS + 1} Secrets" in warning
-    assert warnings(plain_pod("s3://b/m", annotations=NAMED), *held, secret("mine", {})) == []
+    assert warnings(plain_pod("s3://b/m", annotations=NAMED), *held, secret("mine", S3_KEYS)) == []
 
 
 def test_every_kind_of_secret_is_tested() -> None:

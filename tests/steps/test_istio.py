@@ -28,9 +28,21 @@ def test_user_id_from_the_annotation(text, uid):
     assert _uid(_pod({UID: text})) == uid
 
 
-@pytest.mark.parametrize("text", ["", "root", "-1", "1.5", "0x1", "2147483648", "9" * 5000, "١٣٣٧"])
-def test_invalid_user_id_is_denied(text):
-    assert f"annotation {UID}" in denied(_pod({UID: text}))
+INVALID_UIDS = ["", "root", "-1", "1.5", "0x1", "2147483648", "9" * 5000, "١٣٣٧"]
+
+
+@pytest.mark.parametrize("text", INVALID_UIDS)
+def test_invalid_user_id_is_ignored_with_a_warning(text):
+    pod = _pod({UID: text})
+    (warning,) = answer(pod)["warnings"]
+    assert f"annotation {UID}" in warning
+    assert "ignored" in warning
+    assert len(warning) <= 256
+    assert _uid(pod) is None
+
+
+def test_invalid_user_id_does_not_hide_the_proxy():
+    assert _uid(_pod({UID: "root", **REDIRECT, **_status("istio-proxy")}, "istio-proxy")) == 1337
 
 
 def test_annotation_takes_precedence_over_the_proxy():

@@ -76,6 +76,22 @@ def test_selected_by_the_uri_of_a_storage_spec() -> None:
     assert initializer(pod, storage_container("a", "s3://b/"))["image"] == "a:1"
 
 
+STORAGE_SPEC = {
+    "internal.serving.kserve.io/storage-spec": "true",
+    "internal.serving.kserve.io/storage-spec-param": '{"type": "s3", "bucket": "b"}',
+}
+
+
+@pytest.mark.parametrize("written", ["<scheme-placeholder>://", "~^<scheme", "~://flowers$"])
+@pytest.mark.parametrize("annotations", [{}, {BY_NAME: "written"}])
+def test_the_uri_of_a_storage_spec_is_matched_as_written_first(written: str, annotations: dict[str, str]) -> None:
+    pod = kserve_pod("<scheme-placeholder>://flowers", annotations={**STORAGE_SPEC, **annotations})
+    # In the order of the API server, the one for the resolved URI is the first.
+    objects = [storage_container("resolved", "s3://b/"), storage_container("written", written)]
+    found = initializer(pod, *objects)
+    assert (found["image"], found["args"]) == ("written:1", ["s3://b/flowers", "/mnt/models"])
+
+
 def test_selected_by_name() -> None:
     objects = [storage_container("a", "s3://"), storage_container("b", "s3://")]
     assert initializer(kserve_pod("s3://b/m", annotations={BY_NAME: "b"}), *objects)["image"] == "b:1"

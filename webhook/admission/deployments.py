@@ -12,6 +12,7 @@ from webhook import annotations as keys
 from webhook.admission import pods
 from webhook.admission.outcome import Outcome, denied, skipped
 from webhook.admission.rollout import Rollout, roll_out, template_of
+from webhook.admission.workloads import pods_denied
 from webhook.cluster.facts import Facts
 from webhook.errors import Denied
 from webhook.pod.diff import diff
@@ -34,7 +35,7 @@ def read(deployment: Any, namespace: str, settings: Settings) -> ModelRequest | 
     request = pods.read(template, namespace, settings)
     if isinstance(request, Outcome) and request.kind == "denied":
         # The Deployment itself is well formed; its author learns now how its pods will be answered.
-        return skipped("pods-denied", (f"the pods of this Deployment will be denied: {request.message}",))
+        return skipped("pods-denied", (pods_denied(request.message),))
     return request
 
 

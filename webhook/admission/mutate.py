@@ -24,7 +24,7 @@ def mutate(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
 
     Raises Denied when the request cannot be fulfilled.
     """
-    draft = PodDraft(pod)
+    draft = PodDraft(pod, already_injected=request.already_injected)
     inputs = Inputs(resolve(request, facts, settings), settings, facts)
     for step in REINVOCATION_STEPS if request.already_injected else STEPS:
         step(draft, inputs)

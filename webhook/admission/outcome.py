@@ -30,6 +30,8 @@ class Outcome:
     """The HTTP status code of the response's status."""
     sources: tuple[str, ...] = ()
     """The kinds of the model's sources, such as `s3` or `oci+native`."""
+    containers: tuple[str, ...] = ()
+    """The names of the containers that get the model."""
     audit: dict[str, str] = field(default_factory=dict)
     """The audit annotations of the response."""
     differences: tuple[str, ...] = ()
@@ -81,11 +83,15 @@ def observed(
     return Outcome("observed", reason=reason, warnings=warnings, sources=sources, audit=audit, differences=differences)
 
 
-def audit_annotations(kind: str, reason: str = "", sources: tuple[str, ...] = ()) -> dict[str, str]:
+def audit_annotations(
+    kind: str, reason: str = "", sources: tuple[str, ...] = (), containers: tuple[str, ...] = ()
+) -> dict[str, str]:
     """The audit annotations of an outcome."""
     audit = {"outcome": kind}
     if reason:
         audit["reason"] = reason
     if sources:
         audit["sources"] = ",".join(sources)
+    if containers:
+        audit["containers"] = ",".join(containers)
     return audit

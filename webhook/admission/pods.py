@@ -13,8 +13,10 @@ from webhook.admission.outcome import Kind, Outcome, audit_annotations, denied, 
 from webhook.cluster.facts import Facts
 from webhook.errors import Denied
 from webhook.pod.draft import JsonObject
+from webhook.pod.pod import metadata_map
 from webhook.request import reader
 from webhook.request.model_request import ModelRequest, Skip
+from webhook.request.unknown_annotations import unknown_keys
 from webhook.settings.model import Settings
 
 
@@ -29,7 +31,7 @@ def read(pod: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome
     except Denied as error:
         return denied(error, settings)
     if isinstance(request, Skip):
-        return skipped(request.reason, _unknown_annotations(pod))
+        return skipped(request.reason, unknown_keys(metadata_map(pod, "annotations"), metadata_map(pod, "labels")))
     return request
 
 
@@ -37,11 +39,6 @@ def _original_request(pod: JsonObject, request: ModelRequest, settings: Settings
     """What an injected pod requested before it was injected; `request` when it requested nothing."""
     original = reader.read(without_injection(pod), request.namespace, settings)
     return request if isinstance(original, Skip) else original
-
-
-def _unknown_annotations(pod: JsonObject) -> tuple[str, ...]:
-    annotations = (pod.get("metadata") or {}).get("annotations") or {}
-    return reader.unknown_annotations(annotations)
 
 
 def apply(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Facts) -> Outcome:
@@ -58,8 +55,8 @@ def apply(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fac
     if settings.observing:
         return _compared(pod, mutated, warnings, sources)
     kind: Kind = "injected" if mutated != pod else "unchanged"
-    audit = audit_annotations(kind, sources=sources)
-    return Outcome(kind, mutated=mutated, warnings=warnings, sources=sources, audit=audit)
+    audit = audit_annotations(kind, sources=sources, containers=request.targets)
+    return Outcome(kind, mutated=mutated, warnings=warnings, sources=sources, containers=request.targets, audit=audit)
 
 
 _OBSERVED_WARNINGS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +15,10 @@ from webhook.pod.diff import Operation, diff
 # The API server truncates warnings to 256 characters each and 4096 per response (apiserver: warning.AddWarning).
 _MAX_WARNING = 256
 _MAX_WARNINGS = 16
+# A value in quotes, as `errors.quoted` writes it. A cut value has at least this length, with its quotes.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_MIN_QUOTED = 14
+_MAX_CUT = 16
 # Names are at most this long (DNS-1123 subdomain), and the API server's request UIDs are UUIDs.
 _MAX_NAME = 253
 _VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
@@ -137,7 +142,7 @@ def respond(review: Review, outcome: Outcome) -> bytes:
         response["patchType"] = "JSONPatch"
         response["patch"] = base64.b64encode(_dumps(operations)).decode()
     if outcome.warnings:
-        response["warnings"] = [_truncated(warning) for warning in outcome.warnings[:_MAX_WARNINGS]]
+        response["warnings"] = [_fitted(warning) for warning in outcome.warnings[:_MAX_WARNINGS]]
     if not outcome.allowed:
         response["status"] = {
             "status": "Failure",
@@ -155,5 +160,15 @@ def _dumps(operations: list[Operation]) -> bytes:
         raise TooDeep(str(error)) from None
 
 
-def _truncated(warning: str) -> str:
+def _fitted(warning: str) -> str:
+    """The warning in at most 256 characters: quoted values are cut before words, the longest ones first.
+
+    What a warning is about and the way out are in the words.
+    """
+    if len(warning) <= _MAX_WARNING:
+        return warning
+    for value in sorted(_QUOTED.findall(warning), key=len, reverse=True)[:_MAX_CUT]:
+        kept = max(_MIN_QUOTED, len(value) - (len(warning) - _MAX_WARNING))
+        if kept < len(value):
+            warning = warning.replace(value, value[: kept - 2] + '…"', 1)
     return warning if len(warning) <= _MAX_WARNING else warning[: _MAX_WARNING - 1] + "…"

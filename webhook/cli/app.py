@@ -138,6 +138,7 @@ def mutate(
     if mutator.denials:
         _print_lines("denied: ", mutator.denials, "red")
         raise typer.Exit(DENIED)
+    _print_lines("note: ", mutator.notes)
     if all(new is old for new, old in zip(mutated, documents, strict=True)):
         missing = "no Deployment" if deployments else "no pod and no pod template"
         _print_lines("unchanged: ", mutator.skips or [f"{_display_name(file)} contains {missing}."])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from webhook import yaml_loader
+from webhook.admission.workloads import misplaced
 
 # The path of the pod, or pod template, in each kind.
 _POD_PATHS: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,8 @@ class Owner(NamedTuple):
 
     name: str
     namespace: str
+    warnings: tuple[str, ...] = ()
+    """A sentence for each annotation or label that is on the object, and belongs on its pod template."""
 
 
 Edit = Callable[[Any, Owner], Any]
@@ -98,6 +101,15 @@ def _edit_at(value: Any, path: tuple[str, ...], edit: Edit, owner: Owner) -> Any
 
 
 def _owner(document: dict[str, Any]) -> Owner:
-    holder = document.get("request") if document.get("kind") == "AdmissionReview" else document.get("metadata")
+    if document.get("kind") == "AdmissionReview":
+        holder, contained = document["request"], document["request"].get("object")
+    else:
+        holder, contained = document.get("metadata"), document
     namespace = holder.get("namespace") if isinstance(holder, dict) else None
-    return Owner(name_of(document), namespace if isinstance(namespace, str) else "")
+    return Owner(name_of(document), namespace if isinstance(namespace, str) else "", _misplaced(contained))
+
+
+def _misplaced(document: Any) -> tuple[str, ...]:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    path = _POD_PATHS.get(kind) if isinstance(kind, str) else None
+    return misplaced(document, path) if path else ()

@@ -10,6 +10,7 @@ import orjson
 
 from webhook.admission import pods
 from webhook.admission.outcome import Outcome
+from webhook.annotations import CONTAINERS
 from webhook.cli import manifests
 from webhook.cli.facts_file import FactsFile
 from webhook.cli.manifests import Owner
@@ -24,7 +25,7 @@ load = manifests.load
 class Mutator:
     """Mutates the objects in documents, and collects messages about them.
 
-    `warnings`, `denials` and `skips` are lines that start with the kind and name of the object.
+    `warnings`, `denials`, `skips` and `notes` are lines that start with the kind and name of the object.
     """
 
     def __init__(self, settings: Settings, namespace: str, facts: FactsFile | None) -> None:
@@ -35,6 +36,7 @@ class Mutator:
         self.warnings: list[str] = []
         self.denials: list[str] = []
         self.skips: list[str] = []
+        self.notes: list[str] = []
 
     def mutate_pods(self, document: Any) -> Any:
         """Return the document with its pods mutated; the same object when nothing changes."""
@@ -66,9 +68,14 @@ class Mutator:
 
     def _collect(self, original: Any, owner: Owner, outcome: Outcome) -> Any:
         """Collect the messages of an outcome. Returns the mutated object, or the original one."""
-        self.warnings += [f"{owner.name}: {warning}" for warning in outcome.warnings]
+        self.warnings += [f"{owner.name}: {warning}" for warning in (*owner.warnings, *outcome.warnings)]
         if not outcome.allowed:
             self.denials.append(f"{owner.name}: {outcome.message}")
+        if outcome.containers:
+            containers = ", ".join(outcome.containers)
+            self.notes.append(
+                f"{owner.name}: the model is mounted in {containers} (annotation {CONTAINERS} overrides this)"
+            )
         if outcome.kind == "skipped":
             self.skips.append(f"{owner.name}: {SKIP_REASONS[outcome.reason]}")
         return original if outcome.mutated is None else outcome.mutated

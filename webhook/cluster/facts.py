@@ -18,6 +18,8 @@ class ServiceAccount(NamedTuple):
 
     annotations: Mapping[str, str] = _NOTHING
     secrets: tuple[str, ...] = ()
+    legacy_annotations: frozenset[str] = frozenset()
+    """The names of its annotations about credentials that no longer count, and that nothing replaces."""
 
 
 class Secret(NamedTuple):
@@ -28,6 +30,8 @@ class Secret(NamedTuple):
     """The annotations about credentials."""
     plain: Mapping[str, str] = _NOTHING
     """The values of the keys in `PLAIN_KEYS`, such as endpoints, regions and hosts."""
+    legacy_annotations: frozenset[str] = frozenset()
+    """The names of its annotations about credentials that no longer count, and that nothing replaces."""
 
 
 # KServe sets these on the init container as plain values, or as part of a variable's name.
@@ -35,6 +39,17 @@ PLAIN_KEYS = frozenset(
     "S3_ENDPOINT S3_USE_HTTPS S3_VERIFY_SSL awsAnonymousCredential AWS_DEFAULT_REGION S3_USER_VIRTUAL_BUCKET "
     "S3_USE_ACCELERATE AWS_CA_BUNDLE AWS_CA_BUNDLE_CONFIGMAP https-host".split()
 )
+
+
+class PullSecret(NamedTuple):
+    """A Secret in a pod's imagePullSecrets, without its content."""
+
+    has_docker_config: bool | None = None
+    """It has the key that the init container can use. None: RBAC does not allow to read the Secret."""
+
+
+DOCKER_CONFIG_KEY = ".dockerconfigjson"
+"""The key of Secrets of type `kubernetes.io/dockerconfigjson`; those of type `kubernetes.io/dockercfg` have another."""
 
 
 class StorageEntry(NamedTuple):
@@ -88,6 +103,8 @@ class Facts(NamedTuple):
     storage_containers: tuple[StorageContainer, ...] = ()
     """Sorted by name, as the API server lists them."""
     claims: Mapping[str, Claim | None] = _NOTHING
+    pull_secrets: Mapping[str, PullSecret | None] = _NOTHING
+    """The Secrets in imagePullSecrets, by name, in the pod's order."""
 
     def is_same_reading(self, other: Facts) -> bool:
         """Whether both are from the same reads: their values are identical, not only equal."""

@@ -13,8 +13,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
-from webhook.annotations import CREDENTIAL_ANNOTATIONS
-from webhook.cluster.facts import PLAIN_KEYS, Claim, Secret, ServiceAccount, StorageContainer, StorageEntry, UriFormat
+from webhook.annotations import CREDENTIAL_ANNOTATIONS, LEGACY_ANNOTATIONS
+from webhook.cluster.facts import (
+    DOCKER_CONFIG_KEY,
+    PLAIN_KEYS,
+    Claim,
+    PullSecret,
+    Secret,
+    ServiceAccount,
+    StorageContainer,
+    StorageEntry,
+    UriFormat,
+)
 
 T = TypeVar("T")
 
@@ -52,13 +62,20 @@ class Key(NamedTuple, Generic[T]):
 def service_account(found: Mapping[str, Any]) -> ServiceAccount:
     """Reduce a ServiceAccount to its annotations about credentials and the Secrets that it lists."""
     names = (_text(reference.get("name")) for reference in _objects(found.get("secrets")))
-    return ServiceAccount(_annotations(found), tuple(dict.fromkeys(name for name in names if name)))
+    secrets = tuple(dict.fromkeys(name for name in names if name))
+    return ServiceAccount(_annotations(found), secrets, _legacy_annotations(found))
 
 
 def secret(found: Mapping[str, Any]) -> Secret:
     """Reduce a Secret to its keys and the values of those in `PLAIN_KEYS`, without white space around them."""
     keys = _keys(found)
-    return Secret(keys, _annotations(found), {key: _value(found, key).strip() for key in PLAIN_KEYS & keys})
+    plain = {key: _value(found, key).strip() for key in PLAIN_KEYS & keys}
+    return Secret(keys, _annotations(found), plain, _legacy_annotations(found))
+
+
+def pull_secret(found: Mapping[str, Any]) -> PullSecret:
+    """Reduce a Secret to whether the init container can use it to pull an image."""
+    return PullSecret(DOCKER_CONFIG_KEY in _keys(found))
 
 
 def storage_config(found: Mapping[str, Any]) -> Mapping[str, StorageEntry]:
@@ -156,6 +173,12 @@ def _annotations(found: Mapping[str, Any]) -> dict[str, str]:
     return {key: _text(annotations[key]) for key in CREDENTIAL_ANNOTATIONS & annotations.keys()}
 
 
+def _legacy_annotations(found: Mapping[str, Any]) -> frozenset[str]:
+    annotations = _object(_object(found.get("metadata")).get("annotations"))
+    present = LEGACY_ANNOTATIONS.keys() & annotations.keys()
+    return frozenset(name for name in present if LEGACY_ANNOTATIONS[name] not in annotations)
+
+
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -173,6 +196,8 @@ _CORE = "/api/v1/namespaces/{namespace}/"
 SERVICE_ACCOUNT = Kind("ServiceAccount", _CORE + "serviceaccounts/{name}", "get serviceaccounts", service_account)
 SECRET = Kind("Secret", _CORE + "secrets/{name}", "get secrets", secret)
 STORAGE_CONFIG = Kind("Secret", SECRET.path, SECRET.rule, storage_config)
+# A pull Secret that cannot be read may still be the right one.
+PULL_SECRET = Kind("Secret", SECRET.path, SECRET.rule, pull_secret, forbidden=PullSecret())
 CLAIM = Kind("PersistentVolumeClaim", _CORE + "persistentvolumeclaims/{name}", "get persistentvolumeclaims", claim)
 # When checks of claims only warn, a claim that cannot be read must not block the pod.
 OPTIONAL_CLAIM = replace(CLAIM, unknown=Claim())

@@ -6,10 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from webhook import annotations as keys
-from webhook.cluster.facts import NO_FACTS, Claim, Facts, Secret, ServiceAccount, StorageContainer, StorageEntry
+from webhook.cluster.facts import (
+    NO_FACTS,
+    Claim,
+    Facts,
+    PullSecret,
+    Secret,
+    ServiceAccount,
+    StorageContainer,
+    StorageEntry,
+)
 from webhook.cluster.kinds import (
     CLAIM,
     OPTIONAL_CLAIM,
+    PULL_SECRET,
     SECRET,
     SERVICE_ACCOUNT,
     STORAGE_CONFIG,
@@ -24,6 +34,9 @@ T = TypeVar("T")
 
 MAX_SECRETS = 64
 """The number of Secrets of a service account that are looked up; each is one read from the API server."""
+
+MAX_PULL_SECRETS = 16
+"""The number of Secrets in a pod's imagePullSecrets that are looked up."""
 
 
 def always(found: object) -> bool:
@@ -41,22 +54,35 @@ class Read(Protocol):
 def gather(request: ModelRequest, settings: Settings, read: Read) -> Facts:
     """Read the facts of a request. A pod that only mounts claims needs none, unless claims are checked."""
     claims = _claims(request, settings, read)
+    if request.literal_headers and settings.credentials.enabled:
+        account = read(Key(SERVICE_ACCOUNT, request.namespace, request.service_account))
+        return Facts(account, _secrets(request, settings, account, read), claims=claims)
     if not request.downloaded:
         return Facts(claims=claims) if claims else NO_FACTS
-    containers = _storage_containers(request, read)
+    facts = Facts(
+        storage_containers=_storage_containers(request, read),
+        claims=claims,
+        pull_secrets=_pull_secrets(request, settings, read),
+    )
     if not takes_credentials(request, settings):
-        return Facts(storage_containers=containers, claims=claims)
+        return facts
     if has_storage_spec(request):
-        return Facts(
-            storage_configs=_storage_config(request, settings, read), storage_containers=containers, claims=claims
-        )
+        return facts._replace(storage_configs=_storage_config(request, settings, read))
     account = read(Key(SERVICE_ACCOUNT, request.namespace, request.service_account))
-    return Facts(account, _secrets(request, settings, account, read), {}, containers, claims)
+    return facts._replace(service_account=account, secrets=_secrets(request, settings, account, read))
 
 
 def takes_credentials(request: ModelRequest, settings: Settings) -> bool:
-    """Whether the init container gets credentials: only if it downloads, not if it only copies from a claim."""
-    return settings.credentials.enabled and any(source.claim is None for source in request.downloaded)
+    """Whether the init container gets credentials: only if it downloads from storage."""
+    return settings.credentials.enabled and downloads_from_storage(request)
+
+
+def downloads_from_storage(request: ModelRequest) -> bool:
+    """Whether the init container downloads other than from claims and OCI registries.
+
+    As in KServe, a registry's credentials are the pod's imagePullSecrets.
+    """
+    return any(source.claim is None and source.image is None for source in request.downloaded)
 
 
 def has_storage_spec(request: ModelRequest) -> bool:
@@ -87,6 +113,11 @@ def _secrets(
     named = named_secret(request, settings)
     names: Iterable[str] = (account.secrets[:MAX_SECRETS] if account else ()) if named is None else (named,)
     return {name: read(Key(SECRET, request.namespace, name)) for name in names}
+
+
+def _pull_secrets(request: ModelRequest, settings: Settings, read: Read) -> Mapping[str, PullSecret | None]:
+    names = request.pull_secrets[:MAX_PULL_SECRETS] if settings.credentials.enabled else ()
+    return {name: read(Key(PULL_SECRET, request.namespace, name)) for name in names}
 
 
 def _storage_config(

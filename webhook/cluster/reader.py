@@ -67,7 +67,7 @@ class ClusterReader:
     def _log_once(self, key: Key[Any]) -> None:
         if key.kind.name not in self._logged:
             self._logged.add(key.kind.name)
-            _log.warning("%s objects are not used: RBAC does not allow to %s", key.kind.name, key.kind.rule)
+            _log.warning("%s cannot be read: RBAC does not allow to %s", key, key.kind.rule)
 
     def _get(self, key: Key[Any], seconds: float) -> tuple[int, bytes]:
         result = self._attempt(key, seconds)

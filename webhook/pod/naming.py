@@ -28,5 +28,6 @@ def volume_name(path: str, volume: JsonObject, volumes: Iterable[JsonObject] | N
 
 
 def _is_same(taken: JsonObject, volume: JsonObject) -> bool:
-    # An emptyDir refers to nothing, so an existing one cannot be recognized and may be used for something else.
-    return "emptyDir" not in volume and volume_source(taken) == volume_source(volume)
+    # A claim's volume that can serve is used under any name. An emptyDir refers to nothing, so an existing one cannot
+    # be recognized and may be used for something else.
+    return "image" in volume and volume_source(taken) == volume_source(volume)

@@ -131,9 +131,13 @@ class PodDraft(Draft):
     Methods with a parameter `container` expect one from `edit_container` or `add_container`.
     """
 
-    def __init__(self, original: JsonObject) -> None:
+    def __init__(self, original: JsonObject, *, already_injected: bool = False) -> None:
+        """`already_injected`: the pod's init container `storage-initializer` is that of an earlier injection."""
         super().__init__(original)
+        self._already_injected = already_injected
         self._edited: dict[tuple[str, str], JsonObject] = {}
+        self.adopted: list[tuple[str, str]] = []
+        """Containers of an earlier injection, by this webhook or KServe's: as in `added`."""
         self.added: list[tuple[str, str]] = []
         """The containers that were added: the field of the spec, and the container's name."""
         self.warnings: list[str] = []
@@ -155,7 +159,9 @@ class PodDraft(Draft):
         return self.edit_object(self.root, "spec")
 
     def init_container(self) -> JsonObject | None:
-        """The storage initializer; read-only. None when the pod has none."""
+        """The storage initializer; read-only. None when the pod has none, or only one of its author's own."""
+        if not self._already_injected and ("initContainers", INIT_CONTAINER_NAME) not in self.added:
+            return None
         return find(self.spec.get("initContainers"), INIT_CONTAINER_NAME)
 
     def edit_init_container(self) -> JsonObject | None:
@@ -208,9 +214,10 @@ class PodDraft(Draft):
         A mount at one of the paths in `moved_from` is moved to the new mount path.
         Raises Denied when something else is mounted at the mount path.
         """
-        paths = {_normal(path) for path in (mount["mountPath"], *moved_from)}
+        paths = {normal_path(path) for path in (mount["mountPath"], *moved_from)}
         mounts = self.edit_list(container, "volumeMounts")
-        index = next((i for i, other in enumerate(mounts) if _same_mount(other, mount) and _path(other) in paths), None)
+        named = [i for i, other in enumerate(mounts) if other["name"] == mount["name"]]
+        index = next((i for i in named if _same_mount(mounts[i], mount, paths)), None)
         _check_path_is_free(container, mount, index)
         if index is None:
             mounts.append(mount)
@@ -230,7 +237,7 @@ class PodDraft(Draft):
     def drop_mount(self, container: JsonObject, mount: JsonObject) -> None:
         """Remove the mount of the same volume and subPath at the same path."""
         mounts = container.get("volumeMounts") or ()
-        kept = [other for other in mounts if not (_same_mount(other, mount) and _path(other) == _path(mount))]
+        kept = [other for other in mounts if not _same_mount(other, mount, {_path(mount)})]
         if len(kept) < len(mounts):
             container["volumeMounts"] = kept
 
@@ -267,8 +274,10 @@ def secret_variable(name: str, secret: str, key: str) -> JsonObject:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
-def _same_mount(one: JsonObject, other: JsonObject) -> bool:
-    if one["name"] != other["name"]:
+def _same_mount(one: JsonObject, other: JsonObject, paths: set[str]) -> bool:
+    """Whether both mount the same path of the same volume, and `one` is at one of the mount paths."""
+    # Several models may share a volume. The mount path excludes most mounts, so it comes first.
+    if one["name"] != other["name"] or _path(one) not in paths:
         return False
     return all(_identity(one, key) == _identity(other, key) for key in ("subPath", "subPathExpr"))
 
@@ -286,19 +295,19 @@ def _check_path_is_free(container: JsonObject, mount: JsonObject, ignored: int |
     name = path.rpartition("/")[2]
     for other, field in mounts + devices:
         # The substring test is fast and excludes most mounts.
-        if name in str(other.get(field)) and _normal(other[field]) == path:
+        if name in str(other.get(field)) and normal_path(other[field]) == path:
             raise Denied(
                 f"container {quoted(container['name'])} already mounts volume {quoted(other['name'])} at "
                 f"{quoted(other[field])}, the mount path of the model: move that mount, or choose another mount path "
-                f"for the model with annotation {MOUNT_PATH} or {URIS}"
+                f"with annotation {MOUNT_PATH} or {URIS}"
             )
 
 
 def _path(mount: JsonObject) -> str:
-    return _normal(mount.get("mountPath"))
+    return normal_path(mount.get("mountPath"))
 
 
-def _normal(path: Any) -> str:
+def normal_path(path: Any) -> str:
     """A path as the kubelet resolves it: absolute, without empty segments; "" when it is not a string."""
     return "/" + "/".join(_segments(path)) if isinstance(path, str) else ""
 

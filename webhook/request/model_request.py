@@ -26,9 +26,16 @@ SKIP_REASONS = {
     "not-a-create": "The request does not create a pod.",
     "not-a-pod": "The object of the request is not a pod.",
     "not-a-deployment": "The object of the request is not a Deployment.",
+    "not-a-workload": "The object of the request is not a Deployment, StatefulSet, Job or CronJob.",
     "not-a-change": "The request does not create or update the object.",
-    "pods-denied": "The pods of the Deployment would be denied. A warning gives the reason.",
+    "pods-denied": "The pods of the workload would be denied. A warning gives the reason.",
     "knative-owned": "Knative owns the Deployment and would revert changes to it.",
+    "owned": "A controller owns the workload, so its author would not see warnings.",
+    "being-deleted": "The workload is being deleted.",
+    "same-template": "The update changes neither the pod template nor the webhook's annotations and labels.",
+    "lookup-failed": "The cluster did not answer a lookup, so the pods of the workload were not checked.",
+    "settings-missing": "The webhook has not loaded its settings yet, so the pods of the workload were not checked.",
+    "unexpected": "The webhook failed on the workload. Its log gives the reason.",
 }
 
 _DELIVERY_OF_IMAGES = {"modelcar": "modelcars", "native": "images"}
@@ -47,15 +54,30 @@ class Source(NamedTuple):
     """The claim's path is a single file."""
     image: oci.Image | None = None
     """The image that contains the model; None for other URIs, and when OCI support is off."""
+    written: str = ""
+    """The URI as the pod writes it, with the placeholder of a storage spec; "" when `uri` is as written."""
 
     @property
     def kind(self) -> str:
         """The scheme, for metrics and audit annotations; for an image with its mode, such as `oci+native`."""
         return f"oci+{self.image.mode}" if self.image else storage_uri.source_kind(self.uri)
 
+    @property
+    def arrival_path(self) -> str:
+        """The mount path of the model: the mount path of the source, or of a single file inside it."""
+        is_file = self.claim is not None and self.is_file
+        return f"{self.mount_path}/{self.claim.file_name}" if self.claim and is_file else self.mount_path
+
     def is_image(self, *modes: OciMode) -> bool:
         """Whether the model is an image with one of these modes."""
         return self.image is not None and self.image.mode in modes
+
+
+def delivery(source: Source, *, direct: bool) -> str:
+    """How a source is delivered: `mounted`, `modelcars`, `images` or `downloaded`. `direct`: claims are mounted."""
+    if source.claim and direct:
+        return "mounted"
+    return _DELIVERY_OF_IMAGES.get(source.image.mode, "downloaded") if source.image else "downloaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +97,11 @@ class ModelRequest:
     """Claims are mounted, not copied by the init container."""
     already_injected: bool = False
     """The pod has an init container `storage-initializer`: only the reinvocation steps run."""
+    literal_headers: bool = False
+    """The init container of an earlier injection has a header of an HTTP server as text, as KServe injects it."""
     service_account: str = "default"
+    pull_secrets: tuple[str, ...] = ()
+    """The Secrets in the pod's imagePullSecrets, if the init container pulls an image."""
     warnings: tuple[str, ...] = field(default=())
 
     # The sources by how they are delivered, computed once for all steps.
@@ -91,14 +117,9 @@ class ModelRequest:
     def __post_init__(self) -> None:
         groups: dict[str, list[Source]] = {"mounted": [], "modelcars": [], "images": [], "downloaded": []}
         for source in self.sources:
-            groups[self._delivery(source)].append(source)
+            groups[delivery(source, direct=self.direct)].append(source)
         for name, sources in groups.items():
             object.__setattr__(self, name, tuple(sources))
-
-    def _delivery(self, source: Source) -> str:
-        if source.claim and self.direct:
-            return "mounted"
-        return _DELIVERY_OF_IMAGES.get(source.image.mode, "downloaded") if source.image else "downloaded"
 
     @property
     def mount_path(self) -> str:

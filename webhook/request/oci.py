@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, cast, get_args
+import shlex
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast, get_args
 
 from webhook.errors import Denied, Forbidden, quoted
 from webhook.settings.formats import IMAGE_REFERENCE
@@ -14,6 +16,7 @@ MODELCAR = "modelcar"
 
 _URI = re.compile(r"oci(?:\+([^:/]*))?://(.*)")
 
+_LINK_COMMAND = "ln -sf /proc/$$$$/root/models"
 _REFERENCE = re.compile(IMAGE_REFERENCE, re.ASCII)
 
 
@@ -32,6 +35,26 @@ class Image(NamedTuple):
 def numbered(name: str, index: int) -> str:
     """The name of a modelcar's container or volume: `modelcar`, `modelcar-1`, `modelcar-2`, … (as in KServe)."""
     return f"{name}-{index}" if index else name
+
+
+def link_script(path: str) -> str:
+    """The shell script of a modelcar: it links the image's models to `path` and keeps running.
+
+    Kubernetes expands $$$$ in args to $$, the shell's process id. A $ in the path is escaped the same way.
+    """
+    return f"{_LINK_COMMAND} {shlex.quote(path).replace('$', '$$')} && sleep infinity"
+
+
+def is_modelcar(container: Mapping[str, Any], path: str) -> bool:
+    """Whether a container is a modelcar for `path`, added by this webhook or by KServe's.
+
+    Recognized by its script and not by its image, which policies pin to a digest or move to a mirror.
+    """
+    args = container.get("args")
+    if not isinstance(args, list) or len(args) != 3 or args[:2] != ["sh", "-c"]:
+        return False
+    links = (path, shlex.quote(path).replace("$", "$$"))
+    return isinstance(args[2], str) and any(args[2].startswith(f"{_LINK_COMMAND} {link} ") for link in links)
 
 
 def read(uri: str, origin: str, settings: StorageInitializer) -> Image | None:

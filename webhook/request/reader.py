@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from webhook import annotations as keys
 from webhook.errors import Denied, Forbidden, quoted
 from webhook.pod.pod import INIT_CONTAINER_NAME, check_shape, find, metadata_map
+from webhook.request.injected import as_delivered, download_volumes
 from webhook.request.model_request import ModelRequest, Skip
+from webhook.request.pull_secrets import read_pull_secrets
 from webhook.request.sources import read_sources
 from webhook.request.targets import read_targets
+from webhook.request.unknown_annotations import unknown_keys
 from webhook.settings.model import Settings
 
-_MAX_WARNINGS = 16
-_MAX_COMPARED = 100
+HEADERS_SUFFIX = "-headers"
+"""End of the name of a variable with headers; the start is the host (KServe)."""
 
 
 def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelRequest | Skip:
@@ -35,17 +37,55 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
         return Skip("agent-injected")
     requests_model = any(key in annotations for key in (keys.URI, keys.URIS, keys.SOURCE_URI))
     check_shape(pod)
-    if find(pod["spec"].get("initContainers"), INIT_CONTAINER_NAME):
-        return _read_reinvoked(namespace, settings, annotations)
+    initializer = find(pod["spec"].get("initContainers"), INIT_CONTAINER_NAME)
+    if initializer and not _is_authors_own(pod, initializer, annotations, labels, settings):
+        return _read_reinvoked(pod, namespace, settings, annotations, labels)
     if not requests_model:
         return Skip("no-uri")
     return _read_request(pod, namespace, settings, annotations, labels)
 
 
-def _read_reinvoked(namespace: str, settings: Settings, annotations: Mapping[str, str]) -> ModelRequest:
-    warnings = list(unknown_annotations(annotations))
-    read_only = _read_read_only(annotations, namespace, settings, warnings)
-    return ModelRequest(namespace, annotations, read_only=read_only, already_injected=True, warnings=tuple(warnings))
+def _is_authors_own(
+    pod: Mapping[str, Any],
+    initializer: Mapping[str, Any],
+    annotations: Mapping[str, str],
+    labels: Mapping[str, str],
+    settings: Settings,
+) -> bool:
+    """Whether the init container belongs to the pod's author: it downloads nothing, and the request needs none."""
+    requests_images = any("oci" in annotations.get(key, "") for key in (keys.URI, keys.URIS, keys.SOURCE_URI))
+    if not requests_images or download_volumes(pod["spec"], initializer):
+        return False
+    try:
+        sources = read_sources(annotations, labels, settings)
+    except Denied:
+        return False
+    return all(source.is_image("modelcar", "native") for source in sources)
+
+
+def _read_reinvoked(
+    pod: Mapping[str, Any],
+    namespace: str,
+    settings: Settings,
+    annotations: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> ModelRequest:
+    warnings = list(unknown_keys(annotations, labels))
+    initializer = find(pod["spec"]["initContainers"], INIT_CONTAINER_NAME) or {}
+    return ModelRequest(
+        namespace,
+        annotations,
+        read_only=_read_read_only(annotations, namespace, settings, warnings),
+        already_injected=True,
+        literal_headers=any(is_literal_header(variable) for variable in initializer.get("env") or ()),
+        service_account=pod["spec"].get("serviceAccountName") or "default",
+        warnings=tuple(warnings),
+    )
+
+
+def is_literal_header(variable: Mapping[str, Any]) -> bool:
+    """Whether an environment variable has the headers of an HTTP server as text, as KServe sets it."""
+    return str(variable.get("name")).endswith(HEADERS_SUFFIX) and not variable.get("valueFrom")
 
 
 def _read_request(
@@ -55,18 +95,22 @@ def _read_request(
     annotations: Mapping[str, str],
     labels: Mapping[str, str],
 ) -> ModelRequest:
-    warnings = list(unknown_annotations(annotations))
+    warnings = list(unknown_keys(annotations, labels))
     several = keys.URIS in annotations
-    sources = read_sources(annotations, labels, settings)
+    sources = as_delivered(pod, read_sources(annotations, labels, settings))
+    direct = _read_direct(annotations, several, settings)
+    targets = read_targets(pod, sources, annotations, labels, direct=direct)
+    warnings.extend(targets.warnings)
     return ModelRequest(
         namespace=namespace,
         annotations=annotations,
         sources=sources,
         several=several,
-        targets=read_targets(pod, sources, annotations, labels, warnings),
+        targets=targets.names,
         read_only=_read_read_only(annotations, namespace, settings, warnings),
-        direct=_read_direct(annotations, several, settings),
+        direct=direct,
         service_account=pod["spec"].get("serviceAccountName") or "default",
+        pull_secrets=read_pull_secrets(pod["spec"], sources),
         warnings=tuple(warnings),
     )
 
@@ -74,22 +118,6 @@ def _read_request(
 def _without_internal(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """The annotations without KServe's internal ones, which any user can set on a pod that KServe does not manage."""
     return {key: value for key, value in annotations.items() if not key.startswith(keys.INTERNAL)}
-
-
-def unknown_annotations(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """A warning for each unknown `storage.kserve.io/` annotation, with the most similar name; the first few only."""
-    unknown = [key for key in annotations if key.startswith(keys.PREFIX) and key not in keys.KNOWN]
-    return tuple(_unknown_warning(key) for key in unknown[:_MAX_WARNINGS]) if unknown else ()
-
-
-def _unknown_warning(key: str) -> str:
-    if key == keys.INJECT:
-        return f"annotation {key} has no effect: set it as a label"
-    # The comparison is slow for long names, and no known name is that long.
-    similar = difflib.get_close_matches(key, keys.KNOWN, n=1) if len(key) < _MAX_COMPARED else []
-    return f"annotation {quoted(key)} is unknown and has no effect" + (
-        f"; did you mean {similar[0]}?" if similar else ""
-    )
 
 
 def _read_read_only(annotations: Mapping[str, str], namespace: str, settings: Settings, warnings: list[str]) -> bool:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook import annotations as keys
 from webhook.errors import Denied, quoted
-from webhook.pod.pod import container_names
+from webhook.pod.pod import container_names, find
 from webhook.request import oci
+from webhook.request.injected import targets_with_model
 from webhook.request.model_request import Source
 
 SERVER_CONTAINERS = ("kserve-container", "worker-container")
 TRANSFORMER_CONTAINER = "transformer-container"
 
+PROXIES = frozenset(
+    "istio-proxy linkerd-proxy kuma-sidecar daprd vault-agent queue-proxy kube-rbac-proxy cloud-sql-proxy".split()
+)
+"""Names of sidecars that other webhooks add. They never get the model by default."""
+
 _MAX_TARGETS = 20
+
+
+class Targets(NamedTuple):
+    """Names of the containers that get the model, and warnings about the choice."""
+
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_targets(
@@ -22,26 +35,48 @@ def read_targets(
     sources: tuple[Source, ...],
     annotations: Mapping[str, str],
     labels: Mapping[str, str],
-    warnings: list[str],
-) -> tuple[str, ...]:
-    """The names of the target containers; appends to `warnings`. Raises Denied when there are none."""
+    *,
+    direct: bool,
+) -> Targets:
+    """The target containers. Raises Denied when there are none. `direct`: claims are mounted, not copied."""
     present = _without_modelcars(pod, [source.image for source in sources if source.image])
     if keys.CONTAINERS in annotations:
-        return _named_targets(annotations[keys.CONTAINERS], present)
+        return Targets(_named_targets(pod, annotations[keys.CONTAINERS], present))
     if keys.INFERENCE_SERVICE in labels:
-        return _kserve_targets(present)
+        return Targets(_kserve_targets(present))
     if not present:
         raise Denied("the pod has no containers, so no container can get the model")
+    if names := targets_with_model(pod, sources, direct=direct):
+        return Targets(names)
+    return _default_target(pod, present, annotations)
+
+
+def _default_target(pod: Mapping[str, Any], present: list[str], annotations: Mapping[str, str]) -> Targets:
+    """The default container of the pod, or its first container that is not a proxy."""
+    candidates = [name for name in present if name not in PROXIES] or present
     default = annotations.get(keys.DEFAULT_CONTAINER)
+    if default in candidates:
+        return Targets((default,))
+    first = candidates[0]
     if default is not None and default not in present:
-        warnings.append(
-            f"annotation {keys.DEFAULT_CONTAINER} {quoted(default)} is not a container of the pod: "
-            f"container {quoted(present[0])} gets the model; choose another with annotation {keys.CONTAINERS}"
+        warning = (
+            f"annotation {keys.DEFAULT_CONTAINER} {quoted(default)} {_why_no_target(pod, default)}: "
+            f"container {quoted(first)} gets the model; choose another with annotation {keys.CONTAINERS}"
         )
-    return (default if default in present else present[0],)
+    elif present[0] != first or _several_serve(pod, candidates):
+        warning = f"container {quoted(first)} gets the model; choose others with annotation {keys.CONTAINERS}"
+    else:
+        return Targets((first,))
+    return Targets((first,), (warning,))
 
 
-def _named_targets(text: str, present: list[str]) -> tuple[str, ...]:
+def _several_serve(pod: Mapping[str, Any], candidates: list[str]) -> bool:
+    """Whether more than one of the containers declares ports."""
+    containers = (container for container in pod["spec"]["containers"] if container["name"] in candidates)
+    return sum(bool(container.get("ports")) for container in containers) > 1
+
+
+def _named_targets(pod: Mapping[str, Any], text: str, present: list[str]) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not wanted:
         raise Denied(f"annotation {keys.CONTAINERS} is empty: set it to names of containers of the pod, or remove it")
@@ -51,10 +86,16 @@ def _named_targets(text: str, present: list[str]) -> tuple[str, ...]:
     if missing:
         names = ", ".join(quoted(name) for name in present[:_MAX_TARGETS])
         raise Denied(
-            f"annotation {keys.CONTAINERS} names {quoted(missing[0])}, which is not a container of the pod; "
+            f"annotation {keys.CONTAINERS} names {quoted(missing[0])}, which {_why_no_target(pod, missing[0])}; "
             f"its containers are {names}"
         )
     return wanted
+
+
+def _why_no_target(pod: Mapping[str, Any], name: str) -> str:
+    if find(pod["spec"].get("initContainers"), name):
+        return "is an init container and cannot get the model"
+    return "is not a container of the pod"
 
 
 def _kserve_targets(present: list[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None 
         "/mutate-pods": AdmissionEndpoint(webhook, handlers.handle_pod, on_admission),
         "/mutate-deployments": AdmissionEndpoint(webhook, handlers.handle_deployment, on_admission),
         "/validate-settings": AdmissionEndpoint(webhook, handlers.handle_settings, on_admission),
+        "/validate-workloads": AdmissionEndpoint(webhook, handlers.handle_workload, on_admission, only_warns=True),
     }
     if tracing:
         endpoints = {path: tracing.traced(endpoint, f"POST {path}") for path, endpoint in endpoints.items()}

@@ -43,9 +43,7 @@ class Registration:
 
 def missing_injection(pod: Any, settings: Settings) -> Outcome | None:
     """The outcome that a pod without its model would have; None when the pod has it or requests none."""
-    enforced = settings.model_copy(
-        update={"storage_defaults": settings.storage_defaults.model_copy(update={"mode": "enforce"})}
-    )
+    enforced = settings.enforced
     namespace = (pod.get("metadata") or {}).get("namespace") or ""
     request = pods.read(pod, namespace, enforced)
     outcome = request if isinstance(request, Outcome) else pods.apply(pod, request, enforced, NO_FACTS)

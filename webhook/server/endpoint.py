@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from webhook.admission import review as reviews
-from webhook.admission.outcome import Outcome, failed, lookup_failed
+from webhook.admission.outcome import Outcome, failed, lookup_failed, skipped
 from webhook.admission.review import Request, Review, TooDeep
 from webhook.errors import BadReview, LookupFailed
 from webhook.server.context import Webhook
@@ -51,9 +51,13 @@ class HttpError(Exception):
 class AdmissionEndpoint:
     """POST: an AdmissionReview with a request in, one with a response out."""
 
-    def __init__(self, webhook: Webhook, handler: Handler, on_admission: OnAdmission | None = None) -> None:
+    def __init__(
+        self, webhook: Webhook, handler: Handler, on_admission: OnAdmission | None = None, *, only_warns: bool = False
+    ) -> None:
+        """`only_warns`: an unexpected error admits the object, because `failurePolicy` does not apply to denials."""
         self._webhook = webhook
         self._handler = handler
+        self._only_warns = only_warns
         self._on_admission = on_admission
         self._cache = ResponseCache()
         # Bound once, not for every line.
@@ -149,8 +153,10 @@ class AdmissionEndpoint:
     def _unexpected(self, review: Review, error: Exception) -> Outcome:
         """An unexpected error is logged and answered as a denial; the caller never sees a traceback."""
         if isinstance(error, RecursionError | TooDeep):
-            return _TOO_DEEP
+            return skipped("unexpected") if self._only_warns else _TOO_DEEP
         self._log.error("admission failed", uid=review.request.uid, exc_info=error)
+        if self._only_warns:
+            return skipped("unexpected")
         message = "the storage webhook failed on this object; its log says why"
         snapshot = self._webhook.settings.current
         if snapshot is not None and snapshot.settings.observing:
@@ -203,6 +209,8 @@ def _log_fields(request: Request, outcome: Outcome) -> dict[str, Any]:
         fields["reason"] = outcome.reason
     if outcome.sources:
         fields["sources"] = outcome.sources
+    if outcome.containers:
+        fields["containers"] = outcome.containers
     if outcome.differences:
         fields["differs"] = outcome.differences
     if outcome.message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from webhook.admission import deployments, pods
+from webhook.admission import deployments, pods, workloads
 from webhook.admission.outcome import Outcome, denied, failed, lookup_failed, skipped
 from webhook.admission.review import Request
 from webhook.admission.settings import admit_settings
@@ -52,20 +52,17 @@ async def handle_pod(webhook: Webhook, admission: Request) -> Decision:
     snapshot = webhook.settings.current
     if snapshot is None:
         return Decision(failed(_NO_SETTINGS))
-    settings = snapshot.settings
-    request = pods.read(admission.object, admission.namespace, settings)
-    if isinstance(request, Outcome):
-        return Decision(request, Dependencies(settings))
-    facts = await _facts(webhook, request, settings)
-    if isinstance(facts, Outcome):
-        return Decision(facts)
-    outcome = pods.apply(admission.object, request, settings, facts)
-    return Decision(outcome, Dependencies(settings, request, facts))
+    return await _decide(webhook, admission.object, admission.namespace, snapshot.settings)
 
 
 async def handle_deployment(webhook: Webhook, admission: Request) -> Decision:
     """Adjust the rollout of a Deployment whose pods request a model."""
     return Decision(await _deployment_outcome(webhook, admission))
+
+
+async def handle_workload(webhook: Webhook, admission: Request) -> Decision:
+    """Warn the author of a workload of what its pods would be told. Never a denial."""
+    return Decision(await _workload_outcome(webhook, admission))
 
 
 async def handle_settings(webhook: Webhook, admission: Request) -> Decision:
@@ -88,6 +85,34 @@ async def _deployment_outcome(webhook: Webhook, admission: Request) -> Outcome:
     if isinstance(facts, Outcome):
         return facts
     return deployments.apply(admission.object, _old_object(admission), request, snapshot.settings, facts)
+
+
+async def _workload_outcome(webhook: Webhook, admission: Request) -> Outcome:
+    path = workloads.TEMPLATES.get((admission.group, admission.kind))
+    if path is None or admission.sub_resource:
+        return skipped("not-a-workload")
+    if admission.operation not in ("CREATE", "UPDATE"):
+        return skipped("not-a-change")
+    snapshot = webhook.settings.current
+    if snapshot is None:
+        return skipped("settings-missing")
+    template = workloads.template_of(admission.object, _old_object(admission), path)
+    if isinstance(template, Outcome):
+        return template
+    decision = await _decide(webhook, template, admission.namespace, snapshot.settings.enforced)
+    return workloads.advise(admission.object, path, decision.outcome, snapshot.settings)
+
+
+async def _decide(webhook: Webhook, pod: Any, namespace: str, settings: Settings) -> Decision:
+    """The decision for a pod, or for a pod template."""
+    request = pods.read(pod, namespace, settings)
+    if isinstance(request, Outcome):
+        return Decision(request, Dependencies(settings))
+    facts = await _facts(webhook, request, settings)
+    if isinstance(facts, Outcome):
+        return Decision(facts)
+    outcome = pods.apply(pod, request, settings, facts)
+    return Decision(outcome, Dependencies(settings, request, facts))
 
 
 def _old_object(admission: Request) -> Any:

@@ -27,7 +27,7 @@ _MAX_NAME = 253
 _MAX_PERCENT = 100
 _MAX_UID = 2**31 - 1
 
-ARCHIVES = frozenset(".zip .tar .tgz .gz .bz2 .xz .zst .7z .mar".split())
+ARCHIVES = frozenset(".zip .tar .tgz .tbz2 .txz .gz .bz2 .xz .zst .7z .rar".split())
 
 
 def _matches(pattern: str, what: str) -> AfterValidator:
@@ -122,6 +122,11 @@ def is_namespace(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
 
 
+def is_absolute_path(value: str) -> bool:
+    """Whether the value is an absolute path other than `/`, without `..` and `:`."""
+    return re.fullmatch(_PATH, value) is not None and value.strip("/") != "" and ".." not in value.split("/")
+
+
 def is_object_name(value: str) -> bool:
     """Whether the value is a valid name of a ConfigMap or Secret (Kubernetes: DNS-1123 subdomain)."""
     return len(value) <= _MAX_NAME and re.fullmatch(_DNS_SUBDOMAIN, value, re.ASCII) is not None
@@ -139,6 +144,7 @@ ObjectName = Annotated[
     Field(max_length=_MAX_NAME),
     _matches(_DNS_SUBDOMAIN, "a name of lower-case letters, digits, `-` and `.` (DNS-1123)"),
 ]
+NamespaceName = Annotated[str, _matches(_DNS_LABEL, "the name of a namespace: lower-case letters, digits and `-`")]
 DataKey = Annotated[str, _matches(_DATA_KEY, "a key of letters, digits, `-`, `_` and `.`")]
 AnnotationName = Annotated[str, _matches(_QUALIFIED_NAME, "the name of an annotation, such as example.com/secret")]
 BoolOrNamespaces = Annotated[bool | tuple[str, ...], BeforeValidator(_bool_or_namespaces)]

@@ -23,6 +23,7 @@ from webhook.settings.formats import (
     Extension,
     Image,
     ImagePattern,
+    NamespaceName,
     ObjectName,
     OneOrZero,
     PodSecurityContext,
@@ -39,7 +40,7 @@ OciMode = Literal["modelcar", "native", "fetch"]
 
 SINGLE_FILE_EXTENSIONS = tuple(
     ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
-    ".npz .mlmodel .engine .plan".split()
+    ".npz .mlmodel .engine .plan .json .txt .ckpt .msgpack .mar .graphdef".split()
 )
 
 
@@ -147,8 +148,9 @@ class S3(_Group):
     s3_ca_bundle_config_map: ObjectName = Field(
         "", alias="s3CABundleConfigMap", description="`AWS_CA_BUNDLE_CONFIGMAP`."
     )
-    s3_ca_bundle: AbsolutePath = Field("", alias="s3CABundle", description="`AWS_CA_BUNDLE`: path of the CA file.")
-
+    s3_ca_bundle: str = Field(
+        "", alias="s3CABundle", description="`AWS_CA_BUNDLE`: absolute path of the CA file, in a directory."
+    )
 
     @property
     def key_names(self) -> tuple[tuple[str, str], ...]:
@@ -175,7 +177,6 @@ class Credentials(_Group):
     )
     gcs: Gcs = Field(Gcs.model_construct(), description="Google Cloud Storage.")
     s3: S3 = Field(S3.model_construct(), description="S3 and compatible services.")
-
 
     @property
     def secret_annotations(self) -> tuple[str, ...]:
@@ -332,6 +333,11 @@ class StorageDefaults(_Group):
         description="Directory name of models that KServe caches on nodes: "
         "`hash` (KServe 0.18 and newer) or `name` (older).",
     )
+    kserve_namespace: NamespaceName = Field(
+        "kserve",
+        description="Namespace of KServe, where the CA bundle has its configured name. "
+        "Elsewhere it is `global-ca-bundle`.",
+    )
 
     rollout: RolloutDefaults = Field(RolloutDefaults.model_construct(), description="Defaults for Deployments.")
     read_write_replicas: Literal["any", "single"] = Field(
@@ -358,6 +364,15 @@ class Settings(_Group):
     def observing(self) -> bool:
         """Whether the mode is `observe`: pods are never changed or denied."""
         return self.storage_defaults.mode == "observe"
+
+    @property
+    def enforced(self) -> Settings:
+        """The same settings in mode `enforce`."""
+        if not self.observing:
+            return self
+        return self.model_copy(
+            update={"storage_defaults": self.storage_defaults.model_copy(update={"mode": "enforce"})}
+        )
 
 
 INITIALIZER_IMAGE = "kserve/storage-initializer:v0.21.0"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from webhook import quantity, yaml_loader
 from webhook.errors import quoted
+from webhook.settings.formats import is_absolute_path
 from webhook.settings.model import Credentials, Deploy, Settings, StorageDefaults, StorageInitializer
 
 Group = StorageInitializer | Credentials | Deploy | StorageDefaults
@@ -89,7 +90,17 @@ def _suspicious_values(settings: Settings) -> list[Problem]:
             ("memoryModelcar", initializer.memory_modelcar),
         )
         if quantity.parse(value) % 1
-    ]
+    ] + _unusable_ca_bundle(settings.credentials)
+
+
+def _unusable_ca_bundle(credentials: Credentials) -> list[Problem]:
+    file = credentials.s3.s3_ca_bundle
+    if not file or is_absolute_path(file):
+        return []
+    reason = (
+        f"{_format(file)} is not an absolute path, and no certificates are found there: use one, such as /etc/s3/ca.crt"
+    )
+    return [Problem(f"{credentials.key}.s3.s3CABundle", reason)]
 
 
 def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list[Problem]) -> Any:

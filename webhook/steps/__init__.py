@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from webhook.pod.pod import PodDraft
+from webhook.steps.archives import warn_about_archives
 from webhook.steps.ca_bundle import mount_ca_bundle
 from webhook.steps.cache import download_into_cache, run_download_program
 from webhook.steps.claim_facts import check_claims
 from webhook.steps.claims import mount_claims
 from webhook.steps.confidential import enable_confidential
+from webhook.steps.credential_warnings import warn_about_credentials
 from webhook.steps.credentials import add_credentials
 from webhook.steps.download import add_storage_initializer
 from webhook.steps.hugging_face import tune_hugging_face
 from webhook.steps.inputs import Inputs
 from webhook.steps.istio import run_as_istio_proxy
+from webhook.steps.kserve_injection import adopt_kserve_injection
 from webhook.steps.nested_mounts import warn_about_nested_mounts
 from webhook.steps.oci_fetch import correct_kserve_oci_fetch, mount_pull_secret
 from webhook.steps.oci_modelcar import add_modelcars
@@ -25,10 +28,13 @@ from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
 from webhook.steps.placement import place_after_native_sidecars
 from webhook.steps.pod_resources import fit_pod_resources
+from webhook.steps.quality_of_service import keep_guaranteed
 from webhook.steps.security_context import secure_injected_containers
 from webhook.steps.storage_container import apply_storage_container
 from webhook.steps.storage_spec import add_storage_config
 from webhook.steps.storage_uri import set_storage_uri
+from webhook.steps.sts_endpoint import set_sts_endpoint
+from webhook.steps.uri_scheme import warn_about_unknown_schemes
 
 Step = Callable[[PodDraft, Inputs], None]
 
@@ -43,20 +49,31 @@ STEPS: tuple[Step, ...] = (
     add_credentials,
     add_storage_config,
     apply_storage_container,
+    set_sts_endpoint,
     mount_ca_bundle,
     apply_overrides,
     run_download_program,
     fit_pod_resources,
+    keep_guaranteed,
     tune_hugging_face,
     enable_confidential,
-    secure_injected_containers,
     run_as_istio_proxy,
+    secure_injected_containers,
     set_storage_uri,
     place_after_native_sidecars,
     warn_about_nested_mounts,
+    warn_about_archives,
+    warn_about_unknown_schemes,
+    warn_about_credentials,
 )
 
 # For a pod that already has a storage initializer: KServe may have injected it, and other webhooks may have changed it.
-REINVOCATION_STEPS: tuple[Step, ...] = (correct_kserve_oci_fetch, run_as_istio_proxy, place_after_native_sidecars)
+REINVOCATION_STEPS: tuple[Step, ...] = (
+    correct_kserve_oci_fetch,
+    adopt_kserve_injection,
+    secure_injected_containers,
+    run_as_istio_proxy,
+    place_after_native_sidecars,
+)
 
 __all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step"]

@@ -6,6 +6,8 @@ from webhook import annotations as keys
 from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, wrap_command
 from webhook.download.key import key
 from webhook.errors import Denied, quoted
+from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, serving_volume
+from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
 from webhook.request.model_request import ModelRequest
 from webhook.request.shared_cache import has_no_effect, shared_cache
@@ -31,15 +33,24 @@ def download_into_cache(pod: PodDraft, inputs: Inputs) -> None:
     cache = shared_cache(request, inputs.settings)
     if cache is None:
         return
-    pod.ensure_volume({"name": CACHE_VOLUME, "persistentVolumeClaim": {"claimName": cache.claim}})
+    volume = _cache_volume(pod, request, cache)
     container = build_init_container(inputs)
-    container["volumeMounts"] = [mount(CACHE_VOLUME, CACHE_ROOT, read_only=False)]
+    container["volumeMounts"] = [mount(volume, CACHE_ROOT, read_only=False)]
     pod.add_container(container)
     sub_path = _cached_model(request, cache).sub_path
     for target in request.targets:
         pod.ensure_mount(
-            pod.edit_container(target), mount(CACHE_VOLUME, request.mount_path, read_only=True, sub_path=sub_path)
+            pod.edit_container(target), mount(volume, request.mount_path, read_only=True, sub_path=sub_path)
         )
+
+
+def _cache_volume(pod: PodDraft, request: ModelRequest, cache: ClaimPath) -> str:
+    """The name of the volume that serves the cache's claim; one is added when the pod has none."""
+    use = ClaimUse(cache.claim, writes=True, containers=request.targets, path=request.mount_path)
+    if own := serving_volume(pod.spec, use):
+        return own
+    volume = new_volume(cache.claim, CACHE_VOLUME)
+    return ensure_claim_volume(pod, use, volume_name(f"/{CACHE_VOLUME}", volume, pod.spec.get("volumes")))
 
 
 def run_download_program(pod: PodDraft, inputs: Inputs) -> None:

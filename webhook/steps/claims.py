@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from webhook import annotations as keys
+from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, serving_volume
 from webhook.pod.naming import volume_name
-from webhook.pod.pod import MODEL_PATH, JsonObject, PodDraft, mount
+from webhook.pod.pod import MODEL_PATH, JsonObject, PodDraft, find, mount
 from webhook.request.model_request import ModelRequest, Source
 from webhook.steps.inputs import Inputs
 
@@ -15,21 +17,41 @@ def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
     request = inputs.request
     for source in request.mounted:
         volume = claim_volume(pod, request, source)
-        pod.ensure_volume(volume)
-        wanted = claim_mount(volume["name"], source, read_only=request.read_only)
-        # If KServe's webhook ran first, it mounted the claim at this path: move that mount.
-        kserve_path = source.mount_path if request.several else MODEL_PATH
+        wanted = claim_mount(volume, source, read_only=request.read_only)
+        moved_from = _possible_paths(source)
+        if volume == PVC_SOURCE_VOLUME:
+            # KServe's webhook mounts the claim at this path, whatever the mount path.
+            moved_from += (MODEL_PATH,)
         for target in request.targets:
-            pod.ensure_mount(pod.edit_container(target), wanted, kserve_path)
+            pod.ensure_mount(pod.edit_container(target), wanted, *moved_from)
 
 
-def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> JsonObject:
-    """The volume of a source's claim. Its name is KServe's, or for several sources is derived from the mount path."""
+def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> str:
+    """The name of the volume that serves a source's claim; one is added when the pod has none.
+
+    For one model, the added volume has KServe's name, and for several a name that is derived from the mount path.
+    Raises Denied when the pod has a different volume of KServe's name.
+    """
     assert source.claim is not None
-    volume = {"name": PVC_SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": source.claim.claim}}
-    if request.several:
-        volume["name"] = volume_name(source.mount_path, volume, pod.spec.get("volumes"))
-    return volume
+    claim = source.claim.claim
+    use = ClaimUse(claim, not request.read_only, request.targets, source.mount_path, source.claim.file_name)
+    if not request.several:
+        return only_claim_volume(pod, request, use)
+    if own := serving_volume(pod.spec, use):
+        return own
+    return ensure_claim_volume(pod, use, volume_name(source.mount_path, new_volume(claim, ""), pod.spec.get("volumes")))
+
+
+def only_claim_volume(pod: PodDraft, request: ModelRequest, use: ClaimUse) -> str:
+    """The name of the volume that serves the claim of a single model; added under KServe's name when there is none.
+
+    KServe's webhook looks for a volume of this name, and adds one where it mounts the claim. It mounts none in a pod
+    that has the init container. Raises Denied when the pod has a different volume of KServe's name.
+    """
+    is_kserves = keys.SOURCE_URI in request.annotations
+    if is_kserves and (request.direct or find(pod.spec.get("volumes"), PVC_SOURCE_VOLUME)):
+        return ensure_claim_volume(pod, use, PVC_SOURCE_VOLUME)
+    return serving_volume(pod.spec, use) or ensure_claim_volume(pod, use, PVC_SOURCE_VOLUME)
 
 
 def claim_mount(volume: str, source: Source, *, read_only: bool) -> JsonObject:
@@ -38,5 +60,10 @@ def claim_mount(volume: str, source: Source, *, read_only: bool) -> JsonObject:
     Servers expect a directory at the mount path, so a file is never mounted there.
     """
     assert source.claim is not None
-    path = f"{source.mount_path}/{source.claim.file_name}" if source.is_file else source.mount_path
-    return mount(volume, path, read_only=read_only, sub_path=source.claim.path)
+    return mount(volume, source.arrival_path, read_only=read_only, sub_path=source.claim.path)
+
+
+def _possible_paths(source: Source) -> tuple[str, ...]:
+    """Where the source is mounted as a directory and as a file: the setting of single files may have changed."""
+    assert source.claim is not None
+    return source.mount_path, f"{source.mount_path}/{source.claim.file_name}"

@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 
 from webhook.annotations import MOUNT_PATH, PVC_MOUNT
 from webhook.errors import Denied, quoted
+from webhook.pod.claim_volume import ClaimUse
 from webhook.pod.naming import volume_name
 from webhook.pod.pod import INIT_CONTAINER_NAME, MODEL_PATH, JsonObject, PodDraft, find, mount, volume_source
 from webhook.request.model_request import ModelRequest, Source
 from webhook.request.shared_cache import shared_cache
 from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitializer
-from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume
+from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume, only_claim_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.oci_native import image_mount, image_volume
 from webhook.uri import ClaimPath
@@ -135,8 +136,8 @@ def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source, c
             f"annotation {MOUNT_PATH} {quoted(source.mount_path)} is inside {PVC_COPY_PATH}, where the claim that "
             f'contains the model is mounted: choose another mount path, or set annotation {PVC_MOUNT} to "direct"'
         )
-    pod.ensure_volume({"name": PVC_SOURCE_VOLUME, "persistentVolumeClaim": {"claimName": claim.claim}})
-    wanted = mount(PVC_SOURCE_VOLUME, PVC_COPY_PATH, read_only=request.read_only)
+    use = ClaimUse(claim.claim, not request.read_only, request.targets, PVC_COPY_PATH)
+    wanted = mount(only_claim_volume(pod, request, use), PVC_COPY_PATH, read_only=request.read_only)
     pod.ensure_mount(pod.edit_container(INIT_CONTAINER_NAME, "initContainers"), wanted)
     for target in request.targets:
         pod.ensure_mount(pod.edit_container(target), wanted)
@@ -148,8 +149,6 @@ def _nested_mounts(pod: PodDraft, request: ModelRequest, directory: str) -> list
     The container runtime creates missing mount points, but cannot do so in the targets, which mount the directory
     read-only. The init container mounts it read-write, so its mounts create these mount points first.
     """
-    claims = [
-        claim_mount(claim_volume(pod, request, source)["name"], source, read_only=True) for source in request.mounted
-    ]
+    claims = [claim_mount(claim_volume(pod, request, source), source, read_only=True) for source in request.mounted]
     images = [image_mount(image_volume(pod, source)["name"], source) for source in request.images]
     return [each for each in claims + images if PurePosixPath(each["mountPath"]).is_relative_to(directory)]

@@ -27,25 +27,30 @@ def run_as_istio_proxy(pod: PodDraft, inputs: Inputs) -> None:
     """Set the init container's runAsUser to the pod's annotation or, with Istio CNI, to the proxy's user id.
 
     Istio may add its annotations after this webhook ran, so the step also applies to an existing init container.
-    Raises Denied when the annotation is not a user id or Istio's status is invalid.
+    An annotation that is not a user id is ignored, with a warning. Raises Denied when Istio's status is invalid.
     """
     container = pod.edit_init_container()
     if container is None:
         return
     annotations = inputs.request.annotations
-    text = annotations.get(keys.INITIALIZER_UID)
-    uid = _parse_user_id(text) if text is not None else _proxy_uid(pod.spec, annotations)
+    uid = _annotated_uid(pod, annotations.get(keys.INITIALIZER_UID))
+    if uid is None:
+        uid = _proxy_uid(pod.spec, annotations)
     if uid is not None:
         pod.edit_object(container, "securityContext")["runAsUser"] = uid
 
 
-def _parse_user_id(text: str) -> int:
+def _annotated_uid(pod: PodDraft, text: str | None) -> int | None:
+    if text is None:
+        return None
     digits = text.strip()
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 10 or int(digits) > _MAX_UID:
-        raise Denied(
-            f"annotation {keys.INITIALIZER_UID} {quoted(text)} is not a user id: use a number from 0 to {_MAX_UID}"
-        )
-    return int(digits)
+    if digits.isascii() and digits.isdigit() and len(digits) <= len(str(_MAX_UID)) and int(digits) <= _MAX_UID:
+        return int(digits)
+    pod.warnings.append(
+        f"annotation {keys.INITIALIZER_UID} {quoted(text)} is not a user id and is ignored: "
+        f"use a number from 0 to {_MAX_UID}, or remove it"
+    )
+    return None
 
 
 def _proxy_uid(spec: JsonObject, annotations: Mapping[str, str]) -> int | None:

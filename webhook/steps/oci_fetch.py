@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from webhook.annotations import SOURCE_URI
+from webhook.cluster.facts import DOCKER_CONFIG_KEY, Facts, PullSecret
 from webhook.errors import quoted
 from webhook.pod.pod import JsonObject, PodDraft, mount
 from webhook.request.model_request import ModelRequest
@@ -19,20 +21,55 @@ _FILE_MODE = 0o444
 
 
 def mount_pull_secret(pod: PodDraft, inputs: Inputs) -> None:
-    """Mount the pod's first imagePullSecret into the init container, for registries that require a login."""
+    """Mount one of the pod's imagePullSecrets into the init container, for registries that require a login.
+
+    That is the first with the key `.dockerconfigjson`, or the first that may have it, as an optional volume.
+    """
     container = pod.edit_init_container()
     if container is None or not any(source.is_image("fetch") for source in inputs.request.sources):
         return
-    secrets = _pull_secrets(pod.spec)
-    if secrets:
-        _mount_docker_config(pod, container, secrets[0])
-    if len(secrets) > 1:
-        pod.warnings.append(
-            f"only the first of the pod's {len(secrets)} imagePullSecrets, {quoted(secrets[0])}, is used to pull "
-            "the model"
-        )
+    names = inputs.request.pull_secrets
+    usable = [name for name in names if _has_docker_config(inputs.facts, name)]
+    unknown = [name for name in names if _has_docker_config(inputs.facts, name) is None]
+    if usable or unknown:
+        _mount_docker_config(pod, container, (usable or unknown)[0], optional=not usable)
+    if names:
+        pod.warnings.extend((*_missing_secrets(inputs), *_choice_warning(usable, unknown)))
     if inputs.settings.storage_initializer.oci_insecure_registry:
         pod.add_env(container, [{"name": "KSERVE_OCI_INSECURE_REGISTRY", "value": "true"}])
+
+
+def _has_docker_config(facts: Facts, name: str) -> bool | None:
+    """Whether the Secret exists and has the key that is mounted; None when it was not read."""
+    secret = facts.pull_secrets.get(name, PullSecret())
+    return secret.has_docker_config if secret else False
+
+
+def _missing_secrets(inputs: Inputs) -> Iterator[str]:
+    for name, secret in inputs.facts.pull_secrets.items():
+        if secret is None:
+            yield (
+                f"imagePullSecrets: Secret {quoted(name)} does not exist and is skipped: create it, or remove it from "
+                "the list"
+            )
+
+
+def _choice_warning(usable: list[str], unknown: list[str]) -> Iterator[str]:
+    if len(usable) > 1:
+        yield (
+            f"imagePullSecrets: only Secret {quoted(usable[0])}, the first of {len(usable)} with key "
+            f"{DOCKER_CONFIG_KEY}, is used to pull the model: list the one for its registry first"
+        )
+    elif unknown and not usable:
+        yield (
+            f"imagePullSecrets: Secret {quoted(unknown[0])} is used to pull the model, but could not be read: list one "
+            f"with key {DOCKER_CONFIG_KEY} first, or the model is pulled without a login"
+        )
+    elif not usable:
+        yield (
+            f"imagePullSecrets: no Secret has key {DOCKER_CONFIG_KEY}, so the model is pulled without a login: add one "
+            "of type kubernetes.io/dockerconfigjson"
+        )
 
 
 def correct_kserve_oci_fetch(pod: PodDraft, inputs: Inputs) -> None:
@@ -74,19 +111,19 @@ def _correct_target(pod: PodDraft, container: JsonObject, indexes: list[int], re
 def _make_pull_secret_readable(pod: PodDraft) -> None:
     for index, volume in enumerate(pod.spec.get("volumes") or ()):
         if volume["name"] == DOCKER_CONFIG_VOLUME and isinstance(volume.get("secret"), dict):
+            if volume["secret"].get("defaultMode") == _FILE_MODE:
+                continue
             volumes = pod.edit_list(pod.edit_spec(), "volumes")
-            pod.edit_object(pod.edit_object(volumes, index), "secret")["defaultMode"] = _FILE_MODE
+            secret = pod.edit_object(pod.edit_object(volumes, index), "secret")
+            # KServe takes the first Secret, whether or not it has the key. Without the key the pod would never start.
+            secret.update({"defaultMode": _FILE_MODE, "optional": True})
 
 
-def _pull_secrets(spec: JsonObject) -> list[str]:
-    listed = spec.get("imagePullSecrets")
-    names = [item.get("name") for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    return [name for name in names if isinstance(name, str) and name]
-
-
-def _mount_docker_config(pod: PodDraft, container: JsonObject, secret: str) -> None:
-    file = {"key": ".dockerconfigjson", "path": "config.json"}
-    source = {"secretName": secret, "defaultMode": _FILE_MODE, "items": [file]}
+def _mount_docker_config(pod: PodDraft, container: JsonObject, secret: str, *, optional: bool) -> None:
+    file = {"key": DOCKER_CONFIG_KEY, "path": "config.json"}
+    source: JsonObject = {"secretName": secret, "defaultMode": _FILE_MODE, "items": [file]}
+    if optional:
+        source["optional"] = True
     pod.ensure_volume({"name": DOCKER_CONFIG_VOLUME, "secret": source})
     pod.ensure_mount(container, mount(DOCKER_CONFIG_VOLUME, DOCKER_CONFIG_PATH, read_only=True))
     pod.add_env(container, [{"name": "KSERVE_OCI_DOCKER_CONFIG", "value": f"{DOCKER_CONFIG_PATH}/config.json"}])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from webhook.annotations import MOUNT_PATH
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import MODEL_PATH, JsonObject, PodDraft, find, mount
 from webhook.request.model_request import ModelRequest, Source
-from webhook.request.oci import MODELCAR, numbered
+from webhook.request.oci import MODELCAR, is_modelcar, link_script, numbered
 from webhook.settings.model import StorageInitializer
 from webhook.steps.download import PROVISION_VOLUME, download_directory
 from webhook.steps.inputs import Inputs
@@ -22,8 +21,9 @@ _KSERVE_DIRECTORY = str(PurePosixPath(MODEL_PATH).parent)
 """The fixed directory where KServe's webhook mounts the volume of a single modelcar."""
 
 # The init container pulls the image before the targets start. Its log becomes the pod's termination message.
+_CHECK_SCRIPT_START = "[ -d /models ] && [ -n "
 _CHECK_SCRIPT = (
-    '[ -d /models ] && [ -n "$$(ls -A /models)" ] || '
+    f'{_CHECK_SCRIPT_START}"$$(ls -A /models)" ] || '
     "{ echo 'The image holds no model: its directory /models is missing or empty.'; exit 1; }"
 )
 
@@ -46,16 +46,19 @@ def add_modelcars(pod: PodDraft, inputs: Inputs) -> None:
 
     Raises Denied when the containers cannot share a process namespace, or when a link cannot be created at its path.
     """
-    request, config = inputs.request, inputs.settings.storage_initializer
+    request = inputs.request
     modelcars = _modelcars(request)
     if modelcars:
         _share_process_namespace(pod)
     for modelcar in modelcars:
+        field = _find_sidecar(pod, modelcar)
         pod.ensure_volume({"name": modelcar.volume, "emptyDir": {}})
         for target in request.targets:
-            _mount_link(pod, target, modelcar, config.uid_modelcar)
-        _ensure_container(pod, _check_container(modelcar, config), "initContainers")
-        _ensure_sidecar(pod, _sidecar(modelcar, config, read_only=request.read_only), modelcar.path)
+            _mount_link(pod, target, modelcar)
+        if field is None:
+            _add(pod, modelcar, inputs)
+        else:
+            _adopt(pod, field, modelcar, inputs)
 
 
 def _parent(path: str) -> str:
@@ -114,7 +117,7 @@ def _share_process_namespace(pod: PodDraft) -> None:
         pod.edit_spec()["shareProcessNamespace"] = True
 
 
-def _mount_link(pod: PodDraft, target: str, modelcar: _Modelcar, uid: int | None) -> None:
+def _mount_link(pod: PodDraft, target: str, modelcar: _Modelcar) -> None:
     """Mount the volume with the modelcar's link into the target.
 
     The mount is writable, so that the container runtime can create mount points of other volumes inside it.
@@ -124,9 +127,6 @@ def _mount_link(pod: PodDraft, target: str, modelcar: _Modelcar, uid: int | None
     pod.ensure_mount(container, mount(modelcar.volume, modelcar.directory, read_only=False), _KSERVE_DIRECTORY)
     # KServe's model servers then wait for the link instead of failing.
     pod.set_env(container, {"name": "MODEL_INIT_MODE", "value": "async"})
-    if uid is not None:
-        # Only a process with the same user id can read /proc/PID/root (proc(5): ptrace access mode).
-        pod.edit_object(container, "securityContext")["runAsUser"] = uid
 
 
 def _check_link_is_visible(container: JsonObject, modelcar: _Modelcar) -> None:
@@ -139,29 +139,83 @@ def _check_link_is_visible(container: JsonObject, modelcar: _Modelcar) -> None:
             )
 
 
-def _ensure_sidecar(pod: PodDraft, sidecar: JsonObject, path: str) -> None:
-    """Add the sidecar as a container, or as a native sidecar to a pod that runs to completion, such as a Job's."""
+def _find_sidecar(pod: PodDraft, modelcar: _Modelcar) -> str | None:
+    """The list of the spec that contains the modelcar's sidecar of an earlier call; None when there is none."""
+    name = numbered(MODELCAR, modelcar.number)
+    for field in ("containers", "initContainers"):
+        existing = find(pod.spec.get(field), name)
+        if existing and (is_modelcar(existing, modelcar.path) or is_modelcar(existing, MODEL_PATH)):
+            return field
+    return None
+
+
+def _add(pod: PodDraft, modelcar: _Modelcar, inputs: Inputs) -> None:
+    """Add the modelcar's containers, and run the targets as its user."""
+    config = inputs.settings.storage_initializer
+    pod.add_container(_check_container(modelcar, config))
+    sidecar = _sidecar(modelcar, config, read_only=inputs.request.read_only)
+    # A pod that runs to completion, such as a Job's, needs a native sidecar: Kubernetes ends it with the pod.
     if (pod.spec.get("restartPolicy") or "Always") == "Always":
-        _ensure_container(pod, sidecar, "containers")
-        return
-    link_exists = {"exec": {"command": ["test", "-e", path]}, "periodSeconds": 1, "failureThreshold": 60}
-    _ensure_container(pod, {**sidecar, "restartPolicy": "Always", "startupProbe": link_exists}, "initContainers")
+        pod.add_container(sidecar, "containers")
+    else:
+        link_exists = {"exec": {"command": ["test", "-e", modelcar.path]}, "periodSeconds": 1, "failureThreshold": 60}
+        pod.add_container({**sidecar, "restartPolicy": "Always", "startupProbe": link_exists})
+    _run_targets_as(pod, inputs.request.targets, config.uid_modelcar)
 
 
-def _ensure_container(pod: PodDraft, container: JsonObject, field: str) -> None:
-    """Add the container, or update the container of that name and image that KServe's webhook added."""
-    for present in ("containers", "initContainers"):
-        existing = find(pod.spec.get(present), container["name"])
-        if existing is not None and existing.get("image") == container["image"]:
-            pod.added.append((present, container["name"]))
-            _update(pod, pod.edit_container(container["name"], present), container)
-            return
-    pod.add_container(container, field)
+def _run_targets_as(pod: PodDraft, targets: tuple[str, ...], uid: int | None) -> None:
+    # Only a process with the same user id can read /proc/PID/root (proc(5): ptrace access mode).
+    for target in targets if uid is not None else ():
+        pod.edit_object(pod.edit_container(target), "securityContext")["runAsUser"] = uid
+
+
+def _adopt(pod: PodDraft, field: str, modelcar: _Modelcar, inputs: Inputs) -> None:
+    """Bring the containers of an earlier call, or of KServe's webhook, to what this call would add.
+
+    What others changed since stays: images, resources and user ids. The modelcar follows the user id of the target.
+    """
+    config, request = inputs.settings.storage_initializer, inputs.request
+    wanted = _sidecar(modelcar, config, read_only=request.read_only)
+    check = _check_container(modelcar, config)
+    script = _check_script_of(find(pod.spec.get("initContainers"), check["name"]))
+    user = None
+    if not script.startswith(_CHECK_SCRIPT_START):
+        # KServe's webhook added it, so this is the first call.
+        _run_targets_as(pod, request.targets, user := config.uid_modelcar)
+    places = [(field, wanted)]
+    if "/models" in script:
+        places.append(("initContainers", check))
+    else:
+        pod.add_container(check)
+    for present_in, each in places:
+        pod.adopted.append((present_in, each["name"]))
+        container = pod.edit_container(each["name"], present_in)
+        _update(pod, container, each)
+        if user is not None or "runAsUser" in container["securityContext"]:
+            container["securityContext"]["runAsUser"] = _user_of(pod, request.targets, container)
+
+
+def _check_script_of(container: JsonObject | None) -> str:
+    """The shell script of a container, or ""."""
+    args = container.get("args") if container else None
+    is_script = isinstance(args, list) and len(args) == 3 and args[:2] == ["sh", "-c"]
+    return str(args[2]) if is_script and args else ""
+
+
+def _user_of(pod: PodDraft, targets: tuple[str, ...], modelcar: JsonObject) -> Any:
+    """The user id of the first target; that of the modelcar when neither the target nor the pod sets one."""
+    target = find(pod.spec["containers"], targets[0]) or {}
+    for holder in (target, pod.spec):
+        context = holder.get("securityContext") or {}
+        if context.get("runAsUser") is not None:
+            return context["runAsUser"]
+    return modelcar["securityContext"]["runAsUser"]
 
 
 def _update(pod: PodDraft, existing: JsonObject, wanted: JsonObject) -> None:
     existing["args"] = wanted["args"]
-    existing["securityContext"] = {**(existing.get("securityContext") or {}), **wanted["securityContext"]}
+    context = {field: value for field, value in wanted["securityContext"].items() if field != "runAsUser"}
+    existing["securityContext"] = {**(existing.get("securityContext") or {}), **context}
     for each in wanted.get("volumeMounts", ()):
         pod.ensure_mount(existing, each, _KSERVE_DIRECTORY)
 
@@ -171,11 +225,9 @@ def _sidecar(modelcar: _Modelcar, config: StorageInitializer, *, read_only: bool
 
     The link leads to the sidecar's own file system: only a read-only root file system protects the model from writes.
     """
-    # Kubernetes expands $$$$ in args to $$, the shell's process id. A $ in the path is escaped the same way.
-    link = shlex.quote(modelcar.path).replace("$", "$$")
     sidecar = {
         **_container(numbered(MODELCAR, modelcar.number), modelcar.image, config),
-        "args": ["sh", "-c", f"ln -sf /proc/$$$$/root/models {link} && sleep infinity"],
+        "args": ["sh", "-c", link_script(modelcar.path)],
         "volumeMounts": [mount(modelcar.volume, modelcar.directory, read_only=False)],
     }
     if read_only:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from webhook.annotations import READ_ONLY
 from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
+from webhook.request.injected import MODELS_SUB_PATH, mounted_image
 from webhook.request.model_request import Source
 from webhook.steps.inputs import Inputs
-
-MODELS_SUB_PATH = "models"
-"""The directory of the image that contains the model, the same as for modelcars."""
 
 
 def mount_images(pod: PodDraft, inputs: Inputs) -> None:
@@ -27,8 +25,13 @@ def mount_images(pod: PodDraft, inputs: Inputs) -> None:
 
 
 def image_volume(pod: PodDraft, source: Source) -> JsonObject:
-    """The image volume of a source, named after the mount path."""
+    """The image volume of a source, named after the mount path, or that of an earlier call.
+
+    That one is recognized by its mount and not by its image, which policies pin to a digest or move to a mirror.
+    """
     assert source.image is not None
+    if (present := mounted_image(pod.spec, source)) is not None:
+        return present
     image = {"image": {"reference": source.image.reference, "pullPolicy": "IfNotPresent"}}
     return {"name": volume_name(source.mount_path, image, pod.spec.get("volumes")), **image}
 

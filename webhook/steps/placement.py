@@ -11,6 +11,8 @@ def place_after_native_sidecars(pod: PodDraft, inputs: Inputs) -> None:
 
     Init containers start in order, and a proxy that runs as a native sidecar must start before the download.
     """
+    if pod.init_container() is None:
+        return
     containers = pod.spec.get("initContainers") or ()
     position = next((i for i, container in enumerate(containers) if container["name"] == INIT_CONTAINER_NAME), None)
     last_sidecar = max((i for i, container in enumerate(containers) if _is_sidecar(container)), default=-1)

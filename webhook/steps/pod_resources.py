@@ -23,10 +23,10 @@ def fit_pod_resources(pod: PodDraft, inputs: Inputs) -> None:
     """
     pod_level = pod.spec.get("resources") or {}
     for name, annotation in _ANNOTATIONS.items():
-        requested, limit = _amount(pod_level, "requests", name), _amount(pod_level, "limits", name)
-        for field, container_name in pod.added:
+        requested, limit = amount(pod_level, "requests", name), amount(pod_level, "limits", name)
+        for field, container_name in [*pod.added, *pod.adopted]:
             container = pod.edit_container(container_name, field)
-            request = _amount(container.get("resources") or {}, "requests", name)
+            request = amount(container.get("resources") or {}, "requests", name)
             if request is None or (requested is None and not _is_more(request, limit)):
                 continue
             if container_name != INIT_CONTAINER_NAME or annotation not in inputs.request.annotations:
@@ -39,7 +39,8 @@ def fit_pod_resources(pod: PodDraft, inputs: Inputs) -> None:
                 )
 
 
-def _amount(resources: Mapping[str, Any], kind: str, name: str) -> Any:
+def amount(resources: Mapping[str, Any], kind: str, name: str) -> Any:
+    """The quantity of a resource in the `requests` or `limits`; None when it is not set."""
     amounts = resources.get(kind)
     return amounts.get(name) if isinstance(amounts, dict) else None
 

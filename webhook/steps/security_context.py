@@ -5,25 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from webhook.pod.pod import JsonObject, PodDraft
+from webhook.errors import quoted
+from webhook.pod.pod import JsonObject, PodDraft, find
 from webhook.steps.inputs import Inputs
 
+# Fields of the default that do not depend on the pod's other containers.
+_UNCONDITIONAL = frozenset({"allowPrivilegeEscalation", "capabilities"})
 # Kubernetes rejects the other fields on Windows pods.
 _ON_WINDOWS = frozenset({"runAsNonRoot", "windowsOptions"})
 
 
 def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
-    """Set the securityContext of each added container to that of the settings, or to a restricted default."""
-    if not pod.added:
+    """Set the securityContext of each added container to that of the settings, or to a restricted default.
+
+    A container that KServe's webhook added gets it too; one that this webhook added before stays as it is.
+    """
+    if not pod.added and not pod.adopted:
         return
-    context = inputs.settings.storage_defaults.security_context
-    if context is None:
-        context = _default_context(pod)
+    chosen = inputs.settings.storage_defaults.security_context
+    context = _default_context(pod) if chosen is None else chosen
     if (pod.spec.get("os") or {}).get("name") == "windows":
         context = {field: value for field, value in context.items() if field in _ON_WINDOWS}
-    for field, name in pod.added:
-        container = pod.edit_container(name, field)
-        container["securityContext"] = {**context, **(container.get("securityContext") or {})}
+    for place in [*pod.added, *(place for place in pod.adopted if not _is_secured(pod, place, context))]:
+        container = pod.edit_container(place[1], place[0])
+        own = container.get("securityContext") or {}
+        container["securityContext"] = {**context, **own}
+        if _is_root_forbidden(pod, container):
+            _allow_root(pod, container, {**(chosen or {}), **own})
+
+
+def _is_root_forbidden(pod: PodDraft, container: JsonObject) -> bool:
+    """Whether the container is to run as user 0 and must not: the kubelet does not start it."""
+    context = {**(pod.spec.get("securityContext") or {}), **container["securityContext"]}
+    return context.get("runAsUser") == 0 and _runs_as_non_root(context)
+
+
+def _allow_root(pod: PodDraft, container: JsonObject, chosen: JsonObject) -> None:
+    """Drop the restriction to other users, unless the administrator chose it. No other user id is known."""
+    if "runAsNonRoot" in chosen:
+        pod.warnings.append(
+            f"container {quoted(container['name'])} cannot start: the settings forbid user 0, which the pod selects: "
+            "set another user in spec.securityContext.runAsUser"
+        )
+        return
+    context = container["securityContext"]
+    context.pop("runAsNonRoot", None)
+    if _runs_as_non_root(pod.spec.get("securityContext") or {}):
+        context["runAsNonRoot"] = False
+
+
+def _is_secured(pod: PodDraft, place: tuple[str, str], context: JsonObject) -> bool:
+    """Whether an earlier call of this webhook set the securityContext. Others may have changed its values since."""
+    field, name = place
+    existing = (find(pod.spec.get(field), name) or {}).get("securityContext") or {}
+    return (context.keys() & _UNCONDITIONAL or context.keys()) <= existing.keys()
 
 
 def _default_context(pod: PodDraft) -> JsonObject:
@@ -43,7 +78,7 @@ def _is_guaranteed(pod: PodDraft, condition: Callable[[dict[str, Any]], bool]) -
     """Whether the pod's security context, or that of each container that was not added, meets the condition."""
     if condition(pod.spec.get("securityContext") or {}):
         return True
-    added = {name for _, name in pod.added}
+    added = {name for _, name in [*pod.added, *pod.adopted]}
     containers = [*(pod.spec.get("containers") or ()), *(pod.spec.get("initContainers") or ())]
     return all(condition(c.get("securityContext") or {}) for c in containers if c["name"] not in added)
 

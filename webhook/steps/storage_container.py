@@ -42,19 +42,22 @@ def apply_storage_container(pod: PodDraft, inputs: Inputs) -> None:
 def select_storage_container(inputs: Inputs) -> StorageContainer | None:
     """The ClusterStorageContainer that the pod names or that supports its URI, otherwise None.
 
+    The URI of a storage spec is matched as it is written, as in KServe, and then as it is resolved.
     Raises Denied when the pod names a ClusterStorageContainer that cannot be used.
     """
     return _select(inputs.request, inputs.facts.storage_containers) if inputs.request.downloaded else None
 
 
 def _select(request: ModelRequest, containers: tuple[StorageContainer, ...]) -> StorageContainer | None:
-    uri = request.downloaded[0].uri
+    source = request.downloaded[0]
+    uris = (source.written, source.uri) if source.written else (source.uri,)
     if name := request.annotations.get(keys.STORAGE_CONTAINER_NAME):
-        return _select_by_name(name, uri, containers)
-    return next((each for each in containers if _is_eligible(each) and _supports(each, uri)), None)
+        return _select_by_name(name, uris, containers)
+    matches = (each for uri in uris for each in containers if _is_eligible(each) and supports(each, uri))
+    return next(matches, None)
 
 
-def _select_by_name(name: str, uri: str, containers: tuple[StorageContainer, ...]) -> StorageContainer:
+def _select_by_name(name: str, uris: tuple[str, ...], containers: tuple[StorageContainer, ...]) -> StorageContainer:
     found = next((container for container in containers if container.name == name), None)
     if found is None:
         problem = "does not exist or cannot be read"
@@ -62,8 +65,8 @@ def _select_by_name(name: str, uri: str, containers: tuple[StorageContainer, ...
         problem = "is disabled"
     elif found.workload_type != INIT_CONTAINER:
         problem = f"has workloadType {quoted(found.workload_type)}, not {INIT_CONTAINER}"
-    elif not _supports(found, uri):
-        problem = f"does not support the URI {quoted(uri)}"
+    elif not any(supports(found, uri) for uri in uris):
+        problem = f"does not support the URI {quoted(uris[-1])}"
     else:
         return found
     raise Denied(
@@ -76,7 +79,8 @@ def _is_eligible(container: StorageContainer) -> bool:
     return not container.disabled and container.workload_type == INIT_CONTAINER
 
 
-def _supports(container: StorageContainer, uri: str) -> bool:
+def supports(container: StorageContainer, uri: str) -> bool:
+    """Whether the URI has a format of the ClusterStorageContainer. Raises Denied when a format is invalid."""
     for supported in container.formats:
         if supported.prefix:
             if uri.startswith(supported.prefix):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from webhook import annotations as keys
 from webhook import uri as storage_uri
 from webhook.cluster.facts import Facts, StorageEntry
-from webhook.cluster.lookups import has_storage_spec, storage_secret
+from webhook.cluster.lookups import downloads_from_storage, has_storage_spec, named_secret, storage_secret
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import JsonObject, PodDraft, secret_variable
 from webhook.request.model_request import ModelRequest, Source
@@ -35,7 +35,8 @@ class StorageSpec(NamedTuple):
     params: Mapping[str, str]
     secret: str
     key: str
-    """The entry's key in the Secret, or "" when there is no entry."""
+    """The key of the entry in the Secret."""
+    has_entry: bool
     ca_bundle_config_map: str
 
 
@@ -62,6 +63,12 @@ def add_storage_config(pod: PodDraft, inputs: Inputs) -> None:
     if spec is None or (container := pod.edit_init_container()) is None:
         return
     pod.set_env(container, *_variables(spec))
+    is_named = named_secret(inputs.request, inputs.settings) is not None
+    if is_named and not spec.has_entry and spec.secret in inputs.facts.storage_configs:
+        pod.warnings.append(
+            f"Secret {quoted(spec.secret)}, named by the pod, does not exist or has no entry {quoted(spec.key)}: the "
+            f"download gets no credentials; add the entry, or name one in annotation {keys.STORAGE_SPEC_KEY}"
+        )
 
 
 def read_spec(request: ModelRequest, facts: Facts, settings: Settings) -> StorageSpec | None:
@@ -70,18 +77,19 @@ def read_spec(request: ModelRequest, facts: Facts, settings: Settings) -> Storag
     Raises Denied when the parameters are not a JSON object of strings, a named entry is missing, or the type is
     missing or not supported.
     """
-    if not has_storage_spec(request) or all(source.claim for source in request.downloaded):
+    if not has_storage_spec(request) or not downloads_from_storage(request):
         return None
     params = _read_params(request)
     secret = storage_secret(request, settings)
-    key, entry = _find_entry(request, facts, secret, params.get("type", ""))
+    key, entry = _find_entry(request, facts, settings, params.get("type", ""))
     location = f"entry {quoted(key)} of Secret {quoted(secret)}"
     return StorageSpec(
         type=params.get("type") or _type_of(entry, location),
         bucket=params.get("bucket") or (entry.bucket if entry else ""),
         params=params,
         secret=secret,
-        key=key if entry else "",
+        key=key,
+        has_entry=entry is not None,
         ca_bundle_config_map=entry.ca_bundle_config_map if entry else "",
     )
 
@@ -104,24 +112,30 @@ def _read_params(request: ModelRequest) -> Mapping[str, str]:
     return params
 
 
-def _find_entry(request: ModelRequest, facts: Facts, secret: str, storage_type: str) -> tuple[str, StorageEntry | None]:
+def _find_entry(
+    request: ModelRequest, facts: Facts, settings: Settings, storage_type: str
+) -> tuple[str, StorageEntry | None]:
     """The entry's key and the entry. A default entry is optional."""
     named = request.annotations.get(keys.STORAGE_SPEC_KEY)
     default = f"{_DEFAULT_ENTRY}_{storage_type}" if storage_type else _DEFAULT_ENTRY
     key = named or default
+    secret = storage_secret(request, settings)
     entries = facts.storage_configs.get(secret)
     if named and secret in facts.storage_configs and (entries is None or named not in entries):
+        # The pod's author may have guessed the name of a Secret, and must not learn its keys.
+        may_list = named_secret(request, settings) is None
         raise Denied(
             f"annotation {keys.STORAGE_SPEC_KEY} {quoted(named)} names an entry of Secret {quoted(secret)} in "
-            f"namespace {quoted(request.namespace)}, which {_described(entries)}: add the entry, or name another"
+            f"namespace {quoted(request.namespace)}, which {_described(entries, may_list=may_list)}: add the entry, or "
+            "name another"
         )
     return key, (entries or {}).get(key)
 
 
-def _described(entries: Mapping[str, StorageEntry] | None) -> str:
+def _described(entries: Mapping[str, StorageEntry] | None, *, may_list: bool) -> str:
     if entries is None:
         return "does not exist"
-    return f"has only {', '.join(entries)}" if entries else "is empty"
+    return f"has only {', '.join(entries)}" if entries and may_list else "does not have this entry"
 
 
 def _type_of(entry: StorageEntry | None, location: str) -> str:
@@ -148,7 +162,7 @@ def _resolved(source: Source, spec: StorageSpec) -> Source:
                 f"{quoted(spec.secret)}, or to annotation {keys.STORAGE_SPEC_PARAM}"
             )
         path = f"{spec.bucket}/{path}"
-    return source._replace(uri=storage_uri.check(f"{spec.type}://{path}", source.origin))
+    return source._replace(uri=storage_uri.check(f"{spec.type}://{path}", source.origin), written=source.uri)
 
 
 def _variables(spec: StorageSpec) -> list[JsonObject]:
@@ -156,7 +170,7 @@ def _variables(spec: StorageSpec) -> list[JsonObject]:
     variables: list[JsonObject] = []
     if spec.ca_bundle_config_map:
         variables.append({"name": "AWS_CA_BUNDLE_CONFIGMAP", "value": spec.ca_bundle_config_map})
-    if spec.key:
+    if spec.has_entry:
         variables.append(secret_variable("STORAGE_CONFIG", spec.secret, spec.key))
     if spec.params:
         overrides = json.dumps(spec.params, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

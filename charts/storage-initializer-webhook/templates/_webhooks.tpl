@@ -23,7 +23,7 @@ clientConfig:
   {{- end }}
 admissionReviewVersions: [v1]
 # Dry-run requests create no Events.
-sideEffects: {{ ternary "NoneOnDryRun" "None" .root.Values.events }}
+sideEffects: {{ .sideEffects | default (ternary "NoneOnDryRun" "None" .root.Values.events) }}
 failurePolicy: {{ .failurePolicy | default .root.Values.webhook.failurePolicy }}
 timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 matchPolicy: {{ .root.Values.webhook.matchPolicy }}
@@ -34,12 +34,24 @@ Selectors for namespaces and objects: (dict "root" $ "objects" <more matchExpres
 so that opting out works while the webhook is down.
 */}}
 {{- define "storage-webhook.selectors" -}}
+{{ include "storage-webhook.namespaceSelector" .root }}
+objectSelector:
+  matchExpressions:
+    - key: storage.kserve.io/inject
+      operator: NotIn
+      values: [disabled]
+    {{- with .objects }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{- define "storage-webhook.namespaceSelector" -}}
 namespaceSelector:
   matchExpressions:
     - key: kubernetes.io/metadata.name
       operator: NotIn
-      values: {{ include "storage-webhook.excludedNamespaces" .root }}
-    {{- with .root.Values.namespaces }}
+      values: {{ include "storage-webhook.excludedNamespaces" . }}
+    {{- with .Values.namespaces }}
     - key: kubernetes.io/metadata.name
       operator: In
       values: {{ toJson . }}
@@ -47,15 +59,7 @@ namespaceSelector:
     - key: storage.kserve.io/inject
       operator: NotIn
       values: [disabled]
-    {{- with .root.Values.webhook.namespaceSelector }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-objectSelector:
-  matchExpressions:
-    - key: storage.kserve.io/inject
-      operator: NotIn
-      values: [disabled]
-    {{- with .objects }}
+    {{- with .Values.webhook.namespaceSelector }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
@@ -74,4 +78,16 @@ The argument is the path of the pod in the request: `object`, or `object.spec.te
     'internal.serving.kserve.io/storage-initializer-sourceuri' in {{ . }}.metadata.annotations) ||
    (has({{ . }}.spec.initContainers) &&
     {{ . }}.spec.initContainers.exists(c, c.name == 'storage-initializer'))))
+{{- end -}}
+
+{{/*
+CEL: whether a workload has one of our annotations or KServe's label, in its pod template or on the object itself, which
+is the wrong place.
+*/}}
+{{- define "storage-webhook.workloadIsAboutModels" -}}
+(request.kind.kind == 'CronJob' ?
+  [object, object.spec.jobTemplate, object.spec.jobTemplate.spec.template] :
+  [object, object.spec.template]).exists(each, has(each.metadata) &&
+  ((has(each.metadata.annotations) && each.metadata.annotations.exists(key, key.startsWith('storage.kserve.io/'))) ||
+   (has(each.metadata.labels) && 'serving.kserve.io/inferenceservice' in each.metadata.labels)))
 {{- end -}}

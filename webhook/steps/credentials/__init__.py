@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-from webhook.cluster.lookups import MAX_SECRETS, has_storage_spec, named_secret, secret_annotation, takes_credentials
+from collections.abc import Iterator
+
+from webhook import annotations as keys
+from webhook.cluster.facts import Secret
+from webhook.cluster.lookups import has_storage_spec, named_secret, secret_annotation, takes_credentials
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import JsonObject, PodDraft
-from webhook.steps.credentials import s3
-from webhook.steps.credentials.kinds import kind_of
+from webhook.steps.credentials import https, s3
+from webhook.steps.credentials.kinds import S3_KIND, SecretKind, kind_of
 from webhook.steps.inputs import Inputs
 
 
 def add_credentials(pod: PodDraft, inputs: Inputs) -> None:
     """Add credentials from the pod's service account, or from the Secret that the pod names, to the init container.
 
-    Raises Denied when one of these Secrets does not exist.
+    Raises Denied when one of these Secrets does not exist, or cannot be used and the download may need it.
     """
-    request, facts = inputs.request, inputs.facts
-    if not takes_credentials(request, inputs.settings) or has_storage_spec(request):
-        return
-    if facts.service_account is None and not facts.secrets:
+    if not takes_credentials(inputs.request, inputs.settings) or has_storage_spec(inputs.request):
         return
     if (container := pod.edit_init_container()) is None:
         return
-    if facts.service_account:
-        pod.set_env(container, *s3.role_variables(facts.service_account, inputs.settings.credentials.s3))
-        if named_secret(request, inputs.settings) is None and len(facts.service_account.secrets) > MAX_SECRETS:
-            pod.warnings.append(
-                f"service account {quoted(request.service_account)} lists {len(facts.service_account.secrets)} "
-                f"Secrets; only the first {MAX_SECRETS} are read: remove unused Secrets"
-            )
-    _add_secrets(pod, container, inputs)
+    known = [(name, secret, kind) for name, secret, kind in _known_secrets(inputs) if kind is not None]
+    if _takes_account_values(inputs, has_access_keys=any(kind is S3_KIND for _, _, kind in known)):
+        account = inputs.facts.service_account
+        variables = s3.connection_variables(inputs.settings.credentials.s3, account.annotations if account else {})
+        pod.set_env(container, *variables)
+    _add_secrets(pod, container, known, inputs)
 
 
-def _add_secrets(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
-    used: dict[str, str] = {}
+def _known_secrets(inputs: Inputs) -> Iterator[tuple[str, Secret, SecretKind | None]]:
     for name, secret in inputs.facts.secrets.items():
         if secret is None:
             raise _missing(name, inputs)
-        kind = kind_of(secret, inputs.settings.credentials)
-        if kind is None:
-            continue
+        yield name, secret, kind_of(secret, inputs.settings.credentials)
+
+
+def _takes_account_values(inputs: Inputs, *, has_access_keys: bool) -> bool:
+    """Whether the S3 values of the service account and the settings count.
+
+    They do with an AWS role (IRSA: KServe). Without one, AWS may add credentials that the webhook cannot see
+    (EKS Pod Identity), so they also count for `s3://` URIs, unless a Secret has access keys.
+    """
+    account = inputs.facts.service_account
+    if account is not None and keys.ROLE_ARN in account.annotations:
+        return True
+    return not has_access_keys and any(S3_KIND.is_for(source.uri) for source in inputs.request.downloaded)
+
+
+def _add_secrets(
+    pod: PodDraft, container: JsonObject, known: list[tuple[str, Secret, SecretKind]], inputs: Inputs
+) -> None:
+    used: dict[str, str] = {}
+    problems: list[tuple[str, SecretKind, Denied]] = []
+    for name, secret, kind in known:
         if kind.single and kind.name in used:
             pod.warnings.append(
                 f"Secrets {quoted(used[kind.name])} and {quoted(name)} both contain {kind.name} credentials: the first "
@@ -47,7 +63,23 @@ def _add_secrets(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
             )
             continue
         used[kind.name] = name
-        kind.credential(name, secret, inputs.settings.credentials).add_to(pod, container)
+        try:
+            kind.credential(name, secret, inputs.settings.credentials).add_to(pod, container)
+        except Denied as problem:
+            problems.append((name, kind, problem))
+    if problems:
+        _report(pod, container, problems, inputs)
+
+
+def _report(
+    pod: PodDraft, container: JsonObject, problems: list[tuple[str, SecretKind, Denied]], inputs: Inputs
+) -> None:
+    """Warn about Secrets that could not be added. Raises the problem of one that a download may need."""
+    uris = [each.uri for each in inputs.request.downloaded if not https.has_headers(container, each.uri)]
+    for name, kind, problem in problems:
+        if any(map(kind.is_for, uris)):
+            raise problem
+        pod.warnings.append(f"Secret {quoted(name)} is not used: {problem.message}")
 
 
 def _missing(name: str, inputs: Inputs) -> Denied:

@@ -6,7 +6,7 @@ import re
 
 from webhook.cluster.facts import Secret
 from webhook.errors import Denied, quoted
-from webhook.pod.pod import secret_variable
+from webhook.pod.pod import JsonObject, find, secret_variable
 from webhook.settings.model import Credentials
 from webhook.steps.credentials.credential import Credential
 
@@ -14,6 +14,8 @@ HOST = "https-host"
 HEADERS = "headers"
 
 _HOST = re.compile(r"[-._a-zA-Z0-9:\[\]]+")
+# The host of a URL, without user, port and the brackets of IPv6 (RFC 3986).
+_HOST_OF_URL = re.compile(r"https?://(?:[^/?#]*@)?(?:\[([^]/?#]*)\]|([^/?#:]*))", re.IGNORECASE)
 
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
@@ -26,4 +28,15 @@ def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
     host = secret.plain.get(HOST, "")
     if not _HOST.fullmatch(host):
         raise Denied(f"Secret {quoted(name)}: key {HOST} must be a host name, such as models.example.com")
-    return Credential((secret_variable(f"{host}-{HEADERS}", name, HEADERS),))
+    return Credential((secret_variable(_variable(host), name, HEADERS),))
+
+
+def has_headers(container: JsonObject, uri: str) -> bool:
+    """Whether the container has the headers for the host of this URI."""
+    found = _HOST_OF_URL.match(uri)
+    host = (found[1] or found[2]).lower() if found else ""
+    return find(container.get("env"), _variable(host)) is not None
+
+
+def _variable(host: str) -> str:
+    return f"{host}-{HEADERS}"

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from webhook import annotations as keys
-from webhook.cluster.facts import Secret, ServiceAccount
+from webhook.cluster.facts import Secret
 from webhook.pod.pod import JsonObject, secret_variable
 from webhook.settings.model import S3, Credentials
 from webhook.steps.credentials.credential import Credential
+
+ENDPOINT_URL = "AWS_ENDPOINT_URL"
+REGION = "AWS_DEFAULT_REGION"
+ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
 
 _NO_DATA: Mapping[str, str] = {}
 
@@ -24,15 +28,18 @@ class _Variable(NamedTuple):
 
 _ENDPOINT = _Variable("S3_ENDPOINT", keys.S3_ENDPOINT, "s3_endpoint")
 _USE_HTTPS = _Variable("S3_USE_HTTPS", keys.S3_USE_HTTPS, "s3_use_https")
+_VERIFY_SSL = _Variable("S3_VERIFY_SSL", keys.S3_VERIFY_SSL, "s3_verify_ssl")
 _VARIABLES = (
-    _Variable("S3_VERIFY_SSL", keys.S3_VERIFY_SSL, "s3_verify_ssl"),
+    _VERIFY_SSL,
     _Variable("awsAnonymousCredential", keys.S3_ANONYMOUS, "s3_use_anonymous_credential"),
-    _Variable("AWS_DEFAULT_REGION", keys.S3_REGION, "s3_region"),
+    _Variable(REGION, keys.S3_REGION, "s3_region"),
     _Variable("S3_USER_VIRTUAL_BUCKET", keys.S3_VIRTUAL_BUCKET, "s3_use_virtual_bucket"),
     _Variable("S3_USE_ACCELERATE", keys.S3_ACCELERATE, "s3_use_accelerate"),
     _Variable("AWS_CA_BUNDLE", keys.S3_CA_BUNDLE, "s3_ca_bundle"),
     _Variable("AWS_CA_BUNDLE_CONFIGMAP", keys.S3_CA_BUNDLE_CONFIG_MAP, "s3_ca_bundle_config_map"),
 )
+_SWITCHES = (_USE_HTTPS, _VERIFY_SSL)
+_SWITCH_WORDS = {"true": "1", "false": "0"}
 
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
@@ -40,38 +47,46 @@ def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
     key_id, secret_key = next(names for names in settings.s3.key_names if names[1] in secret.keys)
     return Credential(
         (
-            secret_variable("AWS_ACCESS_KEY_ID", name, key_id),
+            secret_variable(ACCESS_KEY_ID, name, key_id),
             secret_variable("AWS_SECRET_ACCESS_KEY", name, secret_key),
-            *_connection_variables(secret.annotations, secret.plain, settings.s3),
+            *connection_variables(settings.s3, secret.annotations, secret.plain),
         )
     )
 
 
-def role_variables(account: ServiceAccount, settings: S3) -> Iterator[JsonObject]:
-    """The variables of the connection for a service account with an AWS role (AWS adds the credentials: IRSA)."""
-    if keys.ROLE_ARN in account.annotations:
-        yield from _connection_variables(account.annotations, _NO_DATA, settings)
-
-
-def _connection_variables(
-    annotations: Mapping[str, str], plain: Mapping[str, str], settings: S3
+def connection_variables(
+    settings: S3, annotations: Mapping[str, str], plain: Mapping[str, str] = _NO_DATA
 ) -> Iterator[JsonObject]:
+    """The variables of the connection: from annotations, else from the keys of a Secret, else from the settings."""
     if endpoint := _value(_ENDPOINT, annotations, plain, settings).strip():
         use_https, host, url = _parse_endpoint(endpoint, _value(_USE_HTTPS, annotations, plain, settings))
         if use_https:
             yield {"name": _USE_HTTPS.name, "value": use_https}
         yield {"name": _ENDPOINT.name, "value": host}
-        yield {"name": "AWS_ENDPOINT_URL", "value": url}
+        yield {"name": ENDPOINT_URL, "value": url}
     for variable in _VARIABLES:
         if value := _value(variable, annotations, plain, settings):
             yield {"name": variable.name, "value": value}
 
 
+def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = _NO_DATA) -> list[str]:
+    """The annotations and keys of a Secret that must be 0 or 1 and are another word."""
+    given = [(each.annotation, annotations.get(each.annotation)) for each in _SWITCHES]
+    given += [(each.name, plain.get(each.name)) for each in _SWITCHES if each.annotation not in annotations]
+    return [name for name, value in given if value and _switch(value) not in ("0", "1")]
+
+
 def _value(variable: _Variable, annotations: Mapping[str, str], plain: Mapping[str, str], settings: S3) -> str:
     if variable.annotation in annotations:
-        return annotations[variable.annotation]
-    setting: str = getattr(settings, variable.setting)
-    return plain.get(variable.name, setting)
+        value = annotations[variable.annotation]
+    else:
+        value = plain.get(variable.name, getattr(settings, variable.setting))
+    return _switch(value) if variable in _SWITCHES else value
+
+
+def _switch(value: str) -> str:
+    """`1` for true and `0` for false, in any case; other values unchanged."""
+    return _SWITCH_WORDS.get(value.strip().lower(), value)
 
 
 def _parse_endpoint(endpoint: str, use_https: str) -> tuple[str, str, str]:

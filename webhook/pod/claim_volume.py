@@ -1,0 +1,90 @@
+"""The volume of a claim: one claim is one volume of a pod.
+
+Kubelets before Kubernetes 1.35 may never start a pod that has a claim in two volumes, depending on the volume plugin
+(kubernetes/kubernetes#127004 and #132921).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from webhook.errors import quoted
+from webhook.pod.pod import JsonObject, PodDraft, find, normal_path, volume_source
+
+_TWO_VOLUMES = "nodes before Kubernetes 1.35 may never start a pod with one claim in two volumes"
+
+
+class ClaimUse(NamedTuple):
+    """What a claim is mounted for."""
+
+    claim: str
+    writes: bool
+    """At least one mount is read-write."""
+    containers: tuple[str, ...]
+    """The containers that mount it."""
+    path: str
+    """The mount path in these containers. A single file may be mounted inside it."""
+    file_name: str = ""
+
+
+def serving_volume(spec: JsonObject, use: ClaimUse) -> str | None:
+    """The name of the pod's volume that serves this use; None when the pod has none.
+
+    Of several, the one that is already mounted at the path, as on a second call; otherwise the first.
+    """
+    found = [volume for volume in _volumes_of(spec, use.claim) if _serves(volume, use)]
+    mounted = _mounted_volume(spec, use, {volume["name"] for volume in found}) if len(found) > 1 else None
+    return mounted or (found[0]["name"] if found else None)
+
+
+def ensure_claim_volume(pod: PodDraft, use: ClaimUse, name: str) -> str:
+    """Add the claim's volume under this name, unless the pod has it, and warn about others. Returns the name.
+
+    Raises Denied when the pod has a different volume of this name.
+    """
+    pod.ensure_volume(new_volume(use.claim, name))
+    problems = (_problem(volume, use, name) for volume in _volumes_of(pod.spec, use.claim))
+    pod.warnings.extend([problem for problem in problems if problem][:1])
+    return name
+
+
+def new_volume(claim: str, name: str) -> JsonObject:
+    """A volume with a claim."""
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _volumes_of(spec: JsonObject, claim: str) -> Iterable[JsonObject]:
+    for volume in spec.get("volumes") or ():
+        if "persistentVolumeClaim" in volume and volume_source(volume) == ("persistentVolumeClaim", claim):
+            yield volume
+
+
+def _serves(volume: Mapping[str, JsonObject], use: ClaimUse) -> bool:
+    return not (use.writes and volume["persistentVolumeClaim"].get("readOnly"))
+
+
+def _mounted_volume(spec: JsonObject, use: ClaimUse, names: set[str]) -> str | None:
+    paths = {use.path, f"{use.path}/{use.file_name}".rstrip("/")}
+    last_segment = use.path.rpartition("/")[2]
+    for name in use.containers:
+        for mount in (find(spec.get("containers"), name) or {}).get("volumeMounts") or ():
+            # The substring test is fast and excludes most mounts.
+            if mount["name"] not in names or last_segment not in str(mount.get("mountPath")):
+                continue
+            if normal_path(mount.get("mountPath")) in paths:
+                return str(mount["name"])
+    return None
+
+
+def _problem(volume: JsonObject, use: ClaimUse, name: str) -> str:
+    """What to change about a volume of the claim beside the one of this name; "" for nothing.
+
+    The way out comes first, because Kubernetes cuts long warnings.
+    """
+    shown, claim = quoted(volume["name"]), quoted(use.claim)
+    is_other = volume["name"] != name
+    if not _serves(volume, use):
+        reason = f": {_TWO_VOLUMES}" if is_other else ""
+        return f"remove readOnly from volume {shown}, because claim {claim} must be writable{reason}"
+    return f"rename volume {shown} to {quoted(name)}: {_TWO_VOLUMES}, here claim {claim}" if is_other else ""
