@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from webhook import annotations as keys
 from webhook.request.model_request import SKIP_REASONS
-from webhook.settings.model import Credentials, Deploy, StorageDefaults, StorageInitializer
+from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
+from webhook.settings.model import EMBEDDED
+from webhook.settings.storage_defaults import StorageDefaults
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "reference.md"
@@ -69,7 +71,21 @@ def _settings() -> str:
         "## Settings\n\nKeys of the ConfigMap. Each value is JSON or YAML text. Unknown settings are an error in "
         "`storageDefaults` and a warning in KServe's keys.\n"
     )
-    return intro + "".join(_setting_group(group) for group in _OWN_GROUPS)
+    return intro + _embedded() + "".join(_setting_group(group) for group in _OWN_GROUPS)
+
+
+def _embedded() -> str:
+    """The settings of `--settings embedded` that differ from the defaults of keys that a ConfigMap leaves out."""
+    initializer = EMBEDDED.storage_initializer
+    different = ", ".join(
+        f"`{field.alias or name}` is `{str(value).lower() if isinstance(value, bool) else value}`"
+        for name, field in StorageInitializer.model_fields.items()
+        if (value := getattr(initializer, name)) != field.default
+    )
+    return (
+        "\nThe defaults below apply to keys that a ConfigMap leaves out, as in KServe's code. The embedded settings and "
+        f"the chart's values are those of KServe's own ConfigMap: {different}.\n"
+    )
 
 
 def _setting_group(group: type[StorageInitializer | Credentials | Deploy | StorageDefaults]) -> str:

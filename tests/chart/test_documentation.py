@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from tests.chart.rendering import CHART, CHART_VALUES, VALUE_SETS
 from tools.chart_readme import Source, readme, values
-from webhook.settings.model import Credentials, Deploy, StorageDefaults, StorageInitializer
+from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
+from webhook.settings.storage_defaults import StorageDefaults
 
 SOURCE = Source(CHART_VALUES.read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

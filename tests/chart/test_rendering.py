@@ -28,7 +28,7 @@ from tests.chart.rendering import (
 from webhook.admission.workloads import TEMPLATES
 from webhook.certificates.tls import load_pem
 from webhook.cli.app import app
-from webhook.settings.model import Settings
+from webhook.settings.model import EMBEDDED
 from webhook.settings.parse import parse
 
 pytestmark = pytest.mark.e2e  # helm comes with the control plane
@@ -68,11 +68,9 @@ def test_settings_and_options_are_valid(path):
         pass  # fails for unknown options and invalid values
 
 
-def test_default_settings_equal_the_webhooks_except_for_the_image(defaults):
+def test_default_settings_equal_the_embedded_ones(defaults):
     settings, _ = parse(one("ConfigMap", defaults)["data"])
-    own = Settings()
-    pinned = own.storage_initializer.model_copy(update={"image": settings.storage_initializer.image})
-    assert settings == own.model_copy(update={"storage_initializer": pinned})
+    assert settings == EMBEDDED
     assert re.fullmatch(r"kserve/storage-initializer:v\d+\.\d+\.\d+", settings.storage_initializer.image)
 
 

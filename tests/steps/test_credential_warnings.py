@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.cluster_objects import S3, initializer, secret, service_account, storage_container, variables, warnings
 from tests.mutation import JsonObject, a_container, kserve_pod, plain_pod
-from webhook.settings.model import Credentials
+from webhook.settings.kserve_keys import Credentials
 from webhook.steps.credentials.kinds import KINDS
 
 ANNOTATION = "serving.kserve.io/storageSecretName"

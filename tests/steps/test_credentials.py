@@ -20,7 +20,7 @@ from tests.cluster_objects import (
 from tests.mutation import JsonObject, plain_pod, several, volumes
 from webhook.cluster.facts import Secret
 from webhook.cluster.lookups import MAX_SECRETS
-from webhook.settings.model import Credentials
+from webhook.settings.kserve_keys import Credentials
 from webhook.steps.credentials.kinds import KINDS, kind_of
 
 ROLE = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/models"}

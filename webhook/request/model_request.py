@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from webhook import uri as storage_uri
 from webhook.request import oci
-from webhook.settings.model import OciMode
+from webhook.settings.kserve_keys import OciMode
 from webhook.uri import ClaimPath
 
 

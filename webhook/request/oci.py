@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast, get_args
 
 from webhook.errors import Denied, Forbidden, quoted
 from webhook.settings.formats import IMAGE_REFERENCE
-from webhook.settings.model import OciMode, StorageInitializer
+from webhook.settings.kserve_keys import OciMode, StorageInitializer
 
 MODES: tuple[str, ...] = get_args(OciMode)
 MODELCAR = "modelcar"

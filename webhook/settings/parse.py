@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from webhook import quantity, yaml_loader
 from webhook.errors import quoted
 from webhook.settings.formats import is_absolute_path
-from webhook.settings.model import Credentials, Deploy, Settings, StorageDefaults, StorageInitializer
+from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
+from webhook.settings.model import Settings
+from webhook.settings.storage_defaults import StorageDefaults
 
 Group = StorageInitializer | Credentials | Deploy | StorageDefaults
 KEYS = (StorageInitializer.key, Credentials.key, Deploy.key, StorageDefaults.key)

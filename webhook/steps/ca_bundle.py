@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import JsonObject, PodDraft, find, mount
 from webhook.request.sources import check_mount_path
-from webhook.settings.model import StorageInitializer
+from webhook.settings.kserve_keys import StorageInitializer
 from webhook.steps.inputs import Inputs
 
 CA_BUNDLE_VOLUME = "cabundle-cert"

@@ -12,7 +12,8 @@ from webhook.pod.naming import volume_name
 from webhook.pod.pod import INIT_CONTAINER_NAME, MODEL_PATH, JsonObject, PodDraft, find, mount, volume_source
 from webhook.request.model_request import ModelRequest, Source
 from webhook.request.shared_cache import shared_cache
-from webhook.settings.model import EmptyDir, EphemeralStorage, StorageInitializer
+from webhook.settings.kserve_keys import StorageInitializer
+from webhook.settings.storage_defaults import EmptyDir, EphemeralStorage
 from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume, only_claim_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.oci_native import image_mount, image_volume

@@ -10,7 +10,7 @@ from webhook.errors import Denied, quoted
 from webhook.pod.pod import MODEL_PATH, JsonObject, PodDraft, find, mount
 from webhook.request.model_request import ModelRequest, Source
 from webhook.request.oci import MODELCAR, is_modelcar, link_script, numbered
-from webhook.settings.model import StorageInitializer
+from webhook.settings.kserve_keys import StorageInitializer
 from webhook.steps.download import PROVISION_VOLUME, download_directory
 from webhook.steps.inputs import Inputs
 

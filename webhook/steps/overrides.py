@@ -12,7 +12,7 @@ from webhook import quantity
 from webhook.errors import Denied, Forbidden, quoted
 from webhook.pod.pod import JsonObject, PodDraft
 from webhook.settings.formats import IMAGE_REFERENCE
-from webhook.settings.model import Overrides
+from webhook.settings.storage_defaults import Overrides
 from webhook.steps.inputs import Inputs
 
 _IMAGE = re.compile(IMAGE_REFERENCE, re.ASCII)

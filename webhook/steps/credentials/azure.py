@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from webhook.cluster.facts import Secret
 from webhook.pod.pod import JsonObject, secret_variable
-from webhook.settings.model import Credentials
+from webhook.settings.kserve_keys import Credentials
 from webhook.steps.credentials.credential import Credential
 
 ACCESS_KEY = "AZURE_STORAGE_ACCESS_KEY"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook.cluster.facts import Secret
-from webhook.settings.model import Credentials
+from webhook.settings.kserve_keys import Credentials
 from webhook.steps.credentials.credential import Credential, secret_volume
 
 VOLUME = "user-gcp-sa"

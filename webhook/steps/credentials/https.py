@@ -7,7 +7,7 @@ import re
 from webhook.cluster.facts import Secret
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import JsonObject, find, secret_variable
-from webhook.settings.model import Credentials
+from webhook.settings.kserve_keys import Credentials
 from webhook.steps.credentials.credential import Credential
 
 HOST = "https-host"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from webhook import uri as storage_uri
 from webhook.cluster.facts import Secret
 from webhook.request.model_request import ModelRequest
-from webhook.settings.model import Credentials
+from webhook.settings.kserve_keys import Credentials
 from webhook.steps.credentials import azure, gcs, hdfs, https, s3, tokens
 from webhook.steps.credentials.credential import Credential
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from webhook import annotations as keys
 from webhook.cluster.facts import Secret
 from webhook.pod.pod import JsonObject, secret_variable
-from webhook.settings.model import S3, Credentials
+from webhook.settings.kserve_keys import S3, Credentials
 from webhook.steps.credentials.credential import Credential
 
 ENDPOINT_URL = "AWS_ENDPOINT_URL"

@@ -1,0 +1,157 @@
+"""The group of settings that is specific to this webhook: key `storageDefaults`."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from webhook.settings.formats import (
+    BoolOrNamespaces,
+    Bytes,
+    ClaimUri,
+    Extension,
+    ImagePattern,
+    NamespaceName,
+    PodSecurityContext,
+    Quantity,
+    RolloutStrategy,
+    SecurityContext,
+)
+from webhook.settings.group import SettingsGroup, check_order
+
+SINGLE_FILE_EXTENSIONS = tuple(
+    ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
+    ".npz .mlmodel .engine .plan .json .txt .ckpt .msgpack .mar .graphdef".split()
+)
+
+
+class EmptyDir(SettingsGroup):
+    """The emptyDir volumes for downloads."""
+
+    size_limit: Bytes | None = Field(None, description="Size limit of the volumes for downloads. None: no limit.")
+    medium: Literal["", "Memory"] = Field(
+        "", description="Medium of these volumes. Empty: the node's disk. `Memory`: tmpfs."
+    )
+
+
+class EphemeralStorage(SettingsGroup):
+    """Ephemeral storage of the init container."""
+
+    request: Bytes | None = Field(None, description="Ephemeral storage request of the init container.")
+    limit: Bytes | None = Field(None, description="Ephemeral storage limit of the init container.")
+
+    @model_validator(mode="after")
+    def _request_fits(self) -> EphemeralStorage:
+        check_order(self.request, self.limit, "ephemeral-storage")
+        return self
+
+
+class Overrides(SettingsGroup):
+    """What pods may override with annotations."""
+
+    image: tuple[ImagePattern, ...] = Field(
+        (),
+        description="Patterns (`*`, `?`) of the images that `storage.kserve.io/image` may name. None: no image.",
+    )
+    cpu_limit: Quantity | None = Field(None, description="Maximum of `storage.kserve.io/cpu-limit`. None: no maximum.")
+    memory_limit: Bytes | None = Field(
+        None, description="Maximum of `storage.kserve.io/memory-limit`. None: no maximum."
+    )
+    ephemeral_storage_limit: Bytes | None = Field(
+        None, description="Maximum of `storage.kserve.io/ephemeral-storage-limit`. None: no maximum."
+    )
+
+
+class RolloutDefaults(SettingsGroup):
+    """Defaults for Deployments whose pods request a model. Fields that the author sets are kept."""
+
+    strategy: RolloutStrategy | None = Field(
+        None, description="`Recreate`, `RollingUpdate`, or a DeploymentStrategy as in a Deployment."
+    )
+    progress_deadline_seconds: int | None = Field(
+        None,
+        gt=0,
+        description="`spec.progressDeadlineSeconds`. Large models take longer than the Kubernetes default of 600.",
+    )
+    termination_grace_period_seconds: int | None = Field(
+        None, ge=0, description="`terminationGracePeriodSeconds` of the pods."
+    )
+    enable_service_links: bool | None = Field(None, description="`enableServiceLinks` of the pods.")
+    pod_security_context: PodSecurityContext | None = Field(
+        None, description="Default fields of the pods' `securityContext`."
+    )
+
+
+class Claims(SettingsGroup):
+    """Checks of the claims that a pod mounts."""
+
+    read: bool = Field(
+        False, description="`true`: the webhook reads the claims that a pod mounts, and warns if a mount cannot work."
+    )
+    deny: bool = Field(False, description="`true`: such pods are denied instead. Requires `read: true`.")
+
+    @model_validator(mode="after")
+    def _deny_needs_read(self) -> Claims:
+        if self.deny and not self.read:
+            raise ValueError("deny requires read: true")
+        return self
+
+
+class StorageDefaults(SettingsGroup):
+    """Key `storageDefaults`: settings that KServe does not have."""
+
+    key: ClassVar[str] = "storageDefaults"
+
+    mode: Literal["enforce", "observe"] = Field(
+        "enforce",
+        description="`enforce`: inject models. "
+        "`observe`: compute, compare, log, count and warn, but never change or deny a pod.",
+    )
+    read_only: bool = Field(
+        True, description="`true`: models are mounted read-only unless the pod's annotations say otherwise."
+    )
+    allow_read_write: BoolOrNamespaces = Field(
+        True,
+        description="Who may mount a model read-write: `true` (everyone), `false` (no one), or a list of namespaces.",
+    )
+    single_file: tuple[Extension, ...] = Field(
+        SINGLE_FILE_EXTENSIONS,
+        description="File extensions for which a `pvc://` path is a single file, not a directory.",
+    )
+    security_context: SecurityContext | None = Field(
+        None,
+        description="securityContext of injected containers. "
+        "None: one that meets the Pod Security Standard `restricted`.",
+    )
+    empty_dir: EmptyDir = Field(EmptyDir.model_construct(), description="The emptyDir volumes for downloads.")
+    ephemeral_storage: EphemeralStorage = Field(
+        EphemeralStorage.model_construct(), description="Ephemeral storage of the init container."
+    )
+    overrides: Overrides = Field(Overrides.model_construct(), description="What pods may override with annotations.")
+    cache: dict[str, ClaimUri] = Field(
+        {},
+        description="Default claims of the shared download cache: a namespace, or `*` for all, and `pvc://<claim>[/<dir>]`.",
+    )
+    local_model_key: Literal["hash", "name"] = Field(
+        "hash",
+        description="Directory name of models that KServe caches on nodes: "
+        "`hash` (KServe 0.18 and newer) or `name` (older).",
+    )
+    kserve_namespace: NamespaceName = Field(
+        "kserve",
+        description="Namespace of KServe, where the CA bundle has its configured name. "
+        "Elsewhere it is `global-ca-bundle`.",
+    )
+
+    rollout: RolloutDefaults = Field(RolloutDefaults.model_construct(), description="Defaults for Deployments.")
+    read_write_replicas: Literal["any", "single"] = Field(
+        "any",
+        description="`any`, or `single`: a Deployment with several replicas that all write to one claim is denied.",
+    )
+    claims: Claims = Field(Claims.model_construct(), description="Checks of the claims that a pod mounts.")
+
+    def may_write(self, namespace: str) -> bool:
+        """Whether pods in this namespace may mount models read-write."""
+        allowed = self.allow_read_write
+        return allowed if isinstance(allowed, bool) else namespace in allowed
