@@ -13,7 +13,7 @@ SAMPLE_REQUEST = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: a
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane record check bench soak alerts dashboard-picture docs image image-test lock clean
+.PHONY: help run test test-all test-fast controlplane record check bench mutants soak alerts dashboard-picture docs image image-test lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -46,6 +46,13 @@ controlplane: $(VENV)/.dev ## download or build kube-apiserver, etcd and helm fo
 
 bench: $(VENV)/.dev ## measure the cost of an admission, as ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks
+
+# Seconds; what was not tried until then is tried by the next run.
+MUTANTS_LIMIT ?= 1800
+
+mutants: $(VENV)/.dev ## make small faults in the core and list those that no test finds (30 minutes; MUTANTS="webhook.quantity.*": only these)
+	@timeout $(MUTANTS_LIMIT) $(BIN)/mutmut run $(MUTANTS) >/dev/null || true
+	@$(BIN)/mutmut results | grep -E ': (survived|timeout|suspicious)$$' || echo 'No fault survived.'
 
 soak: $(VENV)/.dev controlplane ## run the webhook under load with disturbances (15 minutes)
 	@$(BIN)/python -m benchmarks.soak
@@ -83,7 +90,7 @@ lock: $(VENV)/.dev ## pin the dependencies with hashes (UPGRADE=--upgrade: newes
 	@$(COMPILE) tests/initializer/requirements.in -o tests/initializer/requirements.lock
 
 clean: ## remove all files that these commands created
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants build dist
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: install Python 3.11 or newer, or set its path: make PYTHON=/path/to/python3"; exit 1; }

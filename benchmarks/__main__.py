@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks import bodies, in_process, processes
 from benchmarks.load import Load, Result
 from benchmarks.processes import Server
+from tests import hostile
 
 BARE = "bare app"
 REQUESTS = 100_000
@@ -61,6 +62,7 @@ def main() -> None:
             _compare_process(goals, bare, ours, memory)
     _compare_in_process(goals, reviews, options.rounds)
     _compare_command(goals)
+    _compare_hostile(goals)
     console.print(goals.table)
 
 
@@ -151,6 +153,17 @@ def _compare_command(goals: _Goals) -> None:
     seconds = processes.command_seconds("-m", "webhook", "mutate", "-f", str(example))
     python = processes.command_seconds("-c", "")
     goals.add(f"mutate, s of wall time (Python only: {python:.2f})", seconds, "0.35", seconds < 0.35)
+
+
+def _compare_hostile(goals: _Goals) -> None:
+    """The most expensive requests that the limits accept: of tenants, and of anybody in the pod network."""
+    for figure, work, requests, most in (
+        ("most expensive pod, ms of CPU", hostile.of_a_pod, hostile.HOSTILE_PODS, 50),
+        ("most expensive settings, ms of CPU", hostile.of_settings, hostile.HOSTILE_SETTINGS, 250),
+    ):
+        made = (make() if callable(make) else make for make in requests.values())
+        slowest = 1e3 * max(min(hostile.cpu_seconds(work, each) for _ in range(3)) for each in made)
+        goals.add(figure, slowest, str(most), slowest < most, "{:.0f}")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ class Running:
         return f"https://{HOST}:{self.port}"
 
     @property
+    def responses(self) -> int:
+        """The number of responses that were written."""
+        return self._server.server_state.total_requests
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
@@ -136,6 +141,7 @@ def serving(
     docs: bool = False,
     drain_seconds: float = 0,
     max_connections: int = 1000,
+    metrics_port: int = 0,
     **bound: Any,
 ) -> Iterator[Running]:
     """A running server. Its certificate is written to `directory` unless `files` are given; `bound`: for `Webhook`."""
@@ -143,12 +149,19 @@ def serving(
     certificate = tls.CertificateFiles(context, *(files or authority.issue(directory)))
     bound = {"settings": settings or GivenSettings({}), "facts": NoCluster(), **bound}
     webhook = Webhook(client_certificates=client_ca is not None, **bound)
-    listener = ListenOptions(HOST, 0, context, drain_seconds, certificate, max_connections)
+    listener = ListenOptions(HOST, 0, context, drain_seconds, certificate, max_connections, metrics_port)
     running = Running(webhook, listener, authority, docs=docs)
     try:
         yield running
     finally:
         running.stop()
+
+
+def free_port() -> int:
+    """A TCP port that no server listens on."""
+    with socket.create_server((HOST, 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 def pod(**annotations: str) -> dict[str, Any]:
@@ -199,4 +212,4 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the condition did not become true"
-        time.sleep(0.02)
+        time.sleep(0.005)

@@ -48,6 +48,10 @@ def test_accepted_text_is_a_quantity_for_the_kubernetes_client(text: str) -> Non
         ("1E-3", Decimal("0.001")),
         ("1E", Decimal(10**18)),
         ("1Gi", Decimal(2**30)),
+        ("7n", Decimal("7E-9")),
+        ("7u", Decimal("7E-6")),
+        *((f"7{suffix}", Decimal(7) * 1000**power) for power, suffix in enumerate("kMGTPE", 1)),
+        *((f"7{suffix}i", Decimal(7) * 1024**power) for power, suffix in enumerate("KMGTPE", 1)),
     ],
 )
 def test_all_notations(text: str, value: Decimal) -> None:

@@ -123,6 +123,107 @@ def test_a_pod_with_an_initializer_of_its_own_gets_its_image(uri: str) -> None:
     assert _second_call(injected, SETTINGS["as KServe ships"]) == injected
 
 
+# --- Containers of others that mount the same things ---------------------------------------------------------------
+
+
+def _sidecar(volume: str, path: str, **fields: Any) -> JsonObject:
+    return {"name": "tools", "image": "tools:1", "volumeMounts": [{"name": volume, "mountPath": path, **fields}]}
+
+
+def _server_mounts(pod: JsonObject) -> list[JsonObject]:
+    (server,) = [each for each in pod["spec"]["containers"] if each["name"] == "server"]
+    mounts: list[JsonObject] = server.get("volumeMounts") or []
+    return mounts
+
+
+@pytest.mark.parametrize("uri", [NATIVE, MODELCAR, MODELCAR.replace("modelcar", "fetch")])
+def test_an_image_volume_of_a_sidecar_is_not_taken_for_the_model(uri: str) -> None:
+    image = {"name": "tools-image", "image": {"reference": "registry.example.com/other:9"}}
+    sidecar = _sidecar("tools-image", "/mnt/models", subPath="models", readOnly=True)
+    pod = a_pod(annotations={"storage.kserve.io/uri": uri}, volumes=[image])
+    pod["spec"]["containers"].append(sidecar)
+    injected = _is_injected(pod, SETTINGS["as KServe ships"])
+    assert sidecar in injected["spec"]["containers"]
+    assert {mount["name"] for mount in _server_mounts(injected)}.isdisjoint({"tools-image"})
+    assert _server_mounts(injected)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_server_gets_the_model_beside_a_sidecar_that_has_the_claim(first: bool) -> None:
+    sidecar = _sidecar("shared", "/mnt/models", subPath="llama", readOnly=True)
+    volume = {"name": "shared", "persistentVolumeClaim": {"claimName": "models"}}
+    pod = a_pod(annotations={"storage.kserve.io/uri": "pvc://models/llama"}, volumes=[volume])
+    if first:
+        pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = "server"
+    pod["spec"]["containers"].insert(0 if first else 1, sidecar)
+    injected = _is_injected(pod, SETTINGS["as KServe ships"])
+    assert [mount["mountPath"] for mount in _server_mounts(injected)] == ["/mnt/models"]
+    between = changed(injected, [CHANGES[0], CHANGES[2]])
+    assert _second_call(between, SETTINGS["as KServe ships"]) == between
+
+
+@pytest.mark.parametrize(
+    ("uri", "volume", "mount"),
+    [
+        (MODELCAR, {"emptyDir": {}}, {"mountPath": "/mnt"}),
+        (NATIVE, {"image": {"reference": "other:9"}}, {"mountPath": "/mnt/models", "subPath": "models"}),
+        (
+            "pvc://models/llama",
+            {"persistentVolumeClaim": {"claimName": "models"}},
+            {"mountPath": "/mnt/models", "subPath": "llama"},
+        ),
+        ("s3://models/llama", {"emptyDir": {}}, {"mountPath": "/mnt/models"}),
+    ],
+    ids=["modelcar", "image volume", "claim", "download"],
+)
+def test_a_sidecar_that_others_add_at_the_model_path_stays_as_it_is(
+    uri: str, volume: JsonObject, mount: JsonObject
+) -> None:
+    settings = SETTINGS["as KServe ships"]
+    injected = _is_injected(a_pod(annotations={"storage.kserve.io/uri": uri}), settings)
+    injected["spec"]["volumes"].append({"name": "scratch", **volume})
+    injected["spec"]["containers"].insert(
+        0, {"name": "telemetry", "image": "t:1", "volumeMounts": [{"name": "scratch", **mount}]}
+    )
+    assert _second_call(injected, settings) == injected
+
+
+def test_a_claim_that_a_policy_makes_read_only_stays_as_it_is() -> None:
+    pod = several(("pvc://m/a", "/mnt/a"), ("pvc://m/b", "/mnt/b"))
+    pod["metadata"]["annotations"]["storage.kserve.io/readonly"] = "false"
+    injected = _is_injected(pod, SETTINGS["as KServe ships"])
+    for volume in injected["spec"]["volumes"]:
+        volume["persistentVolumeClaim"]["readOnly"] = True
+    assert _second_call(injected, SETTINGS["as KServe ships"]) == injected
+
+
+def test_an_invalid_image_is_denied_beside_an_initializer_of_the_pods_own() -> None:
+    own = {"name": "storage-initializer", "image": "own:1", "args": ["prepare"]}
+    pod = a_pod(annotations={"storage.kserve.io/uri": "oci+modelcar://BAD REF"}, initContainers=[own])
+    assert decide(pod, SETTINGS["as KServe ships"]).kind == "denied"
+
+
+@pytest.mark.parametrize("uri", ["s3://models/x", "pvc://models/x"])
+def test_an_initializer_of_the_pods_own_that_prevents_the_injection_is_said(uri: str) -> None:
+    own = {"name": "storage-initializer", "image": "own:1", "args": ["prepare"]}
+    outcome = decide(a_pod(annotations={"storage.kserve.io/uri": uri}, initContainers=[own]), {})
+    assert outcome.kind == "skipped"
+    assert "storage-initializer" in "".join(outcome.warnings)
+
+
+@pytest.mark.parametrize("settings", ["as KServe ships", "without user id"])
+def test_a_modelcar_runs_as_its_target(settings: str) -> None:
+    context = {"runAsUser": 4711, "runAsGroup": 7}
+    pod = a_pod(annotations={"storage.kserve.io/uri": MODELCAR})
+    pod["spec"]["containers"][0]["securityContext"] = dict(context)
+    injected = _is_injected(pod, SETTINGS[settings])["spec"]
+    ids = {
+        (each["securityContext"]["runAsUser"], each["securityContext"]["runAsGroup"])
+        for each in injected["containers"] + injected["initContainers"]
+    }
+    assert len(ids) == 1
+
+
 # --- Settings and releases that change between the calls ----------------------------------------------------------
 
 BARE = {**KINDS, "bare image": a_pod(annotations={"storage.kserve.io/uri": "oci://registry.example.com/model:1"})}

@@ -83,8 +83,8 @@ def _embedded() -> str:
         if (value := getattr(initializer, name)) != field.default
     )
     return (
-        "\nThe defaults below apply to keys that a ConfigMap leaves out, as in KServe's code. The embedded settings and "
-        f"the chart's values are those of KServe's own ConfigMap: {different}.\n"
+        "\nThe defaults below apply to keys that a ConfigMap leaves out, as in KServe's code. The embedded settings "
+        f"and the chart's values are those of KServe's own ConfigMap: {different}.\n"
     )
 
 

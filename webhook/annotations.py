@@ -41,7 +41,8 @@ MOUNT_PATH = Key(
 CONTAINERS = Key(
     PREFIX + "containers",
     "The target containers: those that get the model.",
-    "comma-separated names; default: KServe's server containers, else the default container, else the first",
+    "comma-separated names; default: KServe's server containers, else the default container, else the first that is "
+    "not a well-known proxy",
 )
 PATH_TYPE = Key(
     PREFIX + "path-type",
@@ -157,6 +158,18 @@ ROLE_ARN = Key(
     "On a service account: the AWS role of its pods. The init container then gets the S3 settings.",
     "an ARN",
 )
+GCP_SERVICE_ACCOUNT = Key(
+    "iam.gke.io/gcp-service-account",
+    "On a service account: the Google service account of its pods. Part of the shared cache's key.",
+    "an email address",
+)
+AZURE_CLIENT_ID = Key(
+    "azure.workload.identity/client-id",
+    "On a service account: the Azure identity of its pods. Part of the shared cache's key.",
+    "a client ID",
+)
+IDENTITIES: tuple[Key, ...] = (ROLE_ARN, GCP_SERVICE_ACCOUNT, AZURE_CLIENT_ID)
+"""The annotations of a service account that give its pods an identity in a cloud."""
 
 # On a service account, they count for `s3://` models without a Secret with S3 credentials, and with an AWS role.
 _S3 = "serving.kserve.io/s3-"
@@ -180,9 +193,11 @@ S3_CA_BUNDLE_CONFIG_MAP = Key(
 
 ALL: tuple[Key, ...] = tuple(value for value in globals().values() if isinstance(value, Key))
 KNOWN: frozenset[str] = frozenset(key for key in ALL if key.startswith(PREFIX)) - {INJECT}
-CREDENTIAL_ANNOTATIONS: frozenset[str] = frozenset(key for key in ALL if key == ROLE_ARN or key.startswith(_S3))
+CREDENTIAL_ANNOTATIONS: frozenset[str] = frozenset(key for key in ALL if key in IDENTITIES or key.startswith(_S3))
 """The annotations that are read from service accounts and Secrets. All others are dropped."""
 LEGACY_ANNOTATIONS: dict[str, str] = {
-    f"serving.kubeflow.org/{key.partition('/')[2]}": key for key in sorted(CREDENTIAL_ANNOTATIONS - {ROLE_ARN})
+    f"serving.kubeflow.org/{key.partition('/')[2]}": key
+    for key in sorted(CREDENTIAL_ANNOTATIONS)
+    if key.startswith(_S3)
 }
 """The annotations that replaced those of KFServing, as KServe was called before 0.7, by their old names."""

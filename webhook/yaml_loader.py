@@ -15,6 +15,8 @@ _SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MAX_DEPTH = 100
 # With nested aliases, a few hundred bytes can expand to billions of values.
 MAX_VALUES = 1_000_000
+# libyaml compares each %TAG directive with all before it.
+_MAX_DIRECTIVES = 100
 
 # Numbers and booleans as kubectl reads them, which differs from YAML 1.1: `1e3` is a number, `12:30` is not.
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)$")
@@ -72,15 +74,16 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOLEAN, list("yYnN"))
 
 
-def load(text: str) -> list[Any]:
+def load(text: str, max_values: int = MAX_VALUES) -> list[Any]:
     """Load the documents of a JSON or YAML text, without empty ones. Raises ValueError with the position of the error.
 
-    JSON is tried first: it is the common form, and it may contain tabs, which YAML forbids.
+    `max_values` limits YAML, which takes a hundred times as long as JSON: some 5 µs for each value. JSON is tried
+    first: it is the common form, and it may contain tabs, which YAML forbids.
     """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _load_yaml(text)
+        return _load_yaml(text, max_values)
     _check_depth(value)
     return [] if value is None else [value]
 
@@ -90,9 +93,11 @@ def dump(documents: list[Any]) -> str:
     return str(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000))
 
 
-def _load_yaml(text: str) -> list[Any]:
+def _load_yaml(text: str, max_values: int) -> list[Any]:
+    if text.count("\n%") > _MAX_DIRECTIVES:
+        raise ValueError(f"more than {_MAX_DIRECTIVES} directives (lines that start with %)")
     try:
-        _check_size(text)
+        _check_size(text, max_values)
         return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
     except yaml.MarkedYAMLError as error:
         raise ValueError(f"neither JSON nor YAML: {error.problem}{_position(error.problem_mark)}") from None
@@ -114,26 +119,25 @@ def _position(mark: Any) -> str:
     return f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
 
 
-def _check_size(text: str) -> None:
+def _check_size(text: str, max_values: int) -> None:
     """Raise ValueError for too deep nesting, too many values with aliases expanded, or a recursive alias."""
     sizes: dict[str, int] = {}
-    anchors: list[str | None] = [None]
-    counts = [0]
+    # The anchor of each open collection, and the number of values before it.
+    opened: list[tuple[str | None, int]] = []
+    values = 0
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            anchors.append(event.anchor)
-            counts.append(1)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, size = anchors.pop(), counts.pop()
-            counts[-1] += size
-            sizes[anchor or ""] = size
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            sizes[anchor or ""] = values - before
         elif isinstance(event, yaml.AliasEvent):
-            if event.anchor in anchors:
+            if any(event.anchor == anchor for anchor, _ in opened):
                 raise ValueError(f"alias *{event.anchor} is recursive{_position(event.start_mark)}")
-            counts[-1] += sizes.get(event.anchor or "", 1)
-        elif isinstance(event, yaml.ScalarEvent):
-            counts[-1] += 1
-        if len(counts) > MAX_DEPTH:
+            values += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.NodeEvent):
+            if isinstance(event, yaml.CollectionStartEvent):
+                opened.append((event.anchor, values))
+            values += 1
+        if len(opened) >= MAX_DEPTH:
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels{_position(event.start_mark)}")
-        if counts[-1] > MAX_VALUES:
-            raise ValueError(f"more than {MAX_VALUES:,} values{_position(event.start_mark)}")
+        if values > max_values:
+            raise ValueError(f"more than {max_values:,} values{_position(event.start_mark)}")

@@ -365,3 +365,29 @@ def test_observe_mode_names_the_fields_that_would_be_set():
     assert (outcome.kind, outcome.reason, outcome.mutated) == ("observed", "adjusted", None)
     warning = "would be adjusted, but observe mode changes nothing: spec.strategy.rollingUpdate, spec.strategy.type"
     assert outcome.warnings[0] == warning
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"annotations": {keys.URI: "pvc://Models/x"}}, "pods-denied"),
+        ({"annotations": {}}, "no-uri"),
+        ({"labels": {keys.INJECT: "disabled"}}, "disabled"),
+    ],
+)
+def test_deployments_are_skipped_for_a_reason(changes: dict[str, Any], reason: str | None) -> None:
+    template = {
+        "metadata": {"annotations": {keys.URI: "pvc://models/x"}, **changes},
+        "spec": {"containers": [{"name": "s"}]},
+    }
+    found = deployments.read({"spec": {"template": template}}, "models", Settings())
+    assert getattr(found, "reason", None) == reason
+    assert isinstance(found, ModelRequest) == (reason is None)
+    assert ("will be denied" in "".join(found.warnings)) == (reason == "pods-denied")
+
+
+def test_a_disabled_deployment_is_skipped_whatever_its_pods_request() -> None:
+    template = {"metadata": {"annotations": {keys.URI: "pvc://models/x"}}, "spec": {"containers": [{"name": "s"}]}}
+    given = {"metadata": {"labels": {keys.INJECT: "disabled"}}, "spec": {"template": template}}
+    assert getattr(deployments.read(given, "models", Settings()), "reason", None) == "disabled"

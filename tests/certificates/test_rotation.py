@@ -114,6 +114,50 @@ def test_a_new_state_ignores_expired_cas() -> None:
     assert len(rotation.initial_state(POLICY, START + 31 * DAY, old.bundle).trusted) == 1
 
 
+LATER = st.timedeltas(datetime.timedelta(0), 60 * DAY) | st.timedeltas(
+    30 * DAY - datetime.timedelta(minutes=2), 30 * DAY + datetime.timedelta(minutes=2)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(HISTORY), LATER, st.booleans())
+def test_any_state_is_usable_again_after_any_time(reached: tuple[datetime.datetime, State], later, back: bool) -> None:
+    """A long sleep, a restored backup, or a clock that was wrong: one step leads to a certificate that is valid now."""
+    since, state = reached
+    now = since - later if back else since + later
+    advanced = rotation.advance(state, POLICY, now)
+    rotation.check(advanced)
+    assert trusts(advanced.trusted, advanced.serving.certificate, now)
+
+
+@pytest.mark.parametrize("sleep", [31 * DAY, 365 * DAY, -365 * DAY])
+def test_a_ca_that_is_not_valid_now_is_replaced(sleep: datetime.timedelta) -> None:
+    state = HISTORY[0][1]
+    advanced = rotation.advance(state, POLICY, START + sleep)
+    assert advanced.ca != state.ca
+    assert advanced.published is None
+    assert rotation.is_ca_valid(advanced, START + sleep)
+    assert not rotation.is_ca_valid(state, START + sleep)
+
+
+def test_a_ca_that_is_already_published_replaces_an_expired_one() -> None:
+    old = HISTORY[0][1]
+    next_ca = rotation.new_ca(POLICY, START + 20 * DAY)
+    state = replace(old, next_ca=next_ca, trusted=(*old.trusted, next_ca.certificate))
+    advanced = rotation.advance(state, POLICY, START + 31 * DAY)
+    assert advanced.ca == next_ca
+    assert trusts(state.trusted, advanced.serving.certificate, START + 31 * DAY)
+
+
+@pytest.mark.parametrize("at", [START + 10 * DAY, START - 2 * datetime.timedelta(hours=1)])
+def test_a_serving_certificate_that_is_not_valid_now_is_replaced_under_the_same_ca(at: datetime.datetime) -> None:
+    ca = rotation.new_ca(POLICY, START - 5 * DAY)
+    state = State(ca, rotation.issue(ca, POLICY, START), (ca.certificate,), published=START)
+    advanced = rotation.advance(state, POLICY, at)
+    assert advanced.ca == ca
+    assert trusts(state.trusted, advanced.serving.certificate, at)
+
+
 def test_inconsistent_states_are_rejected() -> None:
     one, other = rotation.initial_state(POLICY, START), rotation.initial_state(POLICY, START)
     rotation.check(one)

@@ -37,6 +37,7 @@ KSERVES_WEBHOOK = "inferenceservice.serving.kserve.io"
 CERT_MANAGER = values(certificates__mode="cert-manager")
 SELF_SIGNED = values(certificates__mode="self-signed")
 EXISTING = values(certificates__mode="existing", certificates__existing__secretName="mine")
+HAS_POLICIES = ["--api-versions=admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"]
 PRIVATE = "EC PRIVATE KEY"
 PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
 
@@ -291,6 +292,66 @@ def test_network_policy_allows_the_served_ports():
     assert [port["containerPort"] for port in container["ports"]] == [10443, 9999]
 
 
+def test_network_policy_allows_everyone_unless_peers_are_named():
+    objects = render(*values(networkPolicy__enabled=True))
+    assert [rule.get("from") for rule in _ingress(objects)] == [None, None]
+
+
+def test_network_policy_names_the_peers_of_each_port():
+    api_server = [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
+    prometheus = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    peers = {"networkPolicy__webhookFrom": api_server, "networkPolicy__metricsFrom": prometheus}
+    objects = render(*values(networkPolicy__enabled=True, **peers))
+    assert [rule["from"] for rule in _ingress(objects)] == [api_server, prometheus]
+
+
+@pytest.mark.parametrize("value", ["webhookFrom", "metricsFrom"])
+@pytest.mark.parametrize(
+    "peer",
+    [
+        {},
+        {"cidr": "10.0.0.1/32"},
+        {"ipBlock": {"cidr": "10.0.0.1"}},
+        {"ipBlock": {"cidr": "10.0.0.1/32"}, "podSelector": {}},
+    ],
+)
+def test_invalid_peers_are_rejected_by_name(value, peer):
+    # An empty or misspelt peer would let nobody in, or everybody.
+    assert value in rendering_error(*values(**{f"networkPolicy__{value}": [peer]}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "options", "shipped"),
+    [
+        ("auto", [], False),
+        ("auto", HAS_POLICIES, True),
+        ("always", [], True),
+        ("never", HAS_POLICIES, False),
+    ],
+)
+def test_admission_policies_are_shipped_where_the_cluster_has_the_kind(setting, options, shipped):
+    objects = render(*options, *values(certificates__selfManaged__admissionPolicies=setting))
+    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    assert [len(of_kind(kind, objects)) for kind in kinds] == [2 * shipped] * 2
+
+
+@pytest.mark.parametrize("options", [CERT_MANAGER, SELF_SIGNED], ids=lambda options: options[-1])
+def test_no_admission_policies_if_the_webhook_may_not_write(options):
+    objects = render(*HAS_POLICIES, *options)
+    assert of_kind("ValidatingAdmissionPolicy", objects) == []
+
+
+def test_admission_policies_are_bound_to_the_service_account_of_the_pods():
+    objects = render(*HAS_POLICIES, *values(serviceAccount__create=False, serviceAccount__name="mine"))
+    account = one("Deployment", objects)["spec"]["template"]["spec"]["serviceAccountName"]
+    policies = of_kind("ValidatingAdmissionPolicy", objects)
+    for (condition,) in (policy["spec"]["matchConditions"] for policy in policies):
+        assert condition["expression"] == f"request.userInfo.username == 'system:serviceaccount:{NAMESPACE}:{account}'"
+    bindings = [binding["spec"] for binding in of_kind("ValidatingAdmissionPolicyBinding", objects)]
+    names = [policy["metadata"]["name"] for policy in policies]
+    assert bindings == [{"policyName": name, "validationActions": ["Deny"]} for name in names]
+
+
 def test_service_does_not_select_the_test_pod(defaults):
     selector = one("Service", defaults)["spec"]["selector"].items()
     (pod,) = (each for each in defaults if each["kind"] == "Pod")
@@ -314,6 +375,10 @@ def _arguments(objects):
 
 def _rules(objects):
     return [rule for kind in ("Role", "ClusterRole") for role in of_kind(kind, objects) for rule in role["rules"]]
+
+
+def _ingress(objects):
+    return one("NetworkPolicy", objects)["spec"]["ingress"]
 
 
 def _readable(objects):

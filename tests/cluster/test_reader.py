@@ -7,7 +7,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -27,7 +27,7 @@ from webhook.cluster.kinds import (
     STORAGE_CONTAINERS,
     Key,
 )
-from webhook.cluster.reader import ClusterReader
+from webhook.cluster.reader import MAX_RESPONSE_BYTES, ClusterReader
 from webhook.errors import LookupFailed, Unavailable
 
 HUB = Key(SECRET, "models", "hub")
@@ -174,6 +174,39 @@ def test_a_port_without_a_server() -> None:
 def test_a_server_that_does_not_respond() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(LookupFailed, match=r"within 0\.1 s"):
         reader(listener.getsockname()[1])(HUB, 0.1)
+
+
+@pytest.mark.parametrize("key", PATHS, ids=map(str, PATHS))
+def test_a_response_that_is_too_large_is_not_read_to_its_end(key: Key[Any]) -> None:
+    sent = 0
+
+    def send_without_end(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with suppress(OSError):
+            while sent < 20 * MAX_RESPONSE_BYTES:
+                connection.sendall(b"[" * 65536)
+                sent += 65536
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=lambda: send_without_end(listener.accept()[0]))
+        thread.start()
+        with pytest.raises(LookupFailed, match=r"larger than .*: make it smaller"):
+            reader(listener.getsockname()[1])(key, 5)
+        thread.join()
+    assert sent < 10 * MAX_RESPONSE_BYTES, "the connection was closed"
+
+
+def test_the_largest_response_is_read() -> None:
+    padding = " " * (MAX_RESPONSE_BYTES - len(SECRET_TEXT))
+    with api_server((200, SECRET_TEXT + padding), (200, SECRET_TEXT + padding + " "), (200, SECRET_TEXT)) as (port, _):
+        read = reader(port)
+        assert read(HUB, 5) == Secret(frozenset({"HF_TOKEN"}))
+        with pytest.raises(LookupFailed, match="larger than"):
+            read(HUB, 5)
+        assert read(HUB, 5) == Secret(frozenset({"HF_TOKEN"}))
 
 
 def test_no_secret_value_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -104,7 +104,7 @@ def test_no_secret_value_is_cached_or_logged(
             request = requested(pod, namespace)
             facts = asyncio.run(cache.lookup(request, settings))
             results += [repr(pods.apply(pod, request, settings, facts)), repr(facts)]
-        cached = pickle.dumps(cache._entries)
+        cached = pickle.dumps(list(cache._store._found.values()))
     assert b"HF_TOKEN" in cached, "the cache is empty"
     assert not leaks(cached)
     assert not leaks("\n".join(results))

@@ -13,7 +13,7 @@ from kubernetes import client as k8s
 from tests.certificates.test_rotation import trusts
 from tests.controlplane.plane import ControlPlane
 from webhook.certificates.rotation import Pair, Policy
-from webhook.certificates.rotator import CertificateRotator, Target
+from webhook.certificates.rotator import CertificateRotator, SecretNotWritable, Target
 
 DAY = datetime.timedelta(days=1)
 NAME = "hook.certs.svc"
@@ -170,6 +170,47 @@ def test_new_installation_keeps_old_replicas_trusted(client: k8s.ApiClient, name
     for bundle in bundles(client):
         assert trusts(split(bundle), old.certificate, now(), NAME)
         assert trusts(split(bundle), new.certificate, now(), NAME)
+
+
+@pytest.mark.parametrize("days", [31, 800])
+def test_an_expired_ca_is_replaced_after_a_long_sleep(client: k8s.ApiClient, namespace: str, days: int) -> None:
+    replica = Replica(client, namespace, "one")
+    for _ in range(2):
+        replica.rotator.tick(now())
+    before = replica.certificate
+    late = now() + days * DAY
+    fresh = Replica(client, namespace, "one")
+    for seconds in (0, 5):
+        fresh.rotator.tick(late + datetime.timedelta(seconds=seconds))
+    assert fresh.certificate != before
+    assert all(trusts(split(bundle), fresh.certificate, late, NAME) for bundle in bundles(client))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"immutable": True}, "is immutable: delete it, or name another one with --certificate-secret"),
+        (
+            {"type": "kubernetes.io/basic-auth", "stringData": {"username": "a"}},
+            "of type kubernetes.io/basic-auth does not accept certificates: delete it, or name another one",
+        ),
+    ],
+)
+def test_a_secret_that_cannot_be_written_is_named_with_what_to_do(
+    client: k8s.ApiClient, namespace: str, body: Any, words: str
+) -> None:
+    core = k8s.CoreV1Api(client)
+    core.create_namespaced_secret(namespace, {"metadata": {"name": SECRET}, **body})
+    replica = Replica(client, namespace, "one")
+    with pytest.raises(SecretNotWritable, match=f"Secret {namespace}/{SECRET} {words}"):
+        replica.rotator.tick(now())
+    with pytest.raises(TimeoutError, match=words):
+        replica.rotator.start(1)
+    replica.rotator.stop()
+    core.delete_namespaced_secret(SECRET, namespace)
+    for _ in range(2):
+        replica.rotator.tick(now())
+    assert replica.served
 
 
 def test_nothing_is_served_without_a_webhook_configuration(client: k8s.ApiClient, namespace: str) -> None:

@@ -148,6 +148,15 @@ def _modelcar_user(pair: Pair, given: Difference) -> bool:
     return is_field and given.is_added and given.ours == uid
 
 
+def _modelcar_ids(pair: Pair, given: Difference) -> bool:
+    if given.path[1] not in ("modelcar", "modelcar-init") or given.path[2:3] != ("securityContext",):
+        return False
+    targets = [
+        pair.ours.get(("containers", name, *given.path[2:])) for name in ("kserve-container", "worker-container")
+    ]
+    return given.path[3] in ("runAsUser", "runAsGroup") and given.ours is not None and given.ours in targets
+
+
 def _modelcar_of_a_job(pair: Pair, given: Difference) -> bool:
     if pair.case.spec.get("restartPolicy", "Always") == "Always":
         return False
@@ -243,6 +252,11 @@ DIFFERENCES: tuple[IntendedDifference, ...] = (
         "User ID of a modelcar",
         "`uidModelcar` also applies to the modelcar's init container, so that a pod that forbids root can start.",
         _modelcar_user,
+    ),
+    IntendedDifference(
+        "IDs of a modelcar",
+        "A modelcar runs with the user and group ID of its target, because only equal IDs can read the model.",
+        _modelcar_ids,
     ),
     IntendedDifference(
         "Modelcar of a Job",

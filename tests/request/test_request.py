@@ -12,6 +12,7 @@ from tests.mutation import (
     a_container,
     a_pod,
     answer,
+    decide,
     denied,
     initializer,
     kserve_pod,
@@ -294,3 +295,39 @@ def test_pvc_mount_copy_is_denied_for_a_list_of_sources() -> None:
 )
 def test_a_field_of_the_wrong_type_is_denied_by_name(spec: Any, message: str) -> None:
     assert message in denied(plain_pod(S3, **spec))
+
+
+LONG = "/a" + "b" * 1_022
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        (LONG, ""),
+        (LONG + "b", "is 1025 characters long: the maximum is 1024"),
+        ("/a" * 64, ""),
+        ("//a/." * 64, ""),
+        ("/a" * 65, "has 65 names: the maximum is 64"),
+    ],
+)
+def test_long_mount_paths_are_denied(path: str, problem: str) -> None:
+    one = a_pod(annotations={keys.URI: "s3://b/m", keys.MOUNT_PATH: path})
+    several = a_pod(annotations={keys.URIS: json.dumps([{"uri": "s3://b/m", "mountPath": path}])})
+    for pod in (one, several):
+        if problem:
+            assert problem in denied(pod)
+        else:
+            assert mutated(pod)
+
+
+def test_annotations_that_kubernetes_does_not_accept_are_denied() -> None:
+    text = {"example.com/a": "x" * 262_144}
+    assert "Kubernetes accepts 262144" in denied(a_pod(annotations={keys.URI: "s3://b/m", **text}))
+    assert decide(a_pod(annotations=text)).kind == "skipped"
+
+
+def test_models_whose_paths_would_make_the_pod_too_large_are_denied() -> None:
+    models = [{"uri": f"s3://b/{number}", "mountPath": f"/mnt/m{number}{'x' * 1_000}"} for number in range(30)]
+    names = [f"c{number}" for number in range(20)]
+    annotations = {keys.URIS: json.dumps(models), keys.CONTAINERS: ",".join(names)}
+    assert "30 models in 20 containers" in denied(a_pod(*names, annotations=annotations))

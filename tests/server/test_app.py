@@ -1,4 +1,4 @@
-"""Every rule of the answers, over real HTTPS."""
+"""The admission endpoint over HTTPS: responses, HTTP errors and health."""
 
 import json
 
@@ -20,7 +20,7 @@ OBSERVING = {"mode": "observe"}
 DEEP = "as deep as JSON may be"
 
 
-def ask(client, of, **request):
+def admit(client, of, **request):
     body = json.dumps(review(of, **request)).replace(json.dumps(DEEP), "[" * 1010 + "]" * 1010)
     return response_of(post(client, body))
 
@@ -29,11 +29,11 @@ def post(client, body):
     return client.post(MUTATE, content=body, headers={"content-type": "application/json"})
 
 
-# --- What an answer holds
+# --- The response
 
 
 class FactsOfCase(NoCluster):
-    """The facts of the golden case that a test sets."""
+    """The facts of a golden case, which each test sets."""
 
     case: Case
 
@@ -43,7 +43,7 @@ class FactsOfCase(NoCluster):
 
 @pytest.fixture(scope="module")
 def changing(authority, tmp_path_factory):
-    """A server whose settings and facts are changed from case to case."""
+    """A server whose settings and facts each test changes."""
     settings, facts = GivenSettings({}), FactsOfCase()
     directory = tmp_path_factory.mktemp("tls")
     with serving(authority, directory, settings=settings, facts=facts) as server, server.client() as client:
@@ -51,23 +51,23 @@ def changing(authority, tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_the_server_answers_like_the_core(changing, case):
+def test_the_server_responds_like_the_core(changing, case):
     client, settings, facts = changing
     settings.current, facts.case = Snapshot(case.settings, "case"), case
-    answer = post(client, case.body)
-    assert answer.status_code == 200
-    assert described(answer.json()["response"], case.pod) == case.outcome()
+    http_response = post(client, case.body)
+    assert http_response.status_code == 200
+    assert described(http_response.json()["response"], case.pod) == case.outcome()
 
 
 @pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
-def test_the_answer_is_in_the_version_of_the_question(client, version):
-    answer = client.post(MUTATE, json={**review(pod(uri="pvc://claim/iris")), "apiVersion": version}).json()
-    assert (answer["apiVersion"], answer["kind"]) == (version, "AdmissionReview")
+def test_the_response_has_the_version_of_the_request(client, version):
+    http_response = client.post(MUTATE, json={**review(pod(uri="pvc://claim/iris")), "apiVersion": version}).json()
+    assert (http_response["apiVersion"], http_response["kind"]) == (version, "AdmissionReview")
 
 
-def test_the_patch_makes_the_model_arrive(client):
+def test_the_patch_injects_the_model(client):
     before = pod(uri="s3://models/iris")
-    response = ask(client, before)
+    response = admit(client, before)
     after = jsonpatch.apply_patch(before, response["patch"])
     (init,) = after["spec"]["initContainers"]
     assert init["args"] == ["s3://models/iris", "/mnt/models"]
@@ -77,7 +77,7 @@ def test_the_patch_makes_the_model_arrive(client):
 
 
 def test_no_patch_when_nothing_changes(client):
-    response = ask(client, pod())
+    response = admit(client, pod())
     assert response == {
         "uid": "8a7e-1",
         "allowed": True,
@@ -86,8 +86,8 @@ def test_no_patch_when_nothing_changes(client):
 
 
 def test_injecting_twice_changes_nothing(client):
-    once = jsonpatch.apply_patch(pod(uri="s3://b/m"), ask(client, pod(uri="s3://b/m"))["patch"])
-    assert "patch" not in ask(client, once)
+    once = jsonpatch.apply_patch(pod(uri="s3://b/m"), admit(client, pod(uri="s3://b/m"))["patch"])
+    assert "patch" not in admit(client, once)
 
 
 @pytest.mark.parametrize(
@@ -100,28 +100,28 @@ def test_injecting_twice_changes_nothing(client):
         ({"subResource": "binding"}, "not-a-pod"),
     ],
 )
-def test_what_is_not_a_new_pod_is_let_through(client, request_fields, reason):
-    response = ask(client, pod(uri="s3://b/m"), **request_fields)
+def test_other_requests_than_pod_creations_are_allowed(client, request_fields, reason):
+    response = admit(client, pod(uri="s3://b/m"), **request_fields)
     assert response["allowed"] is True
     assert response["auditAnnotations"]["reason"] == reason
     assert "patch" not in response
 
 
-def test_what_is_probably_not_meant_is_a_warning(client):
-    response = ask(client, pod(uri="s3://b/m", readyonly="true"))
+def test_a_probable_mistake_is_a_warning(client):
+    response = admit(client, pod(uri="s3://b/m", readyonly="true"))
     (warning,) = response["warnings"]
     assert "storage.kserve.io/readyonly" in warning
     assert "did you mean storage.kserve.io/readonly" in warning
 
 
-def test_warnings_fit_what_the_api_server_takes(client):
-    response = ask(client, pod(uri="s3://b/m", **{f"x{number}{'y' * 300}": "" for number in range(100)}))
+def test_warnings_have_the_lengths_that_the_api_server_accepts(client):
+    response = admit(client, pod(uri="s3://b/m", **{f"x{number}{'y' * 300}": "" for number in range(100)}))
     assert sum(map(len, response["warnings"])) <= 4096
     assert max(map(len, response["warnings"])) <= 256
 
 
-def test_bad_content_is_denied_with_422_and_words_for_the_author(client):
-    response = ask(client, pod(uri="pvc://Claim/iris"))
+def test_invalid_content_is_denied_with_422_and_a_message(client):
+    response = admit(client, pod(uri="pvc://Claim/iris"))
     assert response["allowed"] is False
     assert "patch" not in response
     status = response["status"]
@@ -130,15 +130,15 @@ def test_bad_content_is_denied_with_422_and_words_for_the_author(client):
     assert "Claim" in status["message"]
 
 
-def test_what_the_settings_forbid_is_denied_with_403(client):
-    response = ask(client, pod(uri="s3://b/m", image="evil:1"))
+def test_forbidden_content_is_denied_with_403(client):
+    response = admit(client, pod(uri="s3://b/m", image="evil:1"))
     assert (response["allowed"], response["status"]["code"], response["status"]["reason"]) == (False, 403, "Forbidden")
     assert "storageDefaults.overrides.image" in response["status"]["message"]
 
 
 @pytest.mark.parametrize("wrong", [None, [], "pod", 3, True])
-def test_a_pod_that_is_no_object_is_denied(client, wrong):
-    response = ask(client, wrong)
+def test_a_pod_that_is_not_an_object_is_denied(client, wrong):
+    response = admit(client, wrong)
     assert (response["allowed"], response["status"]["code"]) == (False, 422)
     assert "must be an object" in response["status"]["message"]
 
@@ -152,42 +152,42 @@ def test_a_pod_that_is_no_object_is_denied(client, wrong):
 def test_annotations_of_the_wrong_type_are_denied(client, annotations, labels):
     wrong = pod()
     wrong["metadata"].update(annotations=annotations, labels=labels)
-    response = ask(client, wrong)
+    response = admit(client, wrong)
     assert (response["allowed"], response["status"]["code"]) == (False, 422)
     assert "metadata.annotations" in response["status"]["message"]
 
 
-def test_deeply_nested_values_do_no_harm(client):
+def test_deeply_nested_values_are_accepted(client):
     deep = pod(uri="s3://b/m")
     deep["spec"]["containers"][0]["unknown"] = DEEP
-    assert ask(client, deep)["allowed"] is True
+    assert admit(client, deep)["allowed"] is True
 
 
-def test_what_is_too_deep_to_be_patched_is_denied(client):
+def test_an_object_too_deep_to_patch_is_denied(client):
     deep = pod(uri="s3://b/m")
     # The second is a native sidecar, so that the first is moved behind it.
     deep["spec"]["initContainers"] = [
         {"name": "storage-initializer", "image": "i", "unknown": DEEP},
         {"name": "proxy", "image": "i", "restartPolicy": "Always"},
     ]
-    response = ask(client, deep)
+    response = admit(client, deep)
     assert (response["allowed"], response["status"]["code"]) == (False, 422)
     assert "nested too deeply" in response["status"]["message"]
 
 
-def test_json_that_is_too_deep_is_a_400(client):
-    answer = post(client, b"[" * 100_000)
-    assert answer.status_code == 400
+def test_json_that_is_too_deep_gets_a_400(client):
+    http_response = post(client, b"[" * 100_000)
+    assert http_response.status_code == 400
 
 
-def test_huge_values_are_denied_in_few_words(client):
-    response = ask(client, pod(uri="s3://" + "x" * 1_000_000))
+def test_the_denial_of_a_huge_value_is_short(client):
+    response = admit(client, pod(uri="s3://" + "x" * 1_000_000))
     assert response["status"]["code"] == 422
     assert len(response["status"]["message"]) < 1000
 
 
-def test_a_dry_run_is_answered_like_any_other(client):
-    assert "patch" in ask(client, pod(uri="s3://b/m"), dryRun=True)
+def test_a_dry_run_has_the_same_response(client):
+    assert "patch" in admit(client, pod(uri="s3://b/m"), dryRun=True)
 
 
 # --- What is no admission request
@@ -213,50 +213,50 @@ def test_a_dry_run_is_answered_like_any_other(client):
         (json.dumps(review({}, dryRun="no")).encode(), "request.dryRun"),
     ],
 )
-def test_what_is_no_review_is_a_400_with_one_line_why(client, content, words):
-    answer = post(client, content)
-    assert answer.status_code == 400
-    assert words in answer.text
-    assert len(answer.text.splitlines()) == 1
-    assert len(answer.text) < 500
+def test_an_invalid_review_gets_a_400_with_one_line(client, content, words):
+    http_response = post(client, content)
+    assert http_response.status_code == 400
+    assert words in http_response.text
+    assert len(http_response.text.splitlines()) == 1
+    assert len(http_response.text) < 500
 
 
-def test_settings_that_are_no_configmap_are_a_400(client):
-    answer = client.post("/validate-settings", json=review(5))
-    assert (answer.status_code, answer.text) == (400, "the AdmissionReview's object is not a ConfigMap\n")
+def test_settings_that_are_not_a_configmap_get_a_400(client):
+    http_response = client.post("/validate-settings", json=review(5))
+    assert (http_response.status_code, http_response.text) == (400, "the AdmissionReview's object is not a ConfigMap\n")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_another_method_is_a_405(client, method):
-    answer = client.request(method, MUTATE)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+def test_another_method_gets_a_405(client, method):
+    http_response = client.request(method, MUTATE)
+    assert (http_response.status_code, http_response.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/yaml", "application/jsonx"])
-def test_another_content_type_is_a_415(client, content_type):
+def test_another_content_type_gets_a_415(client, content_type):
     headers = {} if content_type is None else {"content-type": content_type}
     assert client.post(MUTATE, content=json.dumps(review(pod())), headers=headers).status_code == 415
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-def test_json_by_any_spelling_is_taken(client, content_type):
-    answer = client.post(MUTATE, content=json.dumps(review(pod())), headers={"content-type": content_type})
-    assert answer.status_code == 200
+def test_any_spelling_of_the_json_content_type_is_accepted(client, content_type):
+    http_response = client.post(MUTATE, content=json.dumps(review(pod())), headers={"content-type": content_type})
+    assert http_response.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/mutate-pods/", "/mutate-pods/x", "/docs", "/redoc", "/openapi.json", "/%00"])
-def test_there_is_nothing_else(client, path):
+def test_other_paths_get_a_404(client, path):
     assert client.post(path, json=review(pod())).status_code == 404
     assert client.get(path).status_code == 404
 
 
-def test_a_body_of_the_largest_size_is_read(client):
+def test_a_body_of_the_maximum_size_is_read(client):
     body = json.dumps(review(pod(uri="s3://b/m"))).encode()
-    answer = post(client, body.ljust(MAX_BODY_BYTES))
-    assert "patch" in response_of(answer)
+    http_response = post(client, body.ljust(MAX_BODY_BYTES))
+    assert "patch" in response_of(http_response)
 
 
-def test_a_body_that_is_declared_too_large_is_a_413_before_it_is_sent(running):
+def test_a_body_declared_too_large_gets_a_413_before_it_is_sent(running):
     with running.connect() as connection:
         connection.sendall(
             b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -265,7 +265,7 @@ def test_a_body_that_is_declared_too_large_is_a_413_before_it_is_sent(running):
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_turns_out_too_large_is_a_413_and_not_read_to_its_end(running):
+def test_a_chunked_body_that_is_too_large_gets_a_413_before_its_end(running):
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     with running.connect() as connection:
         connection.sendall(
@@ -274,25 +274,25 @@ def test_a_body_that_turns_out_too_large_is_a_413_and_not_read_to_its_end(runnin
         )
         for _ in range(MAX_BODY_BYTES // 0x10000 + 1):
             connection.sendall(chunk)
-        # The body goes on, and still the answer comes, and the connection ends.
+        # The response arrives before the end of the body, and the connection closes.
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 4 * MAX_BODY_BYTES])
-def test_clients_that_send_too_much_still_see_the_413(client, size):
-    answer = post(client, b" " * size)
-    assert answer.status_code == 413
-    assert str(MAX_BODY_BYTES) in answer.text
+def test_clients_that_send_too_much_receive_the_413(client, size):
+    http_response = post(client, b" " * size)
+    assert http_response.status_code == 413
+    assert str(MAX_BODY_BYTES) in http_response.text
 
 
 def _read_answer(connection):
-    answer = b""
-    while not answer.endswith(b"}}"):
-        answer += connection.recv(10_000)
-    return answer
+    http_response = b""
+    while not http_response.endswith(b"}}"):
+        http_response += connection.recv(10_000)
+    return http_response
 
 
-def test_the_connection_is_kept_for_the_next_request(running):
+def test_the_connection_stays_open_for_the_next_request(running):
     with running.connect() as connection:
         body = json.dumps(review(pod())).encode()
         for _ in range(3):
@@ -307,47 +307,47 @@ def test_the_connection_is_kept_for_the_next_request(running):
 
 
 def test_healthz(client):
-    answer = client.get("/healthz")
-    assert (answer.status_code, answer.text) == (200, "ok\n")
+    http_response = client.get("/healthz")
+    assert (http_response.status_code, http_response.text) == (200, "ok\n")
 
 
-def test_readyz_says_which_settings_are_live(client):
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.text) == (200, "settings given: version first, generation 1\n")
+def test_readyz_names_the_settings_in_effect(client):
+    http_response = client.get("/readyz")
+    assert (http_response.status_code, http_response.text) == (200, "settings given: version first, generation 1\n")
 
 
-def test_not_ready_without_settings_and_pods_are_told_to_try_again(authority, tmp_path):
+def test_without_settings_the_server_is_not_ready_and_pods_fail(authority, tmp_path):
     with serving(authority, tmp_path, settings=GivenSettings(None)) as server, server.client() as client:
-        answer = client.get("/readyz")
-        assert (answer.status_code, answer.text) == (503, "settings given: not loaded yet\n")
-        response = ask(client, pod(uri="s3://b/m"))
+        http_response = client.get("/readyz")
+        assert (http_response.status_code, http_response.text) == (503, "settings given: not loaded yet\n")
+        response = admit(client, pod(uri="s3://b/m"))
         assert (response["allowed"], response["status"]["code"]) == (False, 503)
         assert "not loaded its settings yet" in response["status"]["message"]
 
 
-def test_readyz_names_settings_that_were_refused(authority, tmp_path):
+def test_readyz_names_rejected_settings(authority, tmp_path):
     settings = GivenSettings({})
     with serving(authority, tmp_path, settings=settings) as server, server.client() as client:
         with pytest.raises(SettingsError, match="cpuLimit"):
             settings.update({"storageInitializer": '{"cpuLimit": "lots"}'}, "second")
-        answer = client.get("/readyz")
-        assert answer.status_code == 200
-        lines = answer.text.splitlines()
+        http_response = client.get("/readyz")
+        assert http_response.status_code == 200
+        lines = http_response.text.splitlines()
         assert lines[0] == "settings given: version first, generation 1"
         assert lines[1].startswith("rejected version second: storageInitializer.cpuLimit: ")
-        assert "patch" in ask(client, pod(uri="s3://b/m"))
+        assert "patch" in admit(client, pod(uri="s3://b/m"))
 
 
-def test_readyz_says_when_changes_cannot_be_seen(authority, tmp_path):
+def test_readyz_reports_that_changes_cannot_be_seen(authority, tmp_path):
     settings = GivenSettings({})
     settings.watch_error = "the API server does not answer"
     with serving(authority, tmp_path, settings=settings) as server, server.client() as client:
-        answer = client.get("/readyz")
-    assert answer.status_code == 200
-    assert answer.text.splitlines()[1] == "changes cannot be seen: the API server does not answer"
+        http_response = client.get("/readyz")
+    assert http_response.status_code == 200
+    assert http_response.text.splitlines()[1] == "changes cannot be seen: the API server does not answer"
 
 
-def test_openapi_is_there_for_development_only(authority, tmp_path):
+def test_openapi_is_served_in_development_only(authority, tmp_path):
     with serving(authority, tmp_path, docs=True) as server, server.client() as client:
         assert client.get("/docs").status_code == 200
         assert "/healthz" in client.get("/openapi.json").json()["paths"]
@@ -358,7 +358,7 @@ def test_openapi_is_there_for_development_only(authority, tmp_path):
 
 def test_observe_mode_never_patches_and_never_denies(authority, tmp_path):
     with serving(authority, tmp_path, settings=GivenSettings(OBSERVING)) as server, server.client() as client:
-        good, bad = ask(client, pod(uri="s3://b/m")), ask(client, pod(uri="pvc://"))
+        good, bad = admit(client, pod(uri="s3://b/m")), admit(client, pod(uri="pvc://"))
     assert good["allowed"] is bad["allowed"] is True
     assert "patch" not in good
     differs = "containers.volumeMounts,initContainers,volumes"
@@ -370,7 +370,7 @@ def test_observe_mode_never_patches_and_never_denies(authority, tmp_path):
 
 
 class Facts(NoCluster):
-    """Facts that must be looked up, and what comes of it."""
+    """Facts whose lookup returns or raises what a test sets."""
 
     def __init__(self, outcome):
         self._outcome = outcome
@@ -392,24 +392,24 @@ class Facts(NoCluster):
         (RuntimeError("a bug with s3cr3t in it"), 500, "its log says why"),
     ],
 )
-def test_what_goes_wrong_in_a_lookup_is_an_answer(authority, tmp_path, outcome, code, message):
+def test_a_failed_lookup_gets_an_admission_response(authority, tmp_path, outcome, code, message):
     with serving(authority, tmp_path, facts=Facts(outcome)) as server, server.client() as client:
-        response = ask(client, pod(uri="s3://b/m"))
+        response = admit(client, pod(uri="s3://b/m"))
         assert (response["allowed"], response["status"]["code"]) == (False, code)
         assert message in response["status"]["message"]
         assert "s3cr3t" not in response["status"]["message"]
-        assert "patch" not in ask(client, pod())
+        assert "patch" not in admit(client, pod())
 
 
-def test_what_was_looked_up_is_used(authority, tmp_path):
+def test_looked_up_facts_are_used(authority, tmp_path):
     with serving(authority, tmp_path, facts=Facts(NO_FACTS)) as server, server.client() as client:
-        assert "patch" in ask(client, pod(uri="s3://b/m"))
+        assert "patch" in admit(client, pod(uri="s3://b/m"))
 
 
-def test_a_bug_under_observe_mode_lets_the_pod_through(authority, tmp_path):
+def test_an_unexpected_error_in_observe_mode_allows_the_pod(authority, tmp_path):
     settings, facts = GivenSettings(OBSERVING), Facts(RuntimeError())
     with serving(authority, tmp_path, settings=settings, facts=facts) as server, server.client() as client:
-        assert ask(client, pod(uri="s3://b/m"))["allowed"] is True
+        assert admit(client, pod(uri="s3://b/m"))["allowed"] is True
 
 
 # --- Workloads
@@ -435,12 +435,12 @@ def advised(client, of, group="apps", kind="Deployment", **request):
 
 
 @pytest.mark.parametrize(("group", "kind"), KINDS)
-def test_the_author_of_a_workload_is_told_what_its_pods_would_be(client, group, kind):
+def test_a_workload_gets_the_warnings_of_its_pods(client, group, kind):
     (warning,) = advised(client, workload(pod(uri="pvc://Claim/iris"), kind), group, kind)["warnings"]
     assert warning.startswith("the pods will be denied: annotation storage.kserve.io/uri")
 
 
-def test_an_update_is_told_only_when_the_pods_change(client):
+def test_an_update_gets_warnings_only_when_the_pods_change(client):
     bad = workload(pod(uri="pvc://Claim/iris"))
     same = advised(client, bad, operation="UPDATE", oldObject={**bad, "status": {}})
     assert (same["auditAnnotations"]["reason"], same.get("warnings")) == ("same-template", None)
@@ -457,7 +457,7 @@ def test_an_update_is_told_only_when_the_pods_change(client):
         ({"group": "example.com"}, "not-a-workload"),
     ],
 )
-def test_what_is_no_change_of_a_workload_is_silent(client, request_fields, reason):
+def test_other_requests_for_workloads_get_no_warnings(client, request_fields, reason):
     response = advised(client, workload(pod(uri="pvc://Claim/iris")), **request_fields)
     assert (response["auditAnnotations"]["reason"], response.get("warnings")) == (reason, None)
 
@@ -473,7 +473,7 @@ def test_a_malformed_workload_is_admitted(client, metadata, spec):
 
 
 @pytest.mark.parametrize("wrong", [None, [], "workload", 3])
-def test_a_workload_that_is_no_object_is_admitted(client, wrong):
+def test_a_workload_that_is_not_an_object_is_admitted(client, wrong):
     assert advised(client, wrong)["auditAnnotations"]["reason"] == "not-a-workload"
 
 
@@ -486,7 +486,7 @@ def test_a_workload_that_is_no_object_is_admitted(client, wrong):
         (RecursionError(), "unexpected", None),
     ],
 )
-def test_a_workload_is_admitted_whatever_goes_wrong(authority, tmp_path, outcome, reason, warned):
+def test_a_workload_is_admitted_after_any_error(authority, tmp_path, outcome, reason, warned):
     with serving(authority, tmp_path, facts=Facts(outcome)) as server, server.client() as client:
         response = advised(client, workload(pod(uri="s3://b/m")))
         assert (response["auditAnnotations"]["reason"], response.get("warnings")) == (reason, warned)
@@ -498,7 +498,7 @@ def test_a_workload_is_admitted_before_the_settings_are_loaded(authority, tmp_pa
         assert response["auditAnnotations"]["reason"] == "settings-missing"
 
 
-def test_observe_mode_says_what_the_pods_of_a_workload_would_be(authority, tmp_path):
+def test_observe_mode_warns_about_the_pods_of_a_workload(authority, tmp_path):
     with serving(authority, tmp_path, settings=GivenSettings(OBSERVING)) as server, server.client() as client:
         (warning,) = advised(client, workload(pod(uri="pvc://Claim/iris")))["warnings"]
         assert warning.startswith("the pods would be denied: ")

@@ -1,4 +1,4 @@
-"""What is written to the log, and that writing it never gets in the way."""
+"""The log: its format, and that logging never fails."""
 
 import json
 import os
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 def run(code, log_format="json", level="info"):
-    """Run code in a process of its own, whose standard output is the log."""
+    """Run code in a new process, whose standard output is the log."""
     program = PRELUDE.format(log_format, level) + code
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
 
@@ -32,7 +32,7 @@ def test_a_line_is_one_json_object_with_its_time_in_utc():
     assert line == {"event": "admission", "level": "info", "uid": "1", "pod": "a\nb"}
 
 
-def test_levels_below_the_chosen_one_are_left_out():
+def test_levels_below_the_configured_one_are_omitted():
     assert [
         line["level"] for line in lines(run("log.info('a'); log.warning('b'); log.error('c')", level="warning"))
     ] == [
@@ -41,7 +41,7 @@ def test_levels_below_the_chosen_one_are_left_out():
     ]
 
 
-def test_libraries_speak_in_the_same_format_when_something_is_wrong():
+def test_warnings_of_libraries_have_the_same_format():
     found = lines(run("logging.getLogger('lib').info('chat'); logging.getLogger('lib').warning('%s is wrong', 'it')"))
     assert [(line["event"], line["logger"], line["level"]) for line in found] == [("it is wrong", "lib", "warning")]
 
@@ -61,7 +61,7 @@ except ValueError:
     assert "hunter2" not in finished.stdout
 
 
-def test_a_library_may_use_any_level_and_format_badly():
+def test_unusual_levels_and_bad_formats_of_libraries_are_logged():
     odd, after = lines(
         run("lib = logging.getLogger('lib'); lib.log(35, 'odd'); lib.error('%s %s', 1); lib.error('on')")
     )
@@ -69,14 +69,14 @@ def test_a_library_may_use_any_level_and_format_badly():
     assert after["event"] == "on"
 
 
-def test_what_json_does_not_know_is_written_as_well_as_can_be():
+def test_values_that_json_cannot_represent_are_written_as_text():
     odd = ["object()", "'\\ud800'", "{1: 2}", "{(): 2}", "2**100", "float('nan')"]
     found = lines(run("".join(f"log.info('odd', value={value})\n" for value in odd)))
     assert [line["event"] for line in found] == ["odd"] * len(odd)
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_a_log_that_nobody_reads_any_more_stops_nothing(log_format):
+def test_a_closed_log_does_not_stop_the_process(log_format):
     read, write = os.pipe()
     os.close(read)
     code = "log.info('a'); log.error('b'); logging.getLogger('lib').error('c'); print('alive', file=sys.stderr)"

@@ -1,4 +1,4 @@
-"""Answers that are kept for pods that are alike: they are the answers that working them out would give."""
+"""Response cache: a cached response equals the response that would be computed."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def _runner() -> Iterator[None]:
     RUNNER.close()
 
 
-class Asked:
-    """A webhook that is asked."""
+class Client:
+    """A webhook and its responses."""
 
     def __init__(self, of: GivenSettings | None = None, facts: Any = None, events: Any = None) -> None:
         self.settings = of or GivenSettings({})
@@ -79,7 +79,7 @@ class Asked:
         self._endpoint = AdmissionEndpoint(self._webhook, handlers.handle_pod)
 
     def __call__(self, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer."""
+        """Status and body of the response."""
         sent: list[Any] = []
 
         async def receive() -> JsonObject:
@@ -93,25 +93,25 @@ class Asked:
         return sent[0]["status"], sent[1]["body"]
 
     def learn(self, body: bytes) -> bytes:
-        """Ask until the answer is known: first a name is new, then an answer. Returns the last."""
+        """Post until the response is cached: the first request records the name, the second the response."""
         self(body)
         return self(body)[1]
 
     @property
     def cached_responses(self) -> float | None:
-        """How many requests were answered like one before."""
+        """The number of requests that were answered from the cache."""
         return self._webhook.metrics.registry.get_sample_value("storage_webhook_cached_responses_total")
 
 
 class Whole(GivenSettings):
-    """Settings of all keys."""
+    """Settings that set every key."""
 
     def __init__(self, settings: JsonObject) -> None:
         super().__init__(None)
         self.update({"storageDefaults": {}, **settings}, "first")
 
 
-# --- The answer is the one that working it out gives
+# --- A cached response equals a computed one
 
 
 class FactsOfCase(NoCluster):
@@ -127,14 +127,14 @@ class FactsOfCase(NoCluster):
 
 
 def recorded(case: Case) -> bytes:
-    """The case's review as an API server writes it, of a pod that a controller made."""
+    """The review of a golden case as an API server writes it, for a pod of a controller."""
     review = json.loads(case.body)
     review["request"]["object"]["metadata"].setdefault("generateName", "iris-")
     return json.dumps(review, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def recorded_twin(body: bytes) -> bytes:
-    """Each case was recorded with names of its own."""
+    """The review of the next pod; each case was recorded with other generated names."""
     found = fingerprint(body)
     assert found is not None, "the API server writes reviews otherwise"
     for made_up, another in ((found.uid, OTHER_UID), (found.time, OTHER_TIME), (found.volume, OTHER_VOLUME)):
@@ -143,63 +143,63 @@ def recorded_twin(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_a_recorded_pod_and_its_twin_are_answered_like_each_on_its_own(case: Case) -> None:
+def test_recorded_pods_of_one_controller_get_the_responses_of_an_empty_cache(case: Case) -> None:
     body = recorded(case)
-    asked, alone = (Asked(Whole(case.raw_settings), FactsOfCase(case)) for _ in range(2))
-    response = json.loads(asked.learn(body))["response"]
-    assert asked(recorded_twin(body)) == alone(recorded_twin(body))
+    client, alone = (Client(Whole(case.raw_settings), FactsOfCase(case)) for _ in range(2))
+    response = json.loads(client.learn(body))["response"]
+    assert client(recorded_twin(body)) == alone(recorded_twin(body))
     moved = "kube-api-access-" in str(patch_of(response) if "patch" in response else "")
-    assert asked.cached_responses == (response["allowed"] and not moved)
+    assert client.cached_responses == (response["allowed"] and not moved)
 
 
 @given(pods(), settings)
-def test_a_pod_and_its_twin_are_answered_like_each_on_its_own(pod: JsonObject, of: JsonObject) -> None:
+def test_pods_of_one_controller_get_the_responses_of_an_empty_cache(pod: JsonObject, of: JsonObject) -> None:
     body = body_of(api_server_pod(pod))
-    asked, alone = Asked(Whole(of)), Asked(Whole(of))
-    asked.learn(body)
-    assert asked(twin(body)) == alone(twin(body))
+    client, alone = Client(Whole(of)), Client(Whole(of))
+    client.learn(body)
+    assert client(twin(body)) == alone(twin(body))
 
 
 @given(pods().map(api_server_pod).flatmap(spoiled))
-def test_no_pod_is_too_strange_to_be_remembered_or_not(pod: Any) -> None:
+def test_any_pod_has_the_same_response_with_and_without_cache(pod: Any) -> None:
     body = body_of(pod)
-    asked, alone = Asked(), Asked()
-    asked.learn(body)
-    assert asked(twin(body)) == alone(twin(body))
+    client, alone = Client(), Client()
+    client.learn(body)
+    assert client(twin(body)) == alone(twin(body))
 
 
 POD = api_server_pod(plain_pod("s3://models/iris", "server", "logger"))
 
 
-def test_of_pods_that_are_alike_only_the_first_two_are_worked_out() -> None:
-    asked = Asked()
-    first = asked.learn(body_of(POD))
-    assert asked.cached_responses == 0
+def test_only_the_first_two_pods_of_a_controller_are_computed() -> None:
+    client = Client()
+    first = client.learn(body_of(POD))
+    assert client.cached_responses == 0
     for _ in range(2 * TRIES):
-        status, answer = asked(twin(body_of(POD)))
-        assert (status, answer) == (200, first.replace(UID.encode(), OTHER_UID.encode()))
-    assert asked.cached_responses == 2 * TRIES
+        status, body = client(twin(body_of(POD)))
+        assert (status, body) == (200, first.replace(UID.encode(), OTHER_UID.encode()))
+    assert client.cached_responses == 2 * TRIES
 
 
-def test_pods_that_do_not_ask_are_alike_too() -> None:
-    asked = Asked()
+def test_pods_that_request_nothing_are_cached_too() -> None:
+    client = Client()
     body = body_of(api_server_pod({"metadata": {}, "spec": {"containers": [a_container()]}}))
-    asked.learn(body)
-    assert json.loads(asked(twin(body))[1])["response"]["auditAnnotations"]["reason"] == "no-uri"
-    assert asked.cached_responses == 1
+    client.learn(body)
+    assert json.loads(client(twin(body))[1])["response"]["auditAnnotations"]["reason"] == "no-uri"
+    assert client.cached_responses == 1
 
 
-# --- What differs is worked out
+# --- Bodies that differ
 
 
 @given(st.integers(0, len(body_of(POD)) - 1), st.integers(1, 255))
-def test_another_byte_is_another_fingerprint(place: int, change: int) -> None:
+def test_any_changed_byte_changes_the_fingerprint(place: int, change: int) -> None:
     body = body_of(POD)
     other = body[:place] + bytes([body[place] ^ change]) + body[place + 1 :]
     here, there = fingerprint(body), fingerprint(other)
     assert here is not None
     if there is not None and there.digest == here.digest:
-        # Then it is in what is left out, which is still told.
+        # The byte is in a generated value, which the fingerprint reports separately.
         assert there[1:] != here[1:]
 
 
@@ -228,79 +228,79 @@ MEANT = {
 
 
 @pytest.mark.parametrize("body", MEANT.values(), ids=MEANT)
-def test_what_is_left_out_is_left_out_only_where_it_means_nothing(body: bytes) -> None:
-    asked, alone = Asked(), Asked()
-    asked.learn(body)
-    assert asked(twin(body)) == alone(twin(body))
-    assert asked.cached_responses == 0
+def test_generated_values_are_ignored_only_where_they_are_generated(body: bytes) -> None:
+    client, alone = Client(), Client()
+    client.learn(body)
+    assert client(twin(body)) == alone(twin(body))
+    assert client.cached_responses == 0
 
 
 @pytest.mark.parametrize("spelled", [UID, UID[0] + "\\u0034" + UID[2:], "22222222-2222-4333-8444-555555555555"])
-def test_of_two_uids_the_last_one_is_answered(spelled: str) -> None:
+def test_the_last_of_two_uids_is_used(spelled: str) -> None:
     body = body_of(POD).replace(b'"kind":{"group"', b'"uid":"%b","kind":{"group"' % spelled.encode())
     other = body.replace(UID.encode(), OTHER_UID.encode(), 1)
-    asked = Asked()
+    client = Client()
     for each in (body, body, other):
-        assert json.loads(asked(each)[1])["response"]["uid"] == json.loads(f'"{spelled}"')
+        assert json.loads(client(each)[1])["response"]["uid"] == json.loads(f'"{spelled}"')
 
 
-def test_each_version_is_answered_in_kind() -> None:
-    asked = Asked()
-    asked.learn(body_of(POD))
-    answer = json.loads(asked(body_of(POD).replace(b"io/v1", b"io/v1beta1", 1))[1])
-    assert answer["apiVersion"] == "admission.k8s.io/v1beta1"
+def test_each_review_version_has_its_own_response() -> None:
+    client = Client()
+    client.learn(body_of(POD))
+    response = json.loads(client(body_of(POD).replace(b"io/v1", b"io/v1beta1", 1))[1])
+    assert response["apiVersion"] == "admission.k8s.io/v1beta1"
 
 
 @pytest.mark.parametrize("instead", [b"\xff", b""])
 @pytest.mark.parametrize("made_up", [UID, TIME, VOLUME.removeprefix("kube-api-access-")])
-def test_a_body_that_is_no_json_is_refused_though_one_like_it_was_not(made_up: str, instead: bytes) -> None:
-    asked = Asked()
-    asked.learn(body_of(POD))
-    assert asked(body_of(POD).replace(made_up.encode() + b'"', instead))[0] == 400
+def test_invalid_json_is_rejected_beside_a_similar_cached_body(made_up: str, instead: bytes) -> None:
+    client = Client()
+    client.learn(body_of(POD))
+    assert client(body_of(POD).replace(made_up.encode() + b'"', instead))[0] == 400
 
 
-# --- What the answer rests on
+# --- Dependencies of a response
 
 
-def test_other_settings_are_another_answer() -> None:
-    asked = Asked()
+def test_changed_settings_change_the_response() -> None:
+    client = Client()
     body = body_of(api_server_pod(plain_pod("pvc://claim/iris")))
-    before = asked(body)
-    assert asked(body) == before
-    asked.settings.update({"storageInitializer": {"enableDirectPvcVolumeMount": False}}, "second")
-    copied = asked(body)
+    before = client(body)
+    assert client(body) == before
+    client.settings.update({"storageInitializer": {"enableDirectPvcVolumeMount": False}}, "second")
+    copied = client(body)
     assert copied != before
-    asked.settings.update({"storageDefaults": {}}, "third")
-    assert asked(body) == before
-    assert asked.cached_responses == 0
+    client.settings.update({"storageDefaults": {}}, "third")
+    assert client(body) == before
+    assert client.cached_responses == 0
 
 
-def test_the_same_settings_in_a_new_version_are_the_same_answer() -> None:
-    asked = Asked()
-    asked.learn(body_of(POD))
-    asked.settings.update({"storageDefaults": {}, "ingress": "{}"}, "second")
-    asked(body_of(POD))
-    assert asked.cached_responses == 1
+def test_a_new_version_of_equal_settings_keeps_the_cached_response() -> None:
+    client = Client()
+    client.learn(body_of(POD))
+    client.settings.update({"storageDefaults": {}, "ingress": "{}"}, "second")
+    client(body_of(POD))
+    assert client.cached_responses == 1
 
 
-def test_what_the_cluster_holds_is_another_answer_as_soon_as_it_is_known() -> None:
+def test_changed_facts_change_the_response_once_they_are_read() -> None:
     held = [service_account("credentials"), secret("credentials", {"awsAccessKeyID": "x", "awsSecretAccessKey": "y"})]
     now = 1000.0
     facts = FactCache(lambda key, seconds: FactsFile(held).read(key), limits=Limits(jitter=0), clock=lambda: now)
-    asked = Asked(facts=facts)
-    with_credentials = 200, asked.learn(body_of(POD))
+    client = Client(facts=facts)
+    with_credentials = 200, client.learn(body_of(POD))
     held[:] = [service_account()]
-    assert asked(body_of(POD)) == with_credentials, "what was found is believed for a while"
-    assert asked.cached_responses == 1
+    assert client(body_of(POD)) == with_credentials, "facts are cached for a while"
+    assert client.cached_responses == 1
     now += Limits().found + 1
     other = api_server_pod(plain_pod("s3://models/other"))
-    asked(body_of(other))
-    without = asked(body_of(POD))
+    client(body_of(other))
+    without = client(body_of(POD))
     assert without != with_credentials
-    assert asked.cached_responses == 1
+    assert client.cached_responses == 1
 
 
-def test_facts_that_python_takes_for_equal_are_another_answer() -> None:
+def test_facts_that_differ_only_in_type_change_the_response() -> None:
     container: JsonObject = {"name": "custom", "image": "custom:1", "tty": 1}
     now = 1000.0
     facts = FactCache(
@@ -310,29 +310,29 @@ def test_facts_that_python_takes_for_equal_are_another_answer() -> None:
         limits=Limits(jitter=0),
         clock=lambda: now,
     )
-    asked = Asked(facts=facts)
-    before = asked.learn(body_of(POD))
+    client = Client(facts=facts)
+    before = client.learn(body_of(POD))
     container["tty"] = True
     now += Limits().found + 1
-    asked(body_of(api_server_pod(plain_pod("s3://models/other"))))
-    assert asked(body_of(POD))[1] != before
+    client(body_of(api_server_pod(plain_pod("s3://models/other"))))
+    assert client(body_of(POD))[1] != before
 
 
-def test_a_claim_that_is_another_now_is_another_answer() -> None:
+def test_a_changed_claim_changes_the_response() -> None:
     held = [claim("models", "ReadOnlyMany")]
     now = 1000.0
     facts = FactCache(lambda key, seconds: FactsFile(held).read(key), limits=Limits(jitter=0), clock=lambda: now)
-    asked = Asked(Whole({"storageDefaults": {"claims": {"read": True}}}), facts)
+    client = Client(Whole({"storageDefaults": {"claims": {"read": True}}}), facts)
     pod = plain_pod("pvc://models/iris", annotations={"storage.kserve.io/readonly": "false"})
-    warned = asked.learn(body_of(api_server_pod(pod)))
+    warned = client.learn(body_of(api_server_pod(pod)))
     held[:] = [claim("models", "ReadWriteMany")]
     now += Limits().found + 1
-    asked(body_of(api_server_pod(plain_pod("pvc://models/other"))))
+    client(body_of(api_server_pod(plain_pod("pvc://models/other"))))
     assert "warnings" in json.loads(warned)["response"]
-    assert "warnings" not in json.loads(asked(body_of(api_server_pod(pod)))[1])["response"]
+    assert "warnings" not in json.loads(client(body_of(api_server_pod(pod)))[1])["response"]
 
 
-def test_what_failed_once_is_not_remembered() -> None:
+def test_failures_are_not_cached() -> None:
     class Moody(NoCluster):
         fails = True
 
@@ -342,13 +342,13 @@ def test_what_failed_once_is_not_remembered() -> None:
             return NO_FACTS
 
     facts = Moody()
-    asked, alone = (Asked(Whole({"storageDefaults": {"mode": "observe"}}), each) for each in (facts, NoCluster()))
-    assert json.loads(asked.learn(body_of(POD)))["response"]["allowed"]
+    client, alone = (Client(Whole({"storageDefaults": {"mode": "observe"}}), each) for each in (facts, NoCluster()))
+    assert json.loads(client.learn(body_of(POD)))["response"]["allowed"]
     facts.fails = False
-    assert asked(body_of(POD)) == alone(body_of(POD))
+    assert client(body_of(POD)) == alone(body_of(POD))
 
 
-def test_what_is_missing_is_looked_for_each_time() -> None:
+def test_missing_objects_are_looked_up_each_time() -> None:
     held = [service_account("credentials")]
     reads = []
 
@@ -356,25 +356,25 @@ def test_what_is_missing_is_looked_for_each_time() -> None:
         reads.append(str(key))
         return FactsFile(held).read(key)
 
-    asked = Asked(facts=FactCache(read))
-    asked.learn(body_of(POD))
+    client = Client(facts=FactCache(read))
+    client.learn(body_of(POD))
     held.append(secret("credentials", {"awsAccessKeyID": "x", "awsSecretAccessKey": "y"}))
-    answer = asked(body_of(POD))
+    response = client(body_of(POD))
     assert reads.count('Secret "credentials" in namespace "models"') == 3, reads
-    assert answer == Asked(facts=FactCache(read))(body_of(POD))
+    assert response == Client(facts=FactCache(read))(body_of(POD))
 
 
-def test_a_refusal_is_told_each_time() -> None:
+def test_denials_are_not_cached() -> None:
     class Events:
         told: list[str] = []
 
         def record(self, request: Any, outcome: Any) -> None:
             self.told.append(request.uid)
 
-    asked = Asked(events=Events())
+    client = Client(events=Events())
     refused = body_of(api_server_pod(plain_pod("pvc://")))
     for body in (refused, refused, twin(refused)):
-        assert json.loads(asked(body)[1])["response"]["allowed"] is False
+        assert json.loads(client(body)[1])["response"]["allowed"] is False
     assert Events.told == [UID, UID, OTHER_UID]
 
 
@@ -388,89 +388,89 @@ def named(name: str, **annotations: str) -> bytes:
     return body_of(pod)
 
 
-def test_the_oldest_answers_make_room() -> None:
-    asked = Asked()
+def test_the_oldest_responses_are_evicted() -> None:
+    client = Client()
     bodies = [named(f"iris-{number}-") for number in range(MAX_ENTRIES + 1)]
     for body in bodies:
-        asked.learn(body)
-    asked(bodies[-1])
-    asked(bodies[1])
-    assert asked.cached_responses == 2
-    asked(bodies[0])
-    assert asked.cached_responses == 2
+        client.learn(body)
+    client(bodies[-1])
+    client(bodies[1])
+    assert client.cached_responses == 2
+    client(bodies[0])
+    assert client.cached_responses == 2
 
 
-def test_pods_of_a_name_that_are_never_alike_are_spared_for_a_while() -> None:
-    """As those of a StatefulSet."""
-    asked = Asked()
+def test_names_whose_pods_always_differ_are_not_looked_up_for_a_while() -> None:
+    """The pods of a StatefulSet differ."""
+    client = Client()
     for number in range(1 + TRIES):
-        asked(named("iris-", own=str(number)))
+        client(named("iris-", own=str(number)))
     for _ in range(PAUSE):
-        asked(named("iris-", own="1"))
-    assert asked.cached_responses == 0
+        client(named("iris-", own="1"))
+    assert client.cached_responses == 0
     for _ in range(3):
-        asked(named("iris-", own="1"))
-    assert asked.cached_responses
+        client(named("iris-", own="1"))
+    assert client.cached_responses
 
 
-def kept(asked: Asked, bodies: Iterable[bytes]) -> int:
-    """Bytes that a webhook keeps of pods that it was asked about twice each."""
+def kept(client: Client, bodies: Iterable[bytes]) -> int:
+    """The bytes in the cache after two requests for each body."""
     tracemalloc.start()
     for body in bodies:
-        asked.learn(body)
+        client.learn(body)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return size
 
 
-def test_what_is_kept_has_a_bound() -> None:
-    """Python takes four bytes for each character of a text with one that is rare."""
+def test_the_cache_is_bounded_in_bytes() -> None:
+    """Python uses four bytes for each character of a string that has one outside the basic plane."""
     long = "😀" + "a" * (MAX_BODY_BYTES - 3000)
-    asked, bodies = Asked(), [named(f"iris-{number}-", long=long) for number in range(MAX_ENTRIES * 5 // 4)]
-    assert kept(asked, bodies) < MAX_ENTRIES * 5 * MAX_BODY_BYTES
-    asked(bodies[-1])
-    assert asked.cached_responses == 1, "nothing was kept"
+    client, bodies = Client(), [named(f"iris-{number}-", long=long) for number in range(MAX_ENTRIES * 5 // 4)]
+    assert kept(client, bodies) < MAX_ENTRIES * 5 * MAX_BODY_BYTES
+    client(bodies[-1])
+    assert client.cached_responses == 1, "nothing was kept"
 
 
-def test_of_a_pod_little_is_kept() -> None:
+def test_a_cached_pod_uses_few_bytes() -> None:
     pod = api_server_pod(plain_pod("s3://models/iris", "server", *(f"server-{number}" for number in range(150))))
     bodies = [body_of(pod).replace(b"iris-7c9d8b6f5-", b"iris-%d-" % number) for number in range(20)]
-    asked = Asked()
-    assert kept(asked, bodies) < sum(map(len, bodies)) / 2
-    asked(bodies[-1])
-    assert asked.cached_responses == 1, "nothing was kept"
+    client = Client()
+    assert kept(client, bodies) < sum(map(len, bodies)) / 2
+    client(bodies[-1])
+    assert client.cached_responses == 1, "nothing was kept"
 
 
-def test_of_a_name_that_no_pod_may_have_little_is_kept() -> None:
+def test_a_name_that_is_too_long_uses_few_bytes() -> None:
     bodies = [named("a" * (MAX_BODY_BYTES - 3000) + str(number)) for number in range(50)]
-    assert kept(Asked(), bodies) < sum(map(len, bodies)) / 4
+    assert kept(Client(), bodies) < sum(map(len, bodies)) / 4
 
 
-def test_a_pod_that_is_large_is_not_remembered() -> None:
-    asked = Asked()
-    asked.learn(named("iris-", long="a" * MAX_BODY_BYTES))
-    asked(named("iris-", long="a" * MAX_BODY_BYTES))
-    assert asked.cached_responses == 0
+def test_a_large_pod_is_not_cached() -> None:
+    client = Client()
+    client.learn(named("iris-", long="a" * MAX_BODY_BYTES))
+    client(named("iris-", long="a" * MAX_BODY_BYTES))
+    assert client.cached_responses == 0
 
 
-def test_a_name_is_not_remembered_for_ever() -> None:
-    asked = Asked()
-    asked.learn(body_of(POD))
-    asked(body_of(POD))
+def test_old_names_are_forgotten() -> None:
+    client = Client()
+    client.learn(body_of(POD))
+    client(body_of(POD))
     for number in range(MAX_NAMES):
-        asked(body_of(POD).replace(b"iris-7c9d8b6f5-", b"iris-%d-" % number))
-    asked(body_of(POD))
-    assert asked.cached_responses == 1
+        client(body_of(POD).replace(b"iris-7c9d8b6f5-", b"iris-%d-" % number))
+    client(body_of(POD))
+    assert client.cached_responses == 1
 
 
-def test_an_answer_that_is_large_is_not_kept() -> None:
+def test_a_large_response_is_not_cached() -> None:
     names = [f"server-{number}" for number in range(20)]
     pod = several(*((f"pvc://claim-{number}/iris", f"/mnt/model-{number}") for number in range(15)))
     pod["spec"]["containers"] = [a_container(name) for name in names]
     pod["metadata"]["annotations"]["storage.kserve.io/containers"] = ",".join(names)
-    asked = Asked()
-    answer = asked.learn(body_of(api_server_pod(pod)))
-    assert json.loads(answer)["response"]["allowed"]
-    assert len(answer) > MAX_RESPONSE_BYTES
-    asked(body_of(api_server_pod(pod)))
-    assert asked.cached_responses == 0
+    client = Client()
+    response = client.learn(body_of(api_server_pod(pod)))
+    assert json.loads(response)["response"]["allowed"]
+    assert len(response) > MAX_RESPONSE_BYTES
+    client(body_of(api_server_pod(pod)))
+    assert client.cached_responses == 0

@@ -1,4 +1,4 @@
-"""The server as a process of its own: from the options to exit code 0."""
+"""The server as a process: options, log, signals and exit codes."""
 
 import base64
 import contextlib
@@ -37,7 +37,7 @@ class Process:
         self.port = int(self.url.rpartition(":")[2])
 
     def next(self, event):
-        """The next line of the log about this event."""
+        """The next log line of this event."""
         for line in self._process.stdout:
             if json.loads(line)["event"] == event:
                 return json.loads(line)
@@ -48,7 +48,7 @@ class Process:
         self.next("stopping")
 
     def wait(self):
-        """The exit code, and what was written to standard error."""
+        """The exit code and the standard error."""
         _, errors = self._process.communicate(timeout=20)
         return self._process.returncode, errors
 
@@ -74,7 +74,7 @@ def started(*options, **env):
         process.kill()
 
 
-def test_sigterm_ends_it_when_all_is_answered_whatever_connections_are_idle():
+def test_sigterm_answers_all_requests_and_closes_idle_connections():
     body = json.dumps(review(pod(uri="s3://b/m"))).encode()
     head = b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     with started("--dev") as process, process.connect() as silent, process.connect() as in_flight:
@@ -82,14 +82,14 @@ def test_sigterm_ends_it_when_all_is_answered_whatever_connections_are_idle():
         with process.client() as client:
             assert client.get("/healthz").status_code == 200
             process.terminate()
-            # Its last byte comes when the server has already told its connections to end.
+            # The last byte arrives after the server has begun to close its connections.
             _wait_until_refused(process)
             in_flight.sendall(body[-1:])
-            answer = b""
+            http_response = b""
             while chunk := in_flight.recv(65536):
-                answer += chunk
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert b'"patch"' in answer
+                http_response += chunk
+        assert http_response.startswith(b"HTTP/1.1 200 ")
+        assert b'"patch"' in http_response
         assert process.wait() == (0, "")
         silent.close()
 
@@ -109,7 +109,7 @@ def metrics_port():
 
 @pytest.fixture(scope="module")
 def process(metrics_port):
-    """One server for development, with metrics."""
+    """A development server with metrics."""
     with started("--metrics-port", str(metrics_port), STORAGE_WEBHOOK_DEV="1") as process:
         yield process
 
@@ -120,14 +120,14 @@ def client(process):
         yield client
 
 
-def ask(client, of, **request):
+def admit(client, of, **request):
     return response_of(client.post("/mutate-pods", json=review(of, **request)))
 
 
-def test_one_line_an_admission(process, client):
-    asking = pod(uri="s3://b/m")
-    asking["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "iris-7c9d8b6f5"}]
-    ask(client, asking)
+def test_each_admission_logs_one_line(process, client):
+    requesting = pod(uri="s3://b/m")
+    requesting["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "iris-7c9d8b6f5"}]
+    admit(client, requesting)
     line = process.next("admission")
     assert line.pop("milliseconds") > 0
     assert line.pop("timestamp")
@@ -141,18 +141,18 @@ def test_one_line_an_admission(process, client):
         "sources": ["s3"],
         "containers": ["server"],
     }
-    ask(client, pod(uri="pvc://"), dryRun=True)
+    admit(client, pod(uri="pvc://"), dryRun=True)
     line = process.next("admission")
     assert (line["outcome"], line["dry_run"]) == ("denied", True)
     assert "does not name a claim" in line["message"]
 
 
-def test_an_answer_that_was_remembered_is_logged_like_any_other(process, client):
-    asking = pod(uri="pvc://claim/iris")
-    asking["metadata"]["generateName"] = asking["metadata"].pop("name")
+def test_a_cached_response_logs_the_same_line(process, client):
+    requesting = pod(uri="pvc://claim/iris")
+    requesting["metadata"]["generateName"] = requesting["metadata"].pop("name")
     lines = []
     for uid in ("11111111-2222-4333-8444-555555555555", "042c6b3a-248b-57a9-9d0e-e21970641cd2") * 2:
-        response = ask(client, asking, uid=uid)
+        response = admit(client, requesting, uid=uid)
         line = process.next("admission")
         assert line["uid"] == response["uid"] == uid
         lines.append({key: value for key, value in line.items() if key not in ("uid", "timestamp", "milliseconds")})
@@ -166,7 +166,7 @@ def test_development_listens_on_loopback_only_with_documentation(process, client
     assert client.get("/docs").status_code == 200
 
 
-def test_metrics_have_a_port_of_their_own(client, metrics_port):
+def test_metrics_have_a_separate_port(client, metrics_port):
     def count(sources):
         metrics = httpx.get(f"http://{HOST}:{metrics_port}/metrics").text
         label = f'storage_webhook_admissions_total{{outcome="injected",reason="",sources="{sources}"}} '
@@ -174,25 +174,25 @@ def test_metrics_have_a_port_of_their_own(client, metrics_port):
 
     assert client.get("/metrics").status_code == 404
     before = count("hf")
-    ask(client, pod(uri="hf://a/b"))
+    admit(client, pod(uri="hf://a/b"))
     assert count("hf") == before + 1
-    # Authors choose combinations, which are without number: they are one label.
+    # Pod authors choose the combinations, so all of them share one label.
     for schemes in (("s3", "gs"), ("gs", "s3"), ("hf", "s3", "pvc")):
         uris = [{"uri": f"{scheme}://a/b", "mountPath": f"/mnt/{scheme}"} for scheme in schemes]
-        assert ask(client, pod(uris=json.dumps(uris)))["allowed"]
+        assert admit(client, pod(uris=json.dumps(uris)))["allowed"]
     assert count("several") == 3
 
 
-def test_an_explicit_option_wins_over_development(authority, tmp_path):
+def test_an_explicit_option_overrides_the_development_default(authority, tmp_path):
     certificate, key = authority.issue(tmp_path)
     options = ["--dev", "--host", "0.0.0.0", "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
     with started(*options) as process:
         assert process.url.startswith("https://0.0.0.0:")
-        answer = httpx.get(f"https://{HOST}:{process.port}/healthz", verify=authority.client_context())
-        assert answer.status_code == 200
+        http_response = httpx.get(f"https://{HOST}:{process.port}/healthz", verify=authority.client_context())
+        assert http_response.status_code == 200
 
 
-def test_the_end_of_a_certificate_in_files_is_a_metric(authority, tmp_path):
+def test_the_expiry_of_certificate_files_is_a_metric(authority, tmp_path):
     certificate, key = authority.issue(tmp_path, not_after=datetime(2099, 1, 1, tzinfo=UTC))
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
@@ -203,7 +203,7 @@ def test_the_end_of_a_certificate_in_files_is_a_metric(authority, tmp_path):
     assert datetime.fromtimestamp(float(end), UTC).year == 2099
 
 
-def test_settings_in_a_file_are_followed(tmp_path):
+def test_changes_of_a_settings_file_take_effect(tmp_path):
     settings = tmp_path / "settings.yaml"
     settings.write_text("storageInitializer: {image: one}")
     with started("--dev", "--settings", f"file:{settings}") as process, process.client() as client:
@@ -216,17 +216,17 @@ def test_settings_in_a_file_are_followed(tmp_path):
 
 
 def _patch(client):
-    return json.dumps(ask(client, pod(uri="s3://b/m"))["patch"]).encode()
+    return json.dumps(admit(client, pod(uri="s3://b/m"))["patch"]).encode()
 
 
-def test_ctrl_c_is_as_good():
+def test_sigint_stops_the_server():
     with started("--dev") as process:
         process._process.send_signal(signal.SIGINT)
         assert process.wait() == (0, "")
 
 
 @pytest.mark.parametrize("options", [["--metrics-port", "{}"], ["--port", "{}"]])
-def test_a_port_in_use_is_named(options):
+def test_the_error_names_a_port_in_use(options):
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         finished = subprocess.run(
@@ -242,7 +242,7 @@ def test_a_port_in_use_is_named(options):
     assert "Address already in use" in finished.stderr
 
 
-# The Kubernetes client's calls go through pydantic: its threads are there whenever the API server makes them wait.
+# The Kubernetes client calls pydantic, so threads are inside pydantic whenever the API server is slow.
 BUSY = """
 import threading, time
 from pydantic import validate_call
@@ -258,7 +258,7 @@ main()
 """
 
 
-def test_threads_that_are_busy_at_the_end_do_not_spoil_it(monkeypatch):
+def test_busy_threads_do_not_change_the_exit_code(monkeypatch):
     monkeypatch.setattr(Process, "main", ("-c", BUSY))
     with started("--dev") as process:
         process.terminate()
@@ -275,8 +275,8 @@ current-context: c
 """
 
 
-def test_nothing_of_a_kubeconfig_is_left_behind(tmp_path):
-    """The Kubernetes client writes keys that stand in a kubeconfig to temporary files."""
+def test_temporary_files_of_a_kubeconfig_are_deleted(tmp_path):
+    """The Kubernetes client writes the keys in a kubeconfig to temporary files."""
     temporary, kubeconfig = tmp_path / "temporary", tmp_path / "kubeconfig"
     temporary.mkdir()
     key = base64.b64encode(b"a private key").decode()
@@ -297,7 +297,31 @@ main()
 """
 
 
-def test_an_error_that_nobody_expected_is_told_and_ends_it():
+UNREACHABLE = ("--certificate-secret", "models/certificates", "--certificate-names", "webhook.models.svc")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_first_certificate_ends_the_process(tmp_path, number):
+    """The first process of a container ignores signals without a handler: it would be killed after the grace period."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG.format(key=base64.b64encode(b"a private key").decode()))
+    command = [sys.executable, "-m", "webhook", "serve", "--port", "0", "--log-format", "json", *UNREACHABLE]
+    with subprocess.Popen(
+        [*command, "--webhook-configurations", "webhook"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+    ) as process:
+        assert process.stdout is not None
+        assert "certificates: " in process.stdout.readline()
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "stopped before serving" in rest
+
+
+def test_an_unexpected_error_is_logged_and_ends_the_process():
     command = [sys.executable, "-c", BROKEN, "serve", "--dev", "--log-format", "json", "--port", "0"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == 1
@@ -305,7 +329,7 @@ def test_an_error_that_nobody_expected_is_told_and_ends_it():
     assert "ZeroDivisionError" in line["exception"]
 
 
-def test_threads_that_are_busy_do_not_spoil_a_refusal():
+def test_busy_threads_do_not_change_the_exit_code_of_a_failed_start():
     with socket.create_server((HOST, 0)) as taken:
         command = [sys.executable, "-c", BUSY, "serve", "--dev", "--port", str(taken.getsockname()[1])]
         finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""The connection, its limits and its end."""
+"""The HTTPS server: TLS, limits of connections and requests, and shutdown."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.golden import cases
+from tests.server.wire import is_answered, read_to_end, request_bytes, silent_connections
 from tests.serving import HOST, eventually, pod, response_of, review, serving
 from webhook import annotations
 from webhook.certificates import tls
@@ -25,33 +26,11 @@ from webhook.server import server as server_module
 MUTATE = "/mutate-pods"
 
 
-def request_bytes(of=None, *, close=False):
-    body = json.dumps(review(of or pod(uri="s3://b/m"))).encode()
-    ending = b"Connection: close\r\n" if close else b""
-    return (
-        b"POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s"
-        % (ending, len(body), body)
-    )
-
-
-def read_to_end(connection):
-    """All that the server sends until it closes."""
-    received = b""
-    while True:
-        try:
-            chunk = connection.recv(65536)
-        except ConnectionResetError:
-            return received
-        if not chunk:
-            return received
-        received += chunk
-
-
 # --- TLS and client certificates
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
-def test_old_tls_is_refused(running):
+def test_tls_1_1_is_rejected(running):
     context = running.authority.client_context()
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -59,7 +38,7 @@ def test_old_tls_is_refused(running):
         context.wrap_socket(plain, server_hostname=HOST)
 
 
-def test_plain_http_gets_no_answer_and_harms_nothing(running, client):
+def test_plain_http_gets_no_response(running, client):
     with socket.create_connection((HOST, running.port), timeout=20) as plain:
         plain.sendall(request_bytes())
         assert b"200" not in read_to_end(plain)
@@ -68,7 +47,7 @@ def test_plain_http_gets_no_answer_and_harms_nothing(running, client):
 
 @pytest.fixture(scope="module")
 def guarded(authority, tmp_path_factory):
-    """A server that asks the mutating routes' callers for a certificate of `authority`."""
+    """A server whose admission routes require a client certificate of `authority`."""
     directory = tmp_path_factory.mktemp("guarded")
     ca = directory / "ca.crt"
     ca.write_bytes(authority.ca.cert_pem.bytes())
@@ -81,24 +60,24 @@ def client_files(authority, directory):
     return authority.issue(directory)
 
 
-def test_a_caller_with_the_right_certificate_may_mutate(guarded, authority, tmp_path):
+def test_a_client_with_a_trusted_certificate_may_mutate(guarded, authority, tmp_path):
     with guarded.client(client_files(authority, tmp_path / "client")) as client:
         assert "patch" in response_of(client.post(MUTATE, json=review(pod(uri="s3://b/m"))))
-        # Also on a resumed session.
+        # A resumed session has the certificate too.
         client.headers["connection"] = "close"
         for _ in range(2):
             assert client.post(MUTATE, json=review(pod())).status_code == 200
 
 
-def test_a_caller_without_a_certificate_may_ask_for_health_only(guarded):
+def test_a_client_without_a_certificate_may_only_read_health(guarded):
     with guarded.client() as client:
-        answer = client.post(MUTATE, json=review(pod(uri="s3://b/m")))
-        assert (answer.status_code, answer.text) == (403, "a client certificate is required here\n")
+        http_response = client.post(MUTATE, json=review(pod(uri="s3://b/m")))
+        assert (http_response.status_code, http_response.text) == (403, "a client certificate is required here\n")
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 200
 
 
-def test_a_certificate_of_another_authority_does_not_get_past_tls(guarded, tmp_path, stranger):
+def test_a_certificate_of_another_authority_fails_the_handshake(guarded, tmp_path, stranger):
     with (
         guarded.client(client_files(stranger, tmp_path / "client")) as client,
         pytest.raises(httpx.TransportError),
@@ -106,7 +85,7 @@ def test_a_certificate_of_another_authority_does_not_get_past_tls(guarded, tmp_p
         client.post(MUTATE, json=review(pod()))
 
 
-# --- What no API server sends
+# --- Invalid input
 
 
 REVIEWS = [case.body for case in cases()]
@@ -118,7 +97,7 @@ JSON = st.recursive(
 
 
 def places(value, path=()):
-    """The paths of everything in a JSON value."""
+    """The paths of all values in a JSON value."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
@@ -126,7 +105,7 @@ def places(value, path=()):
 
 
 def put(value, path, new):
-    """Put `new` where `path` points."""
+    """Replace the value at `path`."""
     for key in path[:-1]:
         value = value[key]
     value[path[-1]] = new
@@ -160,12 +139,12 @@ def hostile_pods(draw):
     return hostile
 
 
-def check(answer):
-    """An answer that is one: an admission response that is not ours to be ashamed of, or a 400 in one line."""
-    if answer.status_code == 400:
-        assert len(answer.text.splitlines()) == 1
+def check(http_response):
+    """Check that a response is an admission response without an internal error, or HTTP 400 with one line."""
+    if http_response.status_code == 400:
+        assert len(http_response.text.splitlines()) == 1
         return
-    response = response_of(answer)
+    response = response_of(http_response)
     assert response.get("status", {}).get("code") in (None, 403, 422), response["status"]
 
 
@@ -174,25 +153,25 @@ generous = settings(max_examples=60, deadline=None, suppress_health_check=list(H
 
 @generous
 @given(damaged_reviews())
-def test_damaged_reviews_are_answered(client, damaged):
+def test_damaged_reviews_get_a_valid_response(client, damaged):
     check(client.post(MUTATE, content=json.dumps(damaged), headers={"content-type": "application/json"}))
 
 
 @generous
 @given(hostile_pods())
-def test_any_annotations_are_answered(client, hostile):
+def test_any_annotations_get_a_valid_response(client, hostile):
     check(client.post(MUTATE, content=json.dumps(review(hostile)), headers={"content-type": "application/json"}))
 
 
 @generous
 @given(st.binary() | (JSON | JSON.map(review)).map(lambda value: json.dumps(value).encode()))
-def test_any_body_is_answered(client, body):
+def test_any_body_gets_a_valid_response(client, body):
     check(client.post(MUTATE, content=body, headers={"content-type": "application/json"}))
 
 
 @settings(generous, max_examples=30)
 @given(st.binary(min_size=1, max_size=300))
-def test_any_bytes_instead_of_http_leave_the_server_alive(running, client, garbage):
+def test_the_server_survives_any_bytes_instead_of_http(running, client, garbage):
     with running.connect() as connection:
         connection.sendall(garbage + b"\r\n\r\n")
         connection.settimeout(0.02)
@@ -203,7 +182,7 @@ def test_any_bytes_instead_of_http_leave_the_server_alive(running, client, garba
 
 @settings(generous, max_examples=30)
 @given(st.binary(min_size=1, max_size=300))
-def test_any_bytes_instead_of_tls_leave_the_server_alive(running, client, garbage):
+def test_the_server_survives_any_bytes_instead_of_tls(running, client, garbage):
     with socket.create_connection((HOST, running.port)) as plain:
         plain.sendall(garbage)
     assert client.get("/healthz").status_code == 200
@@ -217,7 +196,7 @@ def test_any_bytes_instead_of_tls_leave_the_server_alive(running, client, garbag
     [b"A: b\r\n" * 1000, b"a" * 10_000],
     ids=["many headers", "one header"],
 )
-def test_a_header_without_end_is_cut_off(running, client, endless):
+def test_an_endless_header_closes_the_connection(running, client, endless):
     with running.connect() as connection:
         connection.sendall(b"POST /mutate-pods HTTP/1.1\r\nA: ")
         with pytest.raises(OSError):
@@ -226,7 +205,7 @@ def test_a_header_without_end_is_cut_off(running, client, endless):
     assert client.get("/healthz").status_code == 200
 
 
-def test_headers_of_the_api_server_are_taken(running):
+def test_a_header_below_the_limit_is_accepted(running):
     with running.connect() as connection:
         connection.sendall(request_bytes(close=True).replace(b"\r\n", b"\r\nX-Trace: %s\r\n" % (b"a" * 30_000), 1))
         assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
@@ -234,7 +213,7 @@ def test_headers_of_the_api_server_are_taken(running):
 
 @pytest.fixture
 def hasty(authority, tmp_path, monkeypatch):
-    """A server whose patience is short."""
+    """A server with short timeouts."""
     monkeypatch.setattr(connection, "REQUEST_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(server_module, "KEEP_ALIVE_TIMEOUT_SECONDS", 0.6)
     with serving(authority, tmp_path) as server:
@@ -242,14 +221,14 @@ def hasty(authority, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("begin", [b"P", b"POST / HTTP/1.1\r\nA: b", b"\r\n", request_bytes()[:-1]])
-def test_a_sender_that_is_slow_is_cut_off_while_others_are_served(hasty, begin):
+def test_a_slow_request_is_closed_while_other_clients_are_served(hasty, begin):
     with hasty.connect() as slow, hasty.client() as client:
         slow.sendall(begin)
         assert client.get("/healthz").status_code == 200
         assert not read_to_end(slow).startswith(b"HTTP/1.1 2")
 
 
-def test_drops_that_keep_coming_buy_no_time(hasty):
+def test_single_bytes_do_not_extend_the_request_timeout(hasty):
     with hasty.connect() as slow, pytest.raises(OSError):
         slow.sendall(request_bytes()[:-1000])
         for byte in request_bytes()[-1000:]:
@@ -257,14 +236,14 @@ def test_drops_that_keep_coming_buy_no_time(hasty):
             time.sleep(0.01)
 
 
-def test_a_connection_that_is_not_used_is_closed(hasty):
+def test_an_unused_connection_is_closed(hasty):
     with hasty.connect() as silent, hasty.connect() as served:
         assert read_to_end(silent) == b""
         served.sendall(request_bytes())
         assert read_to_end(served).startswith(b"HTTP/1.1 200 ")
 
 
-def test_blank_lines_after_a_request_buy_no_time(hasty):
+def test_blank_lines_do_not_extend_the_keep_alive_timeout(hasty):
     with hasty.connect() as connection:
         connection.sendall(request_bytes())
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -272,70 +251,57 @@ def test_blank_lines_after_a_request_buy_no_time(hasty):
         read_to_end(connection)
 
 
-def is_answered(connection):
-    """Send a request, and read the whole answer."""
-    connection.sendall(request_bytes())
-    head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].split()[0]) if head else 0
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head.startswith(b"HTTP/1.1 200 ")
-
-
 @pytest.fixture
 def crowded(authority, tmp_path):
-    """A server that takes four connections."""
+    """A server with a limit of four connections."""
     with serving(authority, tmp_path, max_connections=4) as server:
         yield server
 
 
-@contextlib.contextmanager
-def strangers(server, count):
-    """Connections that send nothing, not even the beginning of TLS; younger than all that is there."""
+def test_silent_connections_evict_each_other_and_no_established_one(crowded):
+    with crowded.connect() as used:
+        assert is_answered(used)
+        with silent_connections(crowded, 10) as waiting, silent_connections(crowded, 10), crowded.connect() as fresh:
+            assert all(is_answered(connection) for connection in (fresh, used, fresh))
+            assert all(read_to_end(each) == b"" for each in waiting)
+
+
+def test_the_longest_idle_established_connection_is_evicted(crowded):
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(socket.create_connection((HOST, server.port), timeout=20)) for _ in range(count)]
-
-
-def test_strangers_make_room_for_each_other_and_never_harm_a_guest(crowded):
-    with crowded.connect() as guest:
-        assert is_answered(guest)
-        with strangers(crowded, 10) as waiting, strangers(crowded, 10), crowded.connect() as newcomer:
-            assert all(is_answered(connection) for connection in (newcomer, guest, newcomer))
-            assert all(read_to_end(stranger) == b"" for stranger in waiting)
-
-
-def test_of_guests_the_one_that_was_silent_longest_makes_room(crowded):
-    with contextlib.ExitStack() as stack:
-        guests = [stack.enter_context(crowded.connect()) for _ in range(4)]
-        assert all(is_answered(guest) for guest in (*guests, guests[0]))
+        established = [stack.enter_context(crowded.connect()) for _ in range(4)]
+        assert all(is_answered(used) for used in (*established, established[0]))
         stack.enter_context(crowded.connect())
-        assert read_to_end(guests[1]) == b""
-        assert all(is_answered(guest) for guest in (guests[0], guests[2], guests[3]))
+        assert read_to_end(established[1]) == b""
+        assert all(is_answered(used) for used in (established[0], established[2], established[3]))
 
 
-def test_who_is_being_answered_makes_no_room(authority, tmp_path):
+def test_busy_connections_are_not_evicted(authority, tmp_path):
     held = Held()
     with serving(authority, tmp_path, max_connections=2, facts=held) as server, contextlib.ExitStack() as stack:
         busy = [stack.enter_context(server.connect()) for _ in range(2)]
         for connection in busy:
             connection.sendall(request_bytes())
         eventually(lambda: server.webhook.in_flight == 2)
-        with strangers(server, 3) as turned_away:
-            assert all(read_to_end(stranger) == b"" for stranger in turned_away)
+        with silent_connections(server, 3) as refused:
+            assert all(read_to_end(each) == b"" for each in refused)
         held.release.set()
         assert all(connection.recv(65536).startswith(b"HTTP/1.1 200 ") for connection in busy)
 
 
-def test_a_handshake_that_does_not_go_on_is_cut_off(authority, tmp_path, monkeypatch):
+def test_a_stalled_handshake_times_out(authority, tmp_path, monkeypatch):
     monkeypatch.setattr(listener, "HANDSHAKE_TIMEOUT_SECONDS", 0.3)
-    with serving(authority, tmp_path) as server, strangers(server, 1) as (silent,), strangers(server, 1) as (begun,):
+    with (
+        serving(authority, tmp_path) as server,
+        silent_connections(server, 1) as (silent,),
+        silent_connections(server, 1) as (begun,),
+    ):
         begun.sendall(b"\x16\x03\x01\x02\x00\x01")
         assert read_to_end(silent) == read_to_end(begun) == b""
         with server.client() as client:
             assert client.get("/healthz").status_code == 200
 
 
-def test_bodies_that_are_too_much_together_are_refused(authority, tmp_path, monkeypatch):
+def test_incomplete_bodies_are_limited_together(authority, tmp_path, monkeypatch):
     monkeypatch.setattr(endpoint, "MAX_INCOMPLETE_BYTES", 300_000)
     unfinished = request_bytes().partition(b"Content-Length")[0] + b"Content-Length: 900000\r\n\r\n"
     with serving(authority, tmp_path) as server, server.connect() as one, server.connect() as other:
@@ -350,7 +316,7 @@ def test_bodies_that_are_too_much_together_are_refused(authority, tmp_path, monk
         eventually(lambda: server.webhook.receiving == 0)
 
 
-def test_requests_that_arrive_in_pieces_or_together_are_answered(running):
+def test_requests_are_answered_whole_in_pieces_or_pipelined(running):
     with running.connect() as connection:
         whole = request_bytes() + request_bytes() + request_bytes(close=True)
         for start in range(0, len(whole), 700):
@@ -358,7 +324,7 @@ def test_requests_that_arrive_in_pieces_or_together_are_answered(running):
         assert read_to_end(connection).count(b"HTTP/1.1 200 ") == 3
 
 
-def test_who_waits_to_be_told_to_continue_is_told(running):
+def test_expect_100_continue_gets_a_100_response(running):
     header, body = request_bytes().split(b"\r\n\r\n", 1)
     with running.connect() as connection:
         connection.sendall(header + b"\r\nExpect: 100-continue\r\n\r\n")
@@ -367,7 +333,7 @@ def test_who_waits_to_be_told_to_continue_is_told(running):
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_answer_is_one_tls_record(running):
+def test_a_response_is_one_tls_record(running):
     with running.connect() as connection:
         connection.sendall(request_bytes())
         header, _, body = connection.recv(65536).partition(b"\r\n\r\n")
@@ -383,8 +349,8 @@ def no_garbage_collection():
     gc.enable()
 
 
-def test_of_a_closed_connection_nothing_waits_for_the_garbage_collector(running, no_garbage_collection):
-    """It comes seldom, and a connection's buffers for TLS are large: 600 connections left 10 MB."""
+def test_a_closed_connection_is_freed_without_garbage_collection(running, no_garbage_collection):
+    """Collections are rare, and a connection has large TLS buffers: 600 closed connections kept 10 MB."""
     before = connections_in_memory()
     for sent in (b"", b"nonsense\r\n\r\n", request_bytes()[:200], request_bytes(), request_bytes(close=True)):
         with running.connect() as connection:
@@ -403,43 +369,43 @@ def connections_in_memory():
     )
 
 
-def test_connections_outlive_the_api_servers_idle_pool():
+def test_keep_alive_is_longer_than_the_api_servers_idle_timeout():
     assert server_module.KEEP_ALIVE_TIMEOUT_SECONDS >= 120
 
 
-# --- The end
+# --- Shutdown
 
 
 class Held(NoCluster):
-    """Facts that arrive when the test says so."""
+    """Facts whose lookup takes until `release` is set."""
 
     def __init__(self):
-        self.asked, self.release = threading.Event(), threading.Event()
+        self.started, self.release = threading.Event(), threading.Event()
 
     def cached(self, request, settings):
         return None
 
     async def lookup(self, request, settings):
-        self.asked.set()
+        self.started.set()
         while not self.release.is_set():
             await asyncio.sleep(0.01)
         return NO_FACTS
 
 
-def test_what_is_in_flight_is_answered_before_the_end(authority, tmp_path):
+def test_requests_in_flight_are_answered_before_shutdown(authority, tmp_path):
     held = Held()
     with serving(authority, tmp_path, facts=held) as server, server.connect() as connection:
         connection.sendall(request_bytes())
-        assert held.asked.wait(10)
+        assert held.started.wait(10)
         server.begin_to_stop()
         time.sleep(0.3)
         held.release.set()
-        answer = read_to_end(connection)
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b'"patch"' in answer
+        http_response = read_to_end(connection)
+    assert http_response.startswith(b"HTTP/1.1 200 ")
+    assert b'"patch"' in http_response
 
 
-def test_a_request_on_its_way_in_is_answered_before_the_end(authority, tmp_path):
+def test_a_request_that_is_arriving_is_answered_before_shutdown(authority, tmp_path):
     request = request_bytes()
     with serving(authority, tmp_path) as server, server.connect() as header, server.connect() as body:
         header.sendall(request[:20])
@@ -453,31 +419,31 @@ def test_a_request_on_its_way_in_is_answered_before_the_end(authority, tmp_path)
         assert read_to_end(body).startswith(b"HTTP/1.1 200 ")
 
 
-def test_idle_connections_do_not_hold_the_end_up(authority, tmp_path, monkeypatch):
+def test_idle_connections_do_not_delay_shutdown(authority, tmp_path, monkeypatch):
     monkeypatch.setattr(listener, "FIRST_REQUEST_TIMEOUT_SECONDS", 0.3)
     with serving(authority, tmp_path) as server:
-        outside = socket.create_connection((HOST, server.port))
+        in_handshake = socket.create_connection((HOST, server.port))
         silent, served = server.connect(), server.connect()
         served.sendall(request_bytes())
         assert served.recv(65536).startswith(b"HTTP/1.1 200 ")
-        # None of the clients reads on, so none takes its leave.
+        # No client reads on, so none closes TLS.
         server.stop()
-        for connection in (outside, silent, served):
+        for connection in (in_handshake, silent, served):
             connection.close()
 
 
-def test_who_came_before_the_end_is_answered_and_then_has_to_leave(authority, tmp_path):
-    with serving(authority, tmp_path) as server, contextlib.ExitStack() as open_ones:
-        inside = [open_ones.enter_context(server.connect()) for _ in range(3)]
-        outside = [socket.create_connection((HOST, server.port), timeout=20) for _ in range(3)]
+def test_connections_from_before_shutdown_get_one_response_and_close(authority, tmp_path):
+    with serving(authority, tmp_path) as server, contextlib.ExitStack() as stack:
+        connected = [stack.enter_context(server.connect()) for _ in range(3)]
+        in_handshake = [socket.create_connection((HOST, server.port), timeout=20) for _ in range(3)]
         server.begin_to_stop()
         eventually(lambda: is_refused(server.port))
-        for plain in outside:
-            inside.append(open_ones.enter_context(authority.client_context().wrap_socket(plain, server_hostname=HOST)))
-        inside[0].sendall(b"GET /healthz HTTP/1.1\r\nhost: webhook\r\n\r\n")
-        for connection in inside[1:]:
+        for plain in in_handshake:
+            connected.append(stack.enter_context(authority.client_context().wrap_socket(plain, server_hostname=HOST)))
+        connected[0].sendall(b"GET /healthz HTTP/1.1\r\nhost: webhook\r\n\r\n")
+        for connection in connected[1:]:
             connection.sendall(request_bytes())
-        for connection in inside:
+        for connection in connected:
             assert read_to_end(connection).startswith(b"HTTP/1.1 200 ")
 
 
@@ -489,7 +455,7 @@ def is_refused(port):
     return False
 
 
-def test_connections_in_the_kernels_queue_are_accepted_when_the_listener_closes(authority, tmp_path):
+def test_queued_connections_are_accepted_when_the_listener_closes(authority, tmp_path):
     class Echo(listener.Connection):
         def __init__(self, pending):
             self.pending = pending
@@ -512,7 +478,7 @@ def test_connections_in_the_kernels_queue_are_accepted_when_the_listener_closes(
     context = tls.server_context(None)
     context.load_cert_chain(*authority.issue(tmp_path))
 
-    def ask(plain):
+    def echoed(plain):
         with authority.client_context().wrap_socket(plain, server_hostname=HOST) as client:
             client.sendall(b"hello")
             return client.recv(100)
@@ -523,28 +489,28 @@ def test_connections_in_the_kernels_queue_are_accepted_when_the_listener_closes(
             clients = [socket.create_connection(listening.getsockname(), timeout=20) for _ in range(20)]
             closed = listener.Listener(listening, context, 1000, Echo)
             closed.close()
-            answers = asyncio.gather(*(asyncio.to_thread(ask, client) for client in clients))
+            responses = asyncio.gather(*(asyncio.to_thread(echoed, client) for client in clients))
             await closed.wait_closed()
-            return await answers
+            return await responses
 
     assert asyncio.run(close_at_once()) == [b"HELLO"] * 20
 
 
-def test_while_draining_requests_are_taken_and_every_answer_closes(authority, tmp_path):
+def test_every_response_closes_its_connection_while_draining(authority, tmp_path):
     with serving(authority, tmp_path, drain_seconds=30) as server, server.client() as client:
         assert client.get("/readyz").status_code == 200
         server.begin_to_stop()
-        answer = client.get("/readyz")
-        assert answer.status_code == 503
-        assert answer.text.startswith("draining\n")
-        answer = client.post(MUTATE, json=review(pod(uri="s3://b/m")))
-        assert "patch" in response_of(answer)
-        assert answer.headers["connection"] == "close"
+        http_response = client.get("/readyz")
+        assert http_response.status_code == 503
+        assert http_response.text.startswith("draining\n")
+        http_response = client.post(MUTATE, json=review(pod(uri="s3://b/m")))
+        assert "patch" in response_of(http_response)
+        assert http_response.headers["connection"] == "close"
         # The second signal ends the drain.
         server.stop()
 
 
-def test_an_address_in_use_is_named(running):
+def test_the_error_names_an_address_in_use(running):
     with (
         pytest.raises(server_module.CannotListen, match=rf"127.0.0.1, port {running.port}: Address already in use"),
         server_module._listen(HOST, running.port),

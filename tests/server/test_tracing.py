@@ -24,7 +24,7 @@ S3CR3T = "hunter2"
 
 
 class Collector:
-    """What an OpenTelemetry collector was sent."""
+    """The requests that an OpenTelemetry collector received."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -42,7 +42,7 @@ class Collector:
 
     @property
     def resource(self) -> dict[str, Any]:
-        """Who sent the last of it."""
+        """The resource attributes of the last request."""
         return values(self.requests[-1].resource_spans[0].resource.attributes)
 
 
@@ -72,7 +72,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *arguments: Any) -> None:
-            """Say nothing of requests."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     made.url = f"http://{HOST}:{server.server_port}"
@@ -104,7 +104,7 @@ def traced():
 
 
 def span_of(traced: Any, body: Any, headers: dict[str, str] | None = None) -> Any:
-    """The one span that a request made."""
+    """The only span of a request."""
     found, client = traced
     before = len(found.spans)
     client.post("/mutate-pods", json=body, headers=headers)
@@ -113,7 +113,7 @@ def span_of(traced: Any, body: Any, headers: dict[str, str] | None = None) -> An
     return span
 
 
-def test_an_admission_is_a_span(traced):
+def test_an_admission_makes_a_span(traced):
     span = span_of(traced, review(pod(uri="s3://b/m")))
     assert (span.name, span.kind) == ("POST /mutate-pods", span.SPAN_KIND_SERVER)
     assert span.end_time_unix_nano > span.start_time_unix_nano
@@ -126,29 +126,29 @@ def test_an_admission_is_a_span(traced):
     }
 
 
-def test_a_skip_has_its_reason_and_what_is_no_review_nothing(traced):
+def test_a_skip_has_its_reason_and_an_invalid_review_has_no_attributes(traced):
     skipped = span_of(traced, review(pod()))
     assert values(skipped.attributes)["storage_webhook.reason"] == "no-uri"
     assert skipped.status.code == skipped.status.STATUS_CODE_UNSET
     assert values(span_of(traced, "no review").attributes) == {}
 
 
-def test_the_api_servers_trace_goes_on(traced):
+def test_the_span_continues_the_api_servers_trace(traced):
     span = span_of(traced, review(pod(uri="s3://b/m")), {"traceparent": f"00-{TRACE}-{PARENT}-01"})
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
     assert span_of(traced, review(pod())).trace_id.hex() != TRACE
 
 
-def test_nothing_secret_is_on_a_span(traced):
-    asking = pod(uri=f"s3://user:{S3CR3T}@b/m?token={S3CR3T}")
-    asking["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": S3CR3T}]
+def test_a_span_has_no_secrets(traced):
+    requesting = pod(uri=f"s3://user:{S3CR3T}@b/m?token={S3CR3T}")
+    requesting["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": S3CR3T}]
     denied = pod(uri=f"pvc://{S3CR3T}!")
-    for asked in (asking, denied):
-        assert S3CR3T not in str(span_of(traced, review(asked)))
+    for each in (requesting, denied):
+        assert S3CR3T not in str(span_of(traced, review(each)))
     assert S3CR3T not in str(traced[0].requests)
 
 
-def test_the_server_names_itself_unless_it_is_named(traced):
+def test_the_service_name_has_a_default(traced):
     found, _ = traced
     span_of(traced, review(pod()))
     assert found.resource["service.name"] == "storage-initializer-webhook"
@@ -161,7 +161,7 @@ def test_the_server_names_itself_unless_it_is_named(traced):
     assert found.resource["service.name"] == "models", "the last spans are sent before the end"
 
 
-def test_what_fails_is_an_error(tmp_path):
+def test_a_failure_is_an_error_on_the_span(tmp_path):
     unreachable = {
         "clusters": [{"name": "none", "cluster": {"server": f"http://{HOST}:1"}}],
         "contexts": [{"name": "none", "context": {"cluster": "none", "user": "nobody"}}],
@@ -181,17 +181,17 @@ def test_what_fails_is_an_error(tmp_path):
     assert span.status.code == span.status.STATUS_CODE_ERROR
 
 
-def test_a_collector_that_is_not_there_keeps_no_pod_waiting_and_the_end_not_for_long():
+def test_a_missing_collector_delays_neither_pods_nor_shutdown():
     gone = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
     with started("--dev", "--traces", **gone) as process, process.client() as client:
-        answer = client.post("/mutate-pods", json=review(pod(uri="s3://b/m"))).json()
-        assert "patch" in answer["response"]
+        http_response = client.post("/mutate-pods", json=review(pod(uri="s3://b/m"))).json()
+        assert "patch" in http_response["response"]
         process.terminate()
         assert process.wait() == (0, "")
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry.sdk.trace", "opentelemetry.exporter"])
-def test_without_the_extra_one_line_says_how_to_install_it(missing):
+def test_without_the_extra_the_error_says_how_to_install_it(missing):
     without = f"import sys; sys.modules[{missing!r}] = None; from webhook.__main__ import main; main()"
     command = [sys.executable, "-c", without, "serve", "--dev", "--port", "0", "--traces"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -201,7 +201,7 @@ def test_without_the_extra_one_line_says_how_to_install_it(missing):
     assert "pip install 'storage-initializer-webhook[otel]'" in line
 
 
-def test_without_the_option_nothing_of_it_is_loaded():
+def test_without_the_option_opentelemetry_is_not_imported():
     program = (
         "import json, sys; from webhook.server import run; "
         "print(json.dumps([m for m in sys.modules if 'opentelemetry.sdk' in m]))"

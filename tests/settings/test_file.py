@@ -170,7 +170,7 @@ def test_changes_of_a_mounted_configmap_take_effect(tmp_path):
         ("kind: Deployment", "contains no ConfigMap"),
         ("colour: blue", "none of the keys storageInitializer"),
         (b"\xff\xfe", "not UTF-8 text"),
-        ("#" * (3 * 2**20 + 1), "larger than 3 MiB"),
+        ("#" * (2**20 + 1), "larger than 1 MiB"),
         (None, "No such file or directory"),
     ],
     ids=lambda value: str(value)[:20],

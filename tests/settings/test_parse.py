@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from webhook.settings.model import Settings
-from webhook.settings.parse import SettingsError, parse
+from webhook.settings.parse import MAX_PROBLEMS, MAX_TEXT, MAX_VALUES, Problem, SettingsError, parse
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "settings"
 RELEASES = sorted(FIXTURES.glob("kserve-*.yaml"))
@@ -335,3 +335,57 @@ def test_any_data_is_parsed_or_rejected_with_problems(data):
         assert all(problem.key.split(".")[0] in data for problem in error.problems)
     else:
         assert parse(settings.model_dump(mode="json", by_alias=True))[0] == settings
+
+
+def _problems(data: dict[str, object]) -> list[Problem]:
+    with pytest.raises(SettingsError) as raised:
+        parse(data)
+    return raised.value.problems
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("#" * (MAX_TEXT + 1), "is 131,073 characters long: the maximum is 131,072"),
+        ({"a": "x" * (MAX_TEXT + 1)}, "has more than 131,072 characters"),
+        ({"x" * (MAX_TEXT + 1): 1}, "has more than 131,072 characters"),
+        ("[" + "a," * MAX_VALUES + "a]", "more than 3,000 values (line 1"),
+        ("a: [" + "1," * MAX_VALUES + "1]", "more than 3,000 values (line 1"),
+        (json.dumps({"a": [1] * MAX_VALUES}), "has more than 3,000 values"),
+        ({"a": {str(number): [1, 2] for number in range(MAX_VALUES // 2)}}, "has more than 3,000 values"),
+        ("%TAG !a! b\n" * 102 + "---\n", "more than 100 directives"),
+    ],
+)
+@pytest.mark.parametrize("key", ["storageInitializer", "storageDefaults"])
+def test_settings_that_would_cost_much_are_rejected(key: str, value: object, reason: str) -> None:
+    assert [problem.key for problem in _problems({key: value})] == [key]
+    assert reason in _problems({key: value})[0].reason
+
+
+def test_a_default_cache_for_a_thousand_namespaces_is_accepted() -> None:
+    caches = "".join(f"  team-{number}: pvc://models/cache\n" for number in range(1_000))
+    settings, _ = parse({"storageDefaults": f"cache:\n{caches}"})
+    assert len(settings.storage_defaults.cache) == 1_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {f"readOnl{number}": 1 for number in range(1_000)},
+        {"overrides": {"image": [{}] * 1_000}},
+        {"cache": {"n" * 200 + str(number): 1 for number in range(300)}},
+        {"x" * 1_000 + str(number): 1 for number in range(100)},
+    ],
+)
+def test_the_message_about_many_problems_is_short(value: object) -> None:
+    problems = _problems({"storageDefaults": value})
+    assert len(problems) <= MAX_PROBLEMS
+    assert len("; ".join(map(str, problems))) < 20_000
+    if len(problems) == MAX_PROBLEMS:
+        assert " more problems)" in problems[-1].reason
+
+
+def test_many_warnings_are_few() -> None:
+    _, warnings = parse({"storageInitializer": {f"imag{number}": 1 for number in range(1_000)}})
+    assert len(warnings) == MAX_PROBLEMS
+    assert "980 more problems" in warnings[-1].reason

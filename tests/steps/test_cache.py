@@ -144,6 +144,6 @@ def test_injected_command_downloads_once(tmp_path: Path) -> None:
     words = [word.replace(ROOT, str(claim)) for word in (*init["command"], *init["args"])]
     words.insert(words.index("--"), f"--termination-log={tmp_path / 'termination-log'}")
     for _ in range(2):
-        subprocess.run([word.replace("$$(", "$(") for word in words], check=True)
+        subprocess.run([word.replace("$$", "$") for word in words], check=True)
     assert (claim / server["volumeMounts"][0]["subPath"] / "model.bin").read_bytes() == b"weights"
     assert (tmp_path / "log").read_text() == "x"

@@ -69,6 +69,22 @@ def test_values_above_the_maximum_are_forbidden(
     assert all(part in message for part in (key, f'"{value}"', f"storageDefaults.overrides.{setting}", maximum))
 
 
+@pytest.mark.parametrize("value", ["0", "0m", "0e3", "-0", "+0.0Gi", ".0"])
+@pytest.mark.parametrize(
+    ("key", "setting"),
+    [
+        (keys.CPU_LIMIT, "cpuLimit"),
+        (keys.MEMORY_LIMIT, "memoryLimit"),
+        (keys.EPHEMERAL_STORAGE_LIMIT, "ephemeralStorageLimit"),
+    ],
+)
+def test_no_limit_is_more_than_any_maximum(key: str, setting: str, value: str) -> None:
+    code, message = _denial(_settings(**{setting: "1Gi"}), {key: value})
+    assert code == 403
+    assert all(part in message for part in (key, f'"{value}"', "means no limit", setting, "1Gi"))
+    assert mutated(plain_pod(S3, annotations={key: value}))
+
+
 @pytest.mark.parametrize("value", ["", "much", "-1", "1 Gi", "1e99999", "9" * 200_000, "\x00"])
 @pytest.mark.parametrize("key", [keys.CPU_LIMIT, keys.MEMORY_REQUEST, keys.EPHEMERAL_STORAGE_LIMIT])
 def test_invalid_quantity_is_denied(key: str, value: str) -> None:

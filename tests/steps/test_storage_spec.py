@@ -162,14 +162,14 @@ DENIED: dict[str, tuple[JsonObject, JsonObject, tuple[str, ...]]] = {
     "a named entry that is missing": (
         specified(key="mine"),
         config(other=S3_ENTRY),
-        ("storage-spec-key", '"mine"', "has only other"),
+        ("storage-spec-key", '"mine"', "does not have this entry"),
     ),
     "a named entry without a Secret": (
         specified(key="mine"),
         service_account(),
         ('"storage-config"', "does not exist"),
     ),
-    "an unsupported type": (specified(key="mine"), config(mine={"type": "ftp"}), ('"ftp"', "s3, hdfs, webhdfs")),
+    "an unsupported type": (specified(key="mine"), config(mine={"type": "ftp"}), ('"mine"', "s3, hdfs, webhdfs")),
     "no type": (specified(key="mine"), config(mine={"bucket": "b"}), ("storage type", '"mine"')),
     "no default": (specified(), config(), ("storage type", '"default"')),
     "no default, and a complete URI": (specified("s3://b/m"), config(), ("storage type",)),

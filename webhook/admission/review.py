@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from webhook.admission.body_size import check_number
 from webhook.admission.outcome import Outcome
 from webhook.errors import BadReview, quoted
 from webhook.pod.diff import Operation, diff
@@ -43,13 +44,19 @@ class Request(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """The object's controller as `Kind/name`, or its own name; "" when it has neither."""
+        """The object's controller as `Kind/name`, or its own name; "" when it has neither. Each part is bounded."""
         metadata = self.object.get("metadata") if isinstance(self.object, dict) else None
         if not isinstance(metadata, dict):
             return ""
         owners = metadata.get("ownerReferences")
         owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else None
-        return f"{owner.get('kind')}/{owner.get('name')}" if owner else str(metadata.get("name") or "")
+        if owner:
+            return f"{_name(owner.get('kind'))}/{_name(owner.get('name'))}"
+        return _name(metadata.get("name"))
+
+
+def _name(value: Any) -> str:
+    return value[:_MAX_NAME] if isinstance(value, str) else ""
 
 
 class Review(NamedTuple):
@@ -61,6 +68,7 @@ class Review(NamedTuple):
 
 def parse(body: bytes) -> Review:
     """Parse the body of an HTTP request. Raises BadReview with the reason in one line."""
+    check_number(body)
     try:
         review = orjson.loads(body)
     except orjson.JSONDecodeError as error:

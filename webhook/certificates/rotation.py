@@ -19,6 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # Certificates are backdated, because the clocks of nodes differ.
 _MAX_BACKDATING = datetime.timedelta(hours=1)
+# X.509 times have whole seconds. A CA that expires sooner cannot issue a certificate.
+_MIN_LIFETIME = datetime.timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,17 @@ def initial_state(policy: Policy, now: datetime.datetime, published_bundle: byte
 
 
 def advance(state: State, policy: Policy, now: datetime.datetime) -> State:
-    """Return the state after the next due step; the same object when no step is due."""
-    if now >= _renewal(state.serving) or _names(state.serving) != set(policy.names):
+    """Return the state after the next due step; the same object when no step is due.
+
+    A CA that is not valid now is replaced at once: no certificate that it signs is accepted by an API server.
+    """
+    if not is_ca_valid(state, now):
+        return _with_new_ca(state, policy, now)
+    if (
+        now >= _renewal(state.serving)
+        or not _is_valid(state.serving, now)
+        or _names(state.serving) != set(policy.names)
+    ):
         return replace(state, serving=issue(state.ca, policy, now), published=None)
     if state.next_ca is None and now >= _renewal(state.ca):
         next_ca = new_ca(policy, now)
@@ -97,9 +108,27 @@ def advance(state: State, policy: Policy, now: datetime.datetime) -> State:
         return state
     if state.next_ca is not None:
         return replace(state, ca=state.next_ca, next_ca=None, serving=issue(state.next_ca, policy, now), published=None)
-    if state.trusted != (state.ca.certificate,):
-        return replace(state, trusted=(state.ca.certificate,), published=None)
-    return state
+    signing_only = (state.ca.certificate,)
+    return state if state.trusted == signing_only else replace(state, trusted=signing_only, published=None)
+
+
+def is_ca_valid(state: State, now: datetime.datetime) -> bool:
+    """Whether the signing CA is valid now. It is not after a long sleep, or when an old Secret was restored."""
+    return _is_valid(state.ca, now)
+
+
+def validity(pair: Pair) -> str:
+    """The time in which a certificate is valid, for a message."""
+    certificate = pair.parse()
+    return f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+
+
+def _with_new_ca(state: State, policy: Policy, now: datetime.datetime) -> State:
+    """Begin anew: with the next CA, which is published already, or else with a new one."""
+    prepared = state.next_ca
+    ca = prepared if prepared is not None and _is_valid(prepared, now) else new_ca(policy, now)
+    trusted = dict.fromkeys((ca.certificate, *_unexpired(state.trusted, now)))
+    return State(ca, issue(ca, policy, now), tuple(trusted))
 
 
 def new_ca(policy: Policy, now: datetime.datetime) -> Pair:
@@ -179,6 +208,11 @@ def _renewal(pair: Pair) -> datetime.datetime:
     certificate = pair.parse()
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_before_utc + life * 2 / 3
+
+
+def _is_valid(pair: Pair, now: datetime.datetime) -> bool:
+    certificate = pair.parse()
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _MIN_LIFETIME
 
 
 def _names(pair: Pair) -> set[str]:

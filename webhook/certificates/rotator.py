@@ -30,6 +30,7 @@ from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 from webhook.certificates import rotation
 from webhook.certificates.rotation import Pair, Policy, State
+from webhook.certificates.tls import CertificateError
 from webhook.kubernetes_api.core_api import CoreApi
 
 log = structlog.get_logger()
@@ -63,6 +64,10 @@ class Target:
         return self.secret
 
 
+class SecretNotWritable(Exception):
+    """The API server does not accept the certificates in the Secret; the message says what to do."""
+
+
 class CertificateRotator:
     """Rotates and serves certificates in one replica. `serve` is called in the rotator's thread on each change."""
 
@@ -76,6 +81,8 @@ class CertificateRotator:
         self._state: State | None = None
         self._last_led: datetime.datetime | None = None
         self._served_pair: Pair | None = None
+        self._problem = ""
+        """Why the last tick failed; "" when it did not."""
         self._stopped = threading.Event()
         self._serving = threading.Event()
 
@@ -87,8 +94,8 @@ class CertificateRotator:
         threading.Thread(target=self._run, name="certificate-rotator", daemon=True).start()
         if not self._serving.wait(timeout):
             raise TimeoutError(
-                f"no certificate after {timeout:g} seconds: see the log for why it was not stored in Secret "
-                f"{self._target.namespace}/{self._target.secret} or not published in the webhook configurations"
+                f"no certificate after {timeout:g} seconds in Secret {self._secret_name} and the webhook "
+                f"configurations: {self._problem or 'the log says why'}"
             )
 
     def stop(self) -> None:
@@ -97,19 +104,31 @@ class CertificateRotator:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            try:
-                self.tick(datetime.datetime.now(datetime.UTC))
-            except (ApiException, urllib3.exceptions.HTTPError) as error:
-                log.warning("certificates: a request to the API server failed", reason=_reason(error))
-            except Exception:
-                # Invalid contents of the Secret must not end the thread.
-                log.exception("certificates: rotation failed")
+            self._problem = self._try_tick()
             self._stopped.wait(TICK_SECONDS)
+
+    def _try_tick(self) -> str:
+        """Tick now. Returns why it failed, or ""."""
+        try:
+            self.tick(datetime.datetime.now(datetime.UTC))
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            problem = f"a request to the API server failed: {_reason(error)}"
+        except (SecretNotWritable, CertificateError) as error:
+            problem = str(error)
+        except Exception:
+            # Invalid contents of the Secret must not end the thread.
+            log.exception("certificates: rotation failed")
+            return "the rotation failed, and the log says why"
+        else:
+            return ""
+        log.warning("certificates: not stored, published or served", reason=problem)
+        return problem
 
     def tick(self, now: datetime.datetime) -> None:
         """Read the state; perform the due step if this replica leads; serve the certificate if its CA is published.
 
-        Raises ApiException or urllib3's HTTPError when a request to the API server fails.
+        Raises ApiException or urllib3's HTTPError when a request to the API server fails, SecretNotWritable when the
+        Secret cannot be updated, and what `serve` raises.
         """
         secret = self._read_secret()
         found = _decode(secret) if secret is not None else None
@@ -128,6 +147,13 @@ class CertificateRotator:
         if self._last_led is not None and now - self._last_led > _MAX_TICK_GAP and state.published is not None:
             state = replace(state, published=now)
         self._last_led = now
+        if not rotation.is_ca_valid(state, now):
+            log.warning(
+                "certificates: the CA is not valid now and is replaced; admission requests may fail until every API "
+                "server has the new one",
+                secret=self._target.secret,
+                validity=rotation.validity(state.ca),
+            )
         state = rotation.advance(state, self._policy, now)
         if state != found:
             # Store before publishing: a CA that API servers trust must not exist only in this process.
@@ -158,10 +184,32 @@ class CertificateRotator:
             body = V1Secret(metadata=V1ObjectMeta(name=target.secret), type="kubernetes.io/tls", data=_encode(state))
             self._core.create_secret(target.namespace, body, _TIMEOUT)
         else:
-            secret.data = _encode(state)
-            self._core.replace_secret(target.namespace, target.secret, secret, _TIMEOUT)
+            self._replace_secret(secret, state)
         self._state = state
         log.info("certificates stored", secret=target.secret)
+
+    def _replace_secret(self, secret: V1Secret, state: State) -> None:
+        remedy = "delete it, or name another one with --certificate-secret"
+        if secret.immutable:
+            raise SecretNotWritable(f"Secret {self._secret_name} is immutable: {remedy}")
+        secret.data = _encode(state)
+        try:
+            self._core.replace_secret(self._target.namespace, self._target.secret, secret, _TIMEOUT)
+        except ApiException as error:
+            if error.status == 422:
+                raise SecretNotWritable(
+                    f"Secret {self._secret_name} of type {secret.type} does not accept certificates: {remedy}"
+                ) from None
+            if error.status == 403:
+                raise SecretNotWritable(
+                    f"updates of Secret {self._secret_name} are forbidden: allow the service account to update it, "
+                    "or check the admission policies of the cluster"
+                ) from None
+            raise
+
+    @property
+    def _secret_name(self) -> str:
+        return f"{self._target.namespace}/{self._target.secret}"
 
     # --- The webhook configurations -------------------------------------------------------------------------------
 

@@ -35,12 +35,12 @@ class FactsFile:
         """Read one fact; None when the file has no such object."""
         found = [each for each in self._objects if each.get("kind") == key.kind.name]
         if key.kind is STORAGE_CONTAINERS:
-            return key.kind.reduce({"items": found})
+            return key.reduce({"items": found})
         for each in found:
             metadata = each["metadata"]
             # As in kubectl, a manifest without a namespace belongs to the requested one.
             if metadata.get("name") == key.name and metadata.get("namespace", key.namespace) == key.namespace:
-                return key.kind.reduce(each)
+                return key.reduce(each)
         return None
 
 

@@ -13,19 +13,30 @@ if TYPE_CHECKING:
 _NOTHING: Mapping[str, Any] = {}
 
 
+MAX_SECRETS = 64
+"""The number of Secrets of a service account that are looked up; each is one read from the API server."""
+
+MAX_VALUE = 1024
+"""The number of characters that are kept of a value, such as an endpoint. No valid one is longer."""
+
+
 class ServiceAccount(NamedTuple):
     """A service account: its annotations about credentials, and the Secrets that it lists."""
 
     annotations: Mapping[str, str] = _NOTHING
     secrets: tuple[str, ...] = ()
+    """The first `MAX_SECRETS`."""
     legacy_annotations: frozenset[str] = frozenset()
     """The names of its annotations about credentials that no longer count, and that nothing replaces."""
+    unread: int = 0
+    """The number of further Secrets that it lists."""
 
 
 class Secret(NamedTuple):
     """A Secret without credentials: its keys, and the values that the pod contains as plain text."""
 
     keys: frozenset[str] = frozenset()
+    """Those of its keys that tell what it is for: `CREDENTIAL_KEYS`, and those that the settings name."""
     annotations: Mapping[str, str] = _NOTHING
     """The annotations about credentials."""
     plain: Mapping[str, str] = _NOTHING
@@ -38,6 +49,15 @@ class Secret(NamedTuple):
 PLAIN_KEYS = frozenset(
     "S3_ENDPOINT S3_USE_HTTPS S3_VERIFY_SSL awsAnonymousCredential AWS_DEFAULT_REGION S3_USER_VIRTUAL_BUCKET "
     "S3_USE_ACCELERATE AWS_CA_BUNDLE AWS_CA_BUNDLE_CONFIGMAP https-host".split()
+)
+
+# The other keys that tell which credentials a Secret contains, or that it contains none.
+CREDENTIAL_KEYS = PLAIN_KEYS | frozenset(
+    "awsAccessKeyID awsSecretAccessKey AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY "
+    "AZ_SUBSCRIPTION_ID AZ_TENANT_ID AZ_CLIENT_ID AZ_CLIENT_SECRET AZURE_SUBSCRIPTION_ID AZURE_TENANT_ID "
+    "AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_STORAGE_ACCESS_KEY AZURE_ACCESS_TOKEN AZURE_ACCESS_EXPIRES_ON_SECONDS "
+    "AZURE_ACCOUNT_NAME AZURE_SERVICE_URL headers HDFS_NAMENODE HF_TOKEN MODELSCOPE_API_TOKEN "
+    ".dockercfg .dockerconfigjson ca.crt service-ca.crt".split()
 )
 
 

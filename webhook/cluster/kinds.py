@@ -7,7 +7,8 @@ too, except those about credentials, because `kubectl apply` writes the complete
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -15,7 +16,10 @@ import orjson
 
 from webhook.annotations import CREDENTIAL_ANNOTATIONS, LEGACY_ANNOTATIONS
 from webhook.cluster.facts import (
+    CREDENTIAL_KEYS,
     DOCKER_CONFIG_KEY,
+    MAX_SECRETS,
+    MAX_VALUE,
     PLAIN_KEYS,
     Claim,
     PullSecret,
@@ -25,8 +29,14 @@ from webhook.cluster.facts import (
     StorageEntry,
     UriFormat,
 )
+from webhook.uri import is_object_name
 
 T = TypeVar("T")
+
+_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_DEFAULT_ENTRY = "default"
+_MAX_DEFAULT_ENTRIES = 64
+_ENTRY_FIELDS = ("type", "bucket", "cabundle_configmap")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +48,8 @@ class Kind(Generic[T]):
     """The path in the API, with `{namespace}` and `{name}`."""
     rule: str
     """The RBAC rule that reads need: verb and resource."""
-    reduce: Callable[[Mapping[str, Any]], T]
+    reduce: Callable[[Mapping[str, Any], Collection[str]], T]
+    """Reduces an object to the fact. The second argument is `Key.data_keys`."""
     absent: T | None = None
     """The fact when the object does not exist."""
     forbidden: T | None = None
@@ -53,23 +64,47 @@ class Key(NamedTuple, Generic[T]):
     kind: Kind[T]
     namespace: str = ""
     name: str = ""
+    data_keys: tuple[str, ...] = ()
+    """The keys of a Secret that the settings or the pod name. The fact says nothing of other unknown keys."""
+
+    @property
+    def can_exist(self) -> bool:
+        """Whether an object can have this name and namespace. An invalid one could change the path of the request."""
+        path = self.kind.path
+        return all(is_object_name(value) for part, value in self._parts() if part in path)
+
+    def _parts(self) -> Iterable[tuple[str, str]]:
+        return ("{namespace}", self.namespace), ("{name}", self.name)
+
+    def reduce(self, found: Mapping[str, Any]) -> T:
+        """Reduce the object to its fact."""
+        return self.kind.reduce(found, self.data_keys)
 
     def __str__(self) -> str:
         name = f' "{self.name}"' if self.name else ""
         return f'{self.kind.name}{name} in namespace "{self.namespace}"' if self.namespace else self.kind.name + name
 
 
+def is_data_key(text: str) -> bool:
+    """Whether a Secret can have this key (Kubernetes: at most 253 letters, digits, `-`, `_` and `.`)."""
+    return _DATA_KEY.fullmatch(text) is not None
+
+
 def service_account(found: Mapping[str, Any]) -> ServiceAccount:
-    """Reduce a ServiceAccount to its annotations about credentials and the Secrets that it lists."""
-    names = (_text(reference.get("name")) for reference in _objects(found.get("secrets")))
+    """Reduce a ServiceAccount to its annotations about credentials and the first of the Secrets that it lists."""
+    names = (_text(reference.get("name"))[:MAX_VALUE] for reference in _objects(found.get("secrets")))
     secrets = tuple(dict.fromkeys(name for name in names if name))
-    return ServiceAccount(_annotations(found), secrets, _legacy_annotations(found))
+    unread = max(0, len(secrets) - MAX_SECRETS)
+    return ServiceAccount(_annotations(found), secrets[:MAX_SECRETS], _legacy_annotations(found), unread)
 
 
-def secret(found: Mapping[str, Any]) -> Secret:
-    """Reduce a Secret to its keys and the values of those in `PLAIN_KEYS`, without white space around them."""
-    keys = _keys(found)
-    plain = {key: _value(found, key).strip() for key in PLAIN_KEYS & keys}
+def secret(found: Mapping[str, Any], named: Collection[str] = ()) -> Secret:
+    """Reduce a Secret to its keys and the values of those in `PLAIN_KEYS`, without white space around them.
+
+    Only keys in `CREDENTIAL_KEYS` and in `named` are kept, and `MAX_VALUE` characters of each value.
+    """
+    keys = _keys(found) & CREDENTIAL_KEYS.union(named)
+    plain = {key: _value(found, key).strip()[:MAX_VALUE] for key in PLAIN_KEYS & keys}
     return Secret(keys, _annotations(found), plain, _legacy_annotations(found))
 
 
@@ -78,9 +113,15 @@ def pull_secret(found: Mapping[str, Any]) -> PullSecret:
     return PullSecret(DOCKER_CONFIG_KEY in _keys(found))
 
 
-def storage_config(found: Mapping[str, Any]) -> Mapping[str, StorageEntry]:
-    """Reduce the storage-config Secret to its entries without credentials."""
-    return {key: _storage_entry(_value(found, key)) for key in sorted(_keys(found))}
+def storage_config(found: Mapping[str, Any], named: Collection[str] = ()) -> Mapping[str, StorageEntry]:
+    """Reduce the storage-config Secret to entries without credentials: those in `named`, and the defaults of types.
+
+    Only the first 64 defaults (`default`, `default_<type>`) are kept, in order of their names.
+    """
+    keys = _keys(found)
+    defaults = sorted(key for key in keys if key == _DEFAULT_ENTRY or key.startswith(_DEFAULT_ENTRY + "_"))
+    kept = sorted(keys.intersection(named).union(defaults[:_MAX_DEFAULT_ENTRIES]))
+    return {key: _storage_entry(_value(found, key)) for key in kept}
 
 
 def _storage_entry(text: str) -> StorageEntry:
@@ -90,7 +131,8 @@ def _storage_entry(text: str) -> StorageEntry:
         return StorageEntry(is_object=False)
     if not isinstance(entry, dict):
         return StorageEntry(is_object=False)
-    return StorageEntry(_text(entry.get("type")), _text(entry.get("bucket")), _text(entry.get("cabundle_configmap")))
+    type_, bucket, config_map = (_text(entry.get(field))[:MAX_VALUE] for field in _ENTRY_FIELDS)
+    return StorageEntry(type_, bucket, config_map)
 
 
 def claim(found: Mapping[str, Any]) -> Claim:
@@ -170,7 +212,7 @@ def _value(found: Mapping[str, Any], key: str) -> str:
 
 def _annotations(found: Mapping[str, Any]) -> dict[str, str]:
     annotations = _object(_object(found.get("metadata")).get("annotations"))
-    return {key: _text(annotations[key]) for key in CREDENTIAL_ANNOTATIONS & annotations.keys()}
+    return {key: _text(annotations[key])[:MAX_VALUE] for key in CREDENTIAL_ANNOTATIONS & annotations.keys()}
 
 
 def _legacy_annotations(found: Mapping[str, Any]) -> frozenset[str]:
@@ -191,21 +233,30 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _whole(reduce: Callable[[Mapping[str, Any]], T]) -> Callable[[Mapping[str, Any], Collection[str]], T]:
+    """The reduction of a kind for which the keys of a Secret do not matter."""
+    return lambda found, data_keys: reduce(found)
+
+
 _CORE = "/api/v1/namespaces/{namespace}/"
 
-SERVICE_ACCOUNT = Kind("ServiceAccount", _CORE + "serviceaccounts/{name}", "get serviceaccounts", service_account)
+SERVICE_ACCOUNT = Kind(
+    "ServiceAccount", _CORE + "serviceaccounts/{name}", "get serviceaccounts", _whole(service_account)
+)
 SECRET = Kind("Secret", _CORE + "secrets/{name}", "get secrets", secret)
 STORAGE_CONFIG = Kind("Secret", SECRET.path, SECRET.rule, storage_config)
 # A pull Secret that cannot be read may still be the right one.
-PULL_SECRET = Kind("Secret", SECRET.path, SECRET.rule, pull_secret, forbidden=PullSecret())
-CLAIM = Kind("PersistentVolumeClaim", _CORE + "persistentvolumeclaims/{name}", "get persistentvolumeclaims", claim)
+PULL_SECRET = Kind("Secret", SECRET.path, SECRET.rule, _whole(pull_secret), forbidden=PullSecret())
+CLAIM = Kind(
+    "PersistentVolumeClaim", _CORE + "persistentvolumeclaims/{name}", "get persistentvolumeclaims", _whole(claim)
+)
 # When checks of claims only warn, a claim that cannot be read must not block the pod.
 OPTIONAL_CLAIM = replace(CLAIM, unknown=Claim())
 STORAGE_CONTAINERS: Kind[tuple[StorageContainer, ...]] = Kind(
     "ClusterStorageContainer",
     "/apis/serving.kserve.io/v1alpha1/clusterstoragecontainers",
     "list clusterstoragecontainers.serving.kserve.io",
-    storage_containers,
+    _whole(storage_containers),
     absent=(),
     # Only a ClusterRole can allow this read, and the webhook may be limited to some namespaces.
     forbidden=(),

@@ -25,15 +25,13 @@ from webhook.cluster.kinds import (
     STORAGE_CONFIG,
     STORAGE_CONTAINERS,
     Key,
+    is_data_key,
 )
 from webhook.request.model_request import ModelRequest
 from webhook.request.shared_cache import cache_claim
 from webhook.settings.model import Settings
 
 T = TypeVar("T")
-
-MAX_SECRETS = 64
-"""The number of Secrets of a service account that are looked up; each is one read from the API server."""
 
 MAX_PULL_SECRETS = 16
 """The number of Secrets in a pod's imagePullSecrets that are looked up."""
@@ -66,9 +64,11 @@ def gather(request: ModelRequest, settings: Settings, read: Read) -> Facts:
     )
     if not takes_credentials(request, settings):
         return facts
-    if has_storage_spec(request):
+    if has_storage_spec(request) and not cache_claim(request, settings):
         return facts._replace(storage_configs=_storage_config(request, settings, read))
     account = read(Key(SERVICE_ACCOUNT, request.namespace, request.service_account))
+    if has_storage_spec(request):  # the shared cache needs the account's identity
+        return facts._replace(service_account=account, storage_configs=_storage_config(request, settings, read))
     return facts._replace(service_account=account, secrets=_secrets(request, settings, account, read))
 
 
@@ -111,8 +111,9 @@ def _secrets(
     request: ModelRequest, settings: Settings, account: ServiceAccount | None, read: Read
 ) -> Mapping[str, Secret | None]:
     named = named_secret(request, settings)
-    names: Iterable[str] = (account.secrets[:MAX_SECRETS] if account else ()) if named is None else (named,)
-    return {name: read(Key(SECRET, request.namespace, name)) for name in names}
+    names: Iterable[str] = (account.secrets if account else ()) if named is None else (named,)
+    data_keys = settings.credentials.gcs.gcs_credential_file_name, settings.credentials.s3.s3_secret_access_key_name
+    return {name: read(Key(SECRET, request.namespace, name, data_keys)) for name in names}
 
 
 def _pull_secrets(request: ModelRequest, settings: Settings, read: Read) -> Mapping[str, PullSecret | None]:
@@ -124,7 +125,9 @@ def _storage_config(
     request: ModelRequest, settings: Settings, read: Read
 ) -> Mapping[str, Mapping[str, StorageEntry] | None]:
     name, entry = storage_secret(request, settings), request.annotations.get(keys.STORAGE_SPEC_KEY)
-    return {name: read(Key(STORAGE_CONFIG, request.namespace, name), lambda found: not entry or entry in found)}
+    named = (entry,) if entry and is_data_key(entry) else ()
+    key = Key(STORAGE_CONFIG, request.namespace, name, named)
+    return {name: read(key, lambda found: all(entry in found for entry in named))}
 
 
 def _storage_containers(request: ModelRequest, read: Read) -> tuple[StorageContainer, ...]:

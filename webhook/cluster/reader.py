@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import orjson
 from kubernetes.client import ApiClient, ApiException
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 
@@ -15,7 +15,6 @@ from webhook.cluster.fact_cache import FactCache
 from webhook.cluster.kinds import Key
 from webhook.errors import LookupFailed, Unavailable
 from webhook.metrics import Metrics
-from webhook.uri import is_object_name
 
 T = TypeVar("T")
 
@@ -23,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 _RETRYABLE = (429, 500, 502, 503, 504)
 """Status codes of an API server that is overloaded, starting or stopping, or of a load balancer without backends."""
+
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
+"""The size of a response that is read. The API server does not accept objects larger than 3 MiB."""
 
 
 def cluster_facts(client: ApiClient, metrics: Metrics) -> FactCache:
@@ -46,10 +48,14 @@ class ClusterReader:
 
         Raises LookupFailed with a message that says what to do, Unavailable when a retry may succeed.
         """
-        if not all(is_object_name(part) for part in _path(key)):
-            # No object can have this name, and it could change the path of the request.
+        if not key.can_exist:
             return key.kind.absent
         status, body = self._get(key, seconds)
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise LookupFailed(
+                f"the API server's response for {key} is larger than {MAX_RESPONSE_BYTES} bytes, which is the most "
+                "that the storage webhook reads: make it smaller"
+            )
         if status == 404:
             return key.kind.absent
         if status == 403 and key.kind.forbidden is not None:
@@ -96,11 +102,16 @@ class ClusterReader:
             auth_settings=["BearerToken"],
         )
         response = self._client.call_api(*request, _request_timeout=(seconds, seconds))
-        return response.status, response.read()
+        return response.status, _read_bounded(response.response)
 
 
-def _path(key: Key[Any]) -> Iterable[str]:
-    return (value for part, value in (("{namespace}", key.namespace), ("{name}", key.name)) if part in key.kind.path)
+def _read_bounded(response: BaseHTTPResponse) -> bytes:
+    """The body of a response, or the first `MAX_RESPONSE_BYTES` and more of one that is too large."""
+    body = response.read(MAX_RESPONSE_BYTES + 1, decode_content=True)
+    if len(body) > MAX_RESPONSE_BYTES:
+        # The connection cannot be used again, because the rest was not read.
+        response.close()
+    return body
 
 
 def _reduced(key: Key[T], body: bytes) -> tuple[T] | None:
@@ -109,7 +120,7 @@ def _reduced(key: Key[T], body: bytes) -> tuple[T] | None:
     Errors are not passed on: a JSON parser's error contains the complete text, with a Secret's values.
     """
     try:
-        return (key.kind.reduce(orjson.loads(body)),)
+        return (key.reduce(orjson.loads(body)),)
     except Exception:
         return None
 

@@ -1,11 +1,13 @@
 """The command of an init container that downloads into the shared cache."""
 
-import re
+import ast
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from webhook.download.key import PATTERN
+from webhook.errors import redacted
 
 STOCK_COMMAND = ("/storage-initializer/scripts/initializer-entrypoint",)
 """The entry point of the image kserve/storage-initializer, whose containers set no command."""
@@ -13,8 +15,37 @@ STOCK_COMMAND = ("/storage-initializer/scripts/initializer-entrypoint",)
 INTERPRETER = ("python3", "-I", "-S", "-c")
 """Python in isolated mode and without site packages, so that the image cannot change what the program imports."""
 
-PROGRAM = Path(__file__).with_name("program.py").read_text("utf-8")
-"""The source of the download program. It contains no dollar sign, so Kubernetes expands no variables in it."""
+
+def shortened(source: str) -> str:
+    """The source without docstrings except the module's, comments and empty lines, and with an indent of one space.
+
+    No other text in the source may have several lines.
+    """
+    lines = dict(enumerate(source.splitlines(), 1))
+    for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0]] = token.line[: token.start[1]]
+    module = ast.parse(source)
+    head = module.body[0].end_lineno or 0
+    for node in ast.walk(module):
+        # A docstring that is the only statement is needed.
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) and len(node.body) > 1:
+            for number in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1):
+                del lines[number]
+    body = [_indented(line) for number, line in lines.items() if number > head and line.strip()]
+    return "\n".join([*source.splitlines()[:head], *body, ""])
+
+
+def _indented(line: str) -> str:
+    code = line.strip()
+    return " " * ((len(line) - len(line.lstrip())) // 4) + code
+
+
+PROGRAM = shortened(Path(__file__).with_name("program.py").read_text("utf-8"))
+"""The download program, shortened, because it is part of every pod that uses a cache.
+
+It contains no dollar sign, so Kubernetes expands no variables in it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +94,7 @@ def wrap_command(
     """
     if not command:
         raise ValueError("a container without a command cannot be wrap_command")
-    downloader = [*command, *(_redirect(arg, model_path) for arg in args)]
+    downloader = [*command, *redirected(args, model_path)]
     return [*INTERPRETER, PROGRAM], [*_options(model, limits), "--", *downloader]
 
 
@@ -80,19 +111,20 @@ def _options(model: CachedModel, limits: Limits) -> list[str]:
     return [_escape(f"--{name}={value}") for name, value in options.items()]
 
 
-def redacted(uri: str) -> str:
-    """The URI without possible secrets: user info and the query."""
-    bare, query, _ = uri.partition("?")
-    return re.sub(r"//[^/@]*@", "//***@", bare) + ("?***" if query else "")
+def redirected(args: Sequence[str], model_path: str) -> list[str]:
+    """The arguments with the placeholder of the download program instead of `model_path`."""
+    return [_redirect(arg, model_path) for arg in args]
 
 
 def _redirect(arg: str, model_path: str) -> str:
-    """Replace `model_path` with the placeholder of the download program."""
     if arg == model_path or arg.startswith(model_path + "/"):
         return "{}" + arg[len(model_path) :]
     return arg
 
 
 def _escape(option: str) -> str:
-    """Escape the option, so that Kubernetes does not expand `$(NAME)`."""
-    return option.replace("$(", "$$(")
+    """Escape the option, so that Kubernetes passes it on as it is.
+
+    Kubernetes replaces `$$` with `$` before it looks at what follows (EnvVar: `$$(NAME)`), so each `$` is doubled.
+    """
+    return option.replace("$", "$$")

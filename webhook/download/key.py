@@ -3,17 +3,17 @@
 import hashlib
 import json
 import re
+from typing import Any
 
 LENGTH = 32
 PATTERN = re.compile(rf"[0-9a-f]{{{LENGTH}}}")
 
 
-def key(uri: str, **pins: str | None) -> str:
+def key(uri: str, inputs: Any = ()) -> str:
     """Compute the name of a model's directory in the cache: 128 bits of SHA-256 as 32 hexadecimal digits.
 
-    `pins` are the other inputs of the download: a revision, the storage key, parameters. A pin that is None is
-    ignored. Two pods share a key when the URI, compared literally, and all pins are equal.
+    `inputs` are all other inputs of the download, as JSON values; see `webhook.download.inputs`. Two pods share a key
+    when the URI, compared literally, and the inputs are equal. The order of an object's keys does not matter.
     """
-    given = sorted((name, value) for name, value in pins.items() if value is not None)
-    text = json.dumps([uri, given], ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps([uri, inputs], ensure_ascii=True, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]

@@ -12,6 +12,7 @@ The cache directory (--dir in the claim mounted at --root) contains for each key
   .<key>.<random>.trash  being deleted
 A model is published with a rename. Paths are renamed before they are deleted, so a partly deleted
 model is never visible. The downloader inherits the lock, so it is held as long as anything writes.
+Whoever can write to the claim is not trusted: links are not followed, and only regular files are read.
 
 Exit status: 0 model available, 1 failed, 143 stopped by a signal. Reason: --termination-log.
 """
@@ -27,12 +28,16 @@ import re
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
+MAX_RECORD = 65536  # bytes
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+UNUSABLE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG)  # not what a pod writes
 LOG_INTERVAL = 30.0  # seconds between log lines of a waiting pod
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -62,8 +67,8 @@ class Options:
         split = arguments.index("--")  # everything after it belongs to the downloader
         given = dict(argument[2:].split("=", 1) for argument in arguments[:split])
         self.command = arguments[split + 1 :]
-        self.cache = Cache(Path(given["root"], given["dir"]), given["key"])
-        self.root, self.uri = Path(given["root"]), given["uri"]
+        self.root, self.directory = Path(given["root"]), given["dir"]
+        self.key, self.uri = given["key"], given["uri"]
         self.wait_timeout, self.download_timeout = float(given["wait-timeout"]), float(given["download-timeout"])
         self.trust_locks = given.get("trust-locks") == "true"
         self.termination_log = Path(given.get("termination-log", "/dev/termination-log"))
@@ -102,8 +107,48 @@ def format_time(when: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
 
 
+def shown(value: object) -> str:
+    """A name or time from a file in the claim, for messages."""
+    return re.sub(r"[^\w.:-]", "?", str(value)[:253])
+
+
 def pod_name() -> str:
     return os.environ.get("POD_NAME") or os.uname().nodename
+
+
+def open_directory(root: Path, directory: str, create: bool = True) -> int:
+    """Open a directory below the root without following links."""
+    folder = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    for part in Path(directory).parts:
+        parent = folder
+        try:
+            if create:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=parent)
+            folder = os.open(part, os.O_PATH | FOLDER, dir_fd=parent)
+        finally:
+            os.close(parent)
+    return folder
+
+
+def open_file(path: str | Path, flags: int) -> int:
+    """Open a regular file. Raises OSError ELOOP for a link, a FIFO and other files."""
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    status = os.fstat(file)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink < 2:
+        return file
+    os.close(file)
+    raise OSError(errno.ELOOP, "not a regular file", str(path))
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON text. Raises OSError and ValueError."""
+    with open(path, "rb", opener=open_file) as file:
+        text = file.read(MAX_RECORD + 1)
+    try:
+        return json.loads(text if len(text) <= MAX_RECORD else b"")
+    except RecursionError as error:
+        raise ValueError from error
 
 
 def try_lock(lock: int) -> bool:
@@ -126,10 +171,10 @@ def write_holder(lock: int) -> None:
 def holder(cache: Cache) -> str:
     """Describe the pod that holds the lock. On SMB, a locked file cannot be read."""
     try:
-        content = json.loads(cache.lock.read_text("utf-8"))
+        content = read_json(cache.lock)
         since = float(content["since"])
-        return f"pod {content['pod']}, since {format_time(since)} ({format_duration(time.time() - since)})"
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"pod {shown(content['pod'])}, since {format_time(since)} ({format_duration(time.time() - since)})"
+    except (OSError, ArithmeticError, ValueError, KeyError, TypeError):
         return "another pod"
 
 
@@ -147,27 +192,97 @@ def acquire(lock: int, cache: Cache, timeout: float) -> None:
         delay = min(delay * 1.5, 2.0)
 
 
-def walk(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from walk(Path(entry.path))
+def walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The paths below a directory with their status. Raises NotADirectoryError when it is not a directory."""
+    pending = [folder]
+    while pending:
+        folder = pending.pop()
+        with contextlib.suppress(FileNotFoundError):  # being deleted
+            file = os.open(folder, FOLDER)
+            try:
+                with os.scandir(file) as entries:
+                    for entry in entries:
+                        with contextlib.suppress(FileNotFoundError):
+                            status, path = entry.stat(follow_symlinks=False), folder / entry.name
+                            if stat.S_ISDIR(status.st_mode):
+                                pending.append(path)
+                            yield path, status
+            finally:
+                os.close(file)
 
 
 def measure(folder: Path) -> tuple[int, int]:
     """Count files and bytes."""
-    stats = [e.stat(follow_symlinks=False) for e in walk(folder) if not e.is_dir(follow_symlinks=False)]
-    return len(stats), sum(s.st_size for s in stats)
+    files = size = 0
+    for _, status in walk(folder):
+        if not stat.S_ISDIR(status.st_mode):
+            files, size = files + 1, size + status.st_size
+    return files, size
 
 
 def complete_record(cache: Cache) -> dict[str, Any] | None:
     """Return the record of a complete model; None when the model is missing or does not match it."""
     try:
-        record: dict[str, Any] = json.loads(cache.record.read_text("utf-8"))
-        return record if (record["files"], record["bytes"]) == measure(cache.model) else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        record = read_json(cache.record)
+        return record if record["files"] and (record["files"], record["bytes"]) == measure(cache.model) else None
+    except (ValueError, KeyError, TypeError):
         return None
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        return None
+
+
+def delete(path: Path, on_progress: Callable[[int], object] = abs) -> None:
+    """Delete a file or tree. Raises the last OSError, after deleting as much as possible.
+
+    Each directory is moved to the top before it is emptied, so neither the depth nor links matter.
+    """
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        path.unlink()
+        return
+    failures: list[OSError] = []
+    top, pending = os.open(path, FOLDER), ["."]
+    try:
+        while pending:
+            folder = pending.pop()
+            with collect(failures):
+                pending += empty(top, folder, on_progress, failures)
+                if folder != ".":
+                    os.rmdir(folder, dir_fd=top)
+    finally:
+        os.close(top)
+    if failures:
+        raise failures[-1]
+    path.rmdir()
+
+
+def empty(top: int, folder: str, on_progress: Callable[[int], object], failures: list[OSError]) -> list[str]:
+    """Delete the files in a directory of `top`, and move its directories to `top`. Returns their names."""
+    file, moved = os.open(folder, FOLDER, dir_fd=top), []
+    try:
+        for name in os.listdir(file):  # noqa: PTH208
+            with collect(failures):
+                status = os.stat(name, dir_fd=file, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    moved.append(name if folder == "." else os.urandom(16).hex())
+                    os.rename(name, moved[-1], src_dir_fd=file, dst_dir_fd=top)
+                else:
+                    os.unlink(name, dir_fd=file)
+                    on_progress(status.st_size)
+    finally:
+        os.close(file)
+    return moved
+
+
+@contextlib.contextmanager
+def collect(failures: list[OSError]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        pass  # another process deletes too
+    except OSError as error:
+        failures.append(error)
 
 
 def delete_tree(cache: Cache, path: Path) -> None:
@@ -175,18 +290,20 @@ def delete_tree(cache: Cache, path: Path) -> None:
     trash = cache.temporary_path("trash")
     with contextlib.suppress(FileNotFoundError):
         path.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            delete(trash)
 
 
 def clean(cache: Cache, leftovers: list[Path]) -> None:
-    """Remove leftovers, and a model that does not match its record. The lock must be held."""
+    """Remove leftovers, and a model and a record that do not match. The lock must be held."""
     for path in leftovers:
         log("removing leftovers of an interrupted download")
         with contextlib.suppress(OSError):  # other users' files can stay
             delete_tree(cache, path)
-    if cache.model.exists():
-        log(f"removing {cache.model}: it has no record, or does not match it")
+    if os.path.lexists(cache.model):
+        log(f"removing {cache.key}: it has no record, or does not match it")
         delete_tree(cache, cache.model)
+    delete_tree(cache, cache.record)
 
 
 def unsuitable_mount(mounts: str, path: Path) -> str:
@@ -231,8 +348,8 @@ def check_claim(work: Path, trust_locks: bool) -> None:
 
 
 def check_locks(path: Path) -> None:
-    with path.open("w") as second:
-        with path.open("w") as first:
+    with open(path, "ab", opener=open_file) as second:
+        with open(path, "ab", opener=open_file) as first:
             require(try_lock(first.fileno()) and not try_lock(second.fileno()), "its locks are not exclusive")
         require(try_lock(second.fileno()), "its locks are not released when the file is closed")
 
@@ -329,9 +446,9 @@ def run(command: list[str], lock: int, timeout: float) -> None:
         raise Failed(f"the downloader failed with exit status {status}:\n{tail}")
 
 
-def sync(path: str | Path) -> None:
+def sync(path: Path) -> None:
     """Sync a file or directory to disk."""
-    file = os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         os.fsync(file)
     except OSError as error:
@@ -342,16 +459,26 @@ def sync(path: str | Path) -> None:
 
 
 def sync_model(model: Path) -> None:
-    """Sync the model to disk. Raises Failed for a link to a target outside it."""
+    """Sync the model to disk. Raises Failed for a link to a target outside it, and for FIFOs and devices."""
     log("downloaded; syncing to disk")
-    for entry in walk(model):
-        if entry.is_symlink():
-            target = os.readlink(entry.path)
-            if Path(target).is_absolute() or model.resolve() not in Path(entry.path).resolve().parents:
-                raise Failed(f"the model contains a link to a target outside of it: {entry.name} -> {target}")
-        elif entry.is_file() or entry.is_dir():
-            sync(entry.path)
+    root = os.path.realpath(model)
+    for path, status in walk(model):
+        if stat.S_ISLNK(status.st_mode):
+            target = os.readlink(path)
+            if target.startswith("/") or not is_inside(path, root):
+                raise Failed(f"the model contains a link to a target outside of it: {path.name} -> {target}")
+        elif stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            sync(path)
+        else:
+            raise Failed(f"the model contains a FIFO, a socket or a device: {path.name}")
     sync(model)
+
+
+def is_inside(path: Path, root: str) -> bool:
+    try:
+        return os.path.realpath(path).startswith(root + "/")
+    except RecursionError:  # a long chain of links
+        return False
 
 
 def publish(cache: Cache, work: Path, model: Path, uri: str) -> dict[str, Any]:
@@ -361,18 +488,18 @@ def publish(cache: Cache, work: Path, model: Path, uri: str) -> dict[str, Any]:
         raise Failed("the downloader succeeded but wrote no files")
     record = {"uri": uri, "time": format_time(time.time()), "files": files, "bytes": count, "pod": pod_name()}
     temporary = work / "record"
-    temporary.write_text(json.dumps(record), "utf-8")
+    with temporary.open("x") as file:
+        json.dump(record, file)
     sync(temporary)
     temporary.rename(cache.record)
     if not rename_directory(model, cache.model):
-        raise Failed(f"{cache.model} was created by another pod: the claim's locks do not work")
+        raise Failed(f"{cache.key} was created by another pod: the claim's locks do not work")
     sync(cache.directory)
     return record
 
 
-def download(lock: int, options: Options) -> dict[str, Any]:
+def download(lock: int, cache: Cache, options: Options) -> dict[str, Any]:
     """Clean, check the claim, download and publish. Removes everything on failure. The lock must be held."""
-    cache = options.cache
     write_holder(lock)
     leftovers, work = cache.leftovers(), cache.temporary_path("tmp")
     model = work / "model"
@@ -385,7 +512,8 @@ def download(lock: int, options: Options) -> dict[str, Any]:
         check_claim(work, options.trust_locks)
         model.mkdir()
         log(f"downloading {options.uri}")
-        command = [re.sub(r"^\{\}(?=/|\Z)", lambda _: str(model), argument) for argument in options.command]
+        path = str(options.root / options.directory / work.name / model.name)
+        command = [re.sub(r"^\{\}(?=/|\Z)", lambda _: path, argument) for argument in options.command]
         run(command, lock, options.download_timeout)
         sync_model(model)
         return publish(cache, work, model, options.uri)
@@ -395,28 +523,30 @@ def download(lock: int, options: Options) -> dict[str, Any]:
 
 def ensure_model(options: Options) -> str:
     """Make the model available. Returns the message for the termination log."""
-    start, cache = time.monotonic(), options.cache
+    start = time.monotonic()
     if not options.root.is_dir():
         raise Failed(f"no claim is mounted at {options.root}")
-    cache.directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(cache.lock, os.O_RDWR | os.O_CREAT, 0o666)
+    folder = open_directory(options.root, options.directory)
+    cache = Cache(Path(f"/proc/self/fd/{folder}"), options.key)  # nobody can replace it with a link
+    lock = open_file(cache.lock, os.O_RDWR | os.O_CREAT)
     try:
         acquire(lock, cache, options.wait_timeout)
-        record = complete_record(cache) or download(lock, options)
+        record = complete_record(cache) or download(lock, cache, options)
         with contextlib.suppress(OSError):  # the file may belong to another user
-            os.utime(cache.record)
+            os.utime(cache.record, follow_symlinks=False)
     finally:
         os.close(lock)
     return (
         f"{options.uri} is available after {format_duration(time.monotonic() - start)}: {record['files']} files, "
-        f"{format_size(record['bytes'])}, downloaded by pod {record.get('pod')} at {record.get('time')}"
+        f"{format_size(record['bytes'])}, downloaded by pod {shown(record.get('pod'))} at {shown(record.get('time'))}"
     )
 
 
-def explain(error: OSError, root: Path) -> str:
+def explain(error: OSError, options: Options) -> str:
     """Explain a failed system call to the pod's author."""
+    text = re.sub(r"/proc/self/fd/\d+", str(options.root / options.directory), str(error))
     if error.errno in DISK_FULL:
-        disk = shutil.disk_usage(root)
+        disk = shutil.disk_usage(options.root)
         return (
             f"the cache claim is full: this model does not fit into {format_size(disk.free)} "
             f"of {format_size(disk.total)}. "
@@ -426,10 +556,16 @@ def explain(error: OSError, root: Path) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         groups = sorted({os.getgid(), *os.getgroups()})
         return (
-            f"the cache claim denies access to user {os.getuid()}, groups {groups}: {error}. "
+            f"the cache claim denies access to user {os.getuid()}, groups {groups}: {text}. "
             "Pods that share a cache need the same fsGroup"
         )
-    return f"I/O error on the cache claim: {error}"
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR):
+        return f"the cache claim contains a link or a special file: {text}. Remove it"
+    return f"I/O error on the cache claim: {text}"
+
+
+def on_timeout(_signal: int, _frame: object) -> None:
+    raise Failed("the download and the wait for it exceeded their time limits")
 
 
 def write_termination_log(path: Path, message: str) -> None:
@@ -449,6 +585,8 @@ def main(arguments: list[str]) -> int:
     os.umask(0o002)  # pods with the same fsGroup can delete each other's files
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)
+    signal.signal(signal.SIGALRM, on_timeout)  # whatever takes the time: a hostile claim, or a slow one
+    signal.setitimer(signal.ITIMER_REAL, max(options.wait_timeout + options.download_timeout, 1), 60)
     try:
         message, status = ensure_model(options), 0
     except Stopped:
@@ -456,7 +594,7 @@ def main(arguments: list[str]) -> int:
     except Failed as failure:
         message = str(failure)
     except OSError as error:
-        message = explain(error, options.root)
+        message = explain(error, options)
     write_termination_log(options.termination_log, message)
     return status
 

@@ -1,13 +1,14 @@
 """Scanning and pruning of a cache directory.
 
 The layout of the directory, its locks and the definition of a complete model are in the docstring of `program`.
+Whoever can write to the claim is not trusted: no link in it is followed, also none in the directory's own path.
 """
 
 import contextlib
 import fcntl
 import os
 import re
-import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,10 +83,30 @@ class Removal:
 
 
 def scan(directory: Path, on_progress: OnProgress) -> list[Entry]:
-    """Read all keys in the directory, sorted. Raises OSError when something cannot be read."""
-    found = (_NAMES.fullmatch(path.name) for path in directory.iterdir())
-    keys = {match[1] or match[2] for match in found if match}
-    return [_entry(program.Cache(directory, key), on_progress) for key in sorted(keys)]
+    """Read all keys in the directory, sorted.
+
+    Raises OSError when something cannot be read, NotADirectoryError when the path leads through a link.
+    """
+    with _opened(directory) as folder:
+        found = (_NAMES.fullmatch(path.name) for path in folder.iterdir())
+        keys = {match[1] or match[2] for match in found if match}
+        return [_entry(program.Cache(folder, key), on_progress) for key in sorted(keys)]
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[Path]:
+    """Open the directory, and yield a path to it that nobody can replace with a link. Errors have the original path."""
+    path = directory.absolute()
+    opened = program.open_directory(Path(path.anchor), str(path.relative_to(path.anchor)), create=False)
+    stable = f"/proc/self/fd/{opened}"
+    try:
+        yield Path(stable)
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = str(error.filename).replace(stable, str(directory), 1)
+        raise
+    finally:
+        os.close(opened)
 
 
 def _entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
@@ -94,7 +115,7 @@ def _entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
     leftovers = _leftovers(cache)
     leftover_bytes = sum(measure(path, on_progress) for path in leftovers)
     size = measure(cache.model, on_progress)
-    state = _state(record is not None, locked, cache.model.exists())
+    state = _state(record is not None, locked, os.path.lexists(cache.model))
     record = record or {}
     return Entry(
         cache.key,
@@ -103,11 +124,16 @@ def _entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
         leftover_bytes,
         len(leftovers),
         files=int(record.get("files", 0)),
-        uri=str(record.get("uri", "")),
-        downloaded=str(record.get("time", "")),
+        uri=_printable(record.get("uri", "")),
+        downloaded=_printable(record.get("time", "")),
         last_used=last_used(cache),
         holder=program.holder(cache) if state == State.WRITING else "",
     )
+
+
+def _printable(value: Any) -> str:
+    """A text from a record, in one line of at most 1,024 characters."""
+    return "".join(character if character.isprintable() else "?" for character in str(value)[:1024])
 
 
 def _state(complete: bool, locked: bool, model_exists: bool) -> State:
@@ -120,26 +146,38 @@ def _state(complete: bool, locked: bool, model_exists: bool) -> State:
 
 def _leftovers(cache: program.Cache) -> list[Path]:
     """All files of a key except the model and its record. A record without a model is a leftover too."""
-    stale = [cache.record] if cache.record.exists() and not cache.model.exists() else []
+    stale = [cache.record] if os.path.lexists(cache.record) and not os.path.lexists(cache.model) else []
     return [*cache.leftovers(), *stale]
 
 
 def measure(path: Path, on_progress: OnProgress) -> int:
-    """Measure the bytes of a file or tree, which may change concurrently; 0 when it does not exist."""
+    """Measure the bytes of a file or tree, which may change concurrently; 0 when it does not exist.
+
+    What is too deep for a path does not count.
+    """
     total = 0
-    for file in _files(path):
-        with contextlib.suppress(FileNotFoundError):
-            size = file.lstat().st_size
-            total += size
-            on_progress(size)
+    with _tolerant():
+        for status in _statuses(path):
+            total += status.st_size
+            on_progress(status.st_size)
     return total
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_symlink() or not path.is_dir():
-        yield path
-    for folder, _, names in os.walk(path):
-        yield from (Path(folder, name) for name in names)
+def _statuses(path: Path) -> Iterator[os.stat_result]:
+    """The status of a file, or of all files in a tree, without directories."""
+    status = path.lstat()
+    found = program.walk(path) if stat.S_ISDIR(status.st_mode) else [(path, status)]
+    return (each for _, each in found if not stat.S_ISDIR(each.st_mode))
+
+
+@contextlib.contextmanager
+def _tolerant() -> Iterator[None]:
+    """Ignore errors about paths that do not exist, or are not what a pod writes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in program.UNUSABLE:
+            raise
 
 
 def last_used(cache: program.Cache) -> float:
@@ -147,18 +185,24 @@ def last_used(cache: program.Cache) -> float:
 
     Opening the record makes an NFS client revalidate its cached attributes.
     """
-    with contextlib.suppress(FileNotFoundError), cache.record.open() as file:
-        return os.fstat(file.fileno()).st_mtime
-    with contextlib.suppress(FileNotFoundError):
-        return cache.model.stat().st_mtime
+    with _tolerant():
+        file = program.open_file(cache.record, os.O_RDONLY)
+        try:
+            return os.fstat(file).st_mtime
+        finally:
+            os.close(file)
+    with _tolerant():
+        return cache.model.lstat().st_mtime
     return 0
 
 
 def is_locked(lock: Path) -> bool:
-    """Whether a process holds this lock. A missing lock file is not locked."""
+    """Whether a process holds this lock. A missing lock file is not locked, nor is what is no regular file."""
     try:
-        file = os.open(lock, os.O_RDONLY)
-    except FileNotFoundError:
+        file = program.open_file(lock, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in program.UNUSABLE:
+            raise
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, because the claim may be mounted read-only
@@ -236,21 +280,23 @@ def remove(directory: Path, removal: Removal, rules: Rules, now: float, on_progr
 
     A model disappears atomically; its files are deleted afterwards. Raises OSError when a move or deletion fails.
     """
-    cache = program.Cache(directory, removal.key)
-    with _lock(cache) as free:
-        if not free or (removal.is_model and now - last_used(cache) < rules.grace):
-            return False
-        paths = [cache.model, cache.record] if removal.is_model else _leftovers(cache)
-        trash = [_move_to_trash(cache, path) for path in paths]
-    for path in trash:
-        delete(path, on_progress)
+    with _opened(directory) as folder:
+        cache = program.Cache(folder, removal.key)
+        with _lock(cache) as free:
+            if not free or (removal.is_model and now - last_used(cache) < rules.grace):
+                return False
+            paths = [cache.model, cache.record] if removal.is_model else _leftovers(cache)
+            trash = [_move_to_trash(cache, path) for path in paths]
+        for path in trash:
+            with contextlib.suppress(FileNotFoundError):
+                program.delete(path, on_progress)
     return True
 
 
 @contextlib.contextmanager
 def _lock(cache: program.Cache) -> Iterator[bool]:
     """Try to take the lock of a key, and hold it for the block. Yields whether it was free."""
-    file = os.open(cache.lock, os.O_RDWR | os.O_CREAT, 0o664)
+    file = program.open_file(cache.lock, os.O_RDWR | os.O_CREAT)
     try:
         yield program.try_lock(file)
     finally:
@@ -263,14 +309,3 @@ def _move_to_trash(cache: program.Cache, path: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         path.rename(trash)
     return trash
-
-
-def delete(path: Path, on_progress: OnProgress) -> None:
-    """Delete a file or tree, and report each file. Other processes may delete the same files."""
-    for file in _files(path):
-        with contextlib.suppress(FileNotFoundError):
-            size = file.lstat().st_size
-            file.unlink()
-            on_progress(size)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)

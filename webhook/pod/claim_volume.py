@@ -6,11 +6,12 @@ Kubelets before Kubernetes 1.35 may never start a pod that has a claim in two vo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from webhook.errors import quoted
-from webhook.pod.pod import JsonObject, PodDraft, find, normal_path, volume_source
+from webhook.pod.pod import JsonObject, PodDraft, normal_path
 
 _TWO_VOLUMES = "nodes before Kubernetes 1.35 may never start a pod with one claim in two volumes"
 
@@ -28,14 +29,18 @@ class ClaimUse(NamedTuple):
     file_name: str = ""
 
 
-def serving_volume(spec: JsonObject, use: ClaimUse) -> str | None:
+def serving_volume(pod: PodDraft, use: ClaimUse) -> str | None:
     """The name of the pod's volume that serves this use; None when the pod has none.
 
     Of several, the one that is already mounted at the path, as on a second call; otherwise the first.
     """
-    found = [volume for volume in _volumes_of(spec, use.claim) if _serves(volume, use)]
-    mounted = _mounted_volume(spec, use, {volume["name"] for volume in found}) if len(found) > 1 else None
-    return mounted or (found[0]["name"] if found else None)
+    found = {volume["name"]: volume for volume in _volumes_of(pod.spec, use.claim)}
+    mounted = _mounted_volume(pod, use, found.keys()) if found else None
+    if mounted is not None:
+        # Also one that cannot serve: a policy may have made it read-only between two calls.
+        pod.warnings.extend(filter(None, [_problem(found[mounted], use, mounted)]))
+        return mounted
+    return next((name for name, volume in found.items() if _serves(volume, use)), None)
 
 
 def ensure_claim_volume(pod: PodDraft, use: ClaimUse, name: str) -> str:
@@ -45,7 +50,7 @@ def ensure_claim_volume(pod: PodDraft, use: ClaimUse, name: str) -> str:
     """
     pod.ensure_volume(new_volume(use.claim, name))
     problems = (_problem(volume, use, name) for volume in _volumes_of(pod.spec, use.claim))
-    pod.warnings.extend([problem for problem in problems if problem][:1])
+    pod.warnings.extend(islice(filter(None, problems), 1))
     return name
 
 
@@ -56,7 +61,8 @@ def new_volume(claim: str, name: str) -> JsonObject:
 
 def _volumes_of(spec: JsonObject, claim: str) -> Iterable[JsonObject]:
     for volume in spec.get("volumes") or ():
-        if "persistentVolumeClaim" in volume and volume_source(volume) == ("persistentVolumeClaim", claim):
+        source = volume.get("persistentVolumeClaim")
+        if isinstance(source, dict) and source.get("claimName") == claim:
             yield volume
 
 
@@ -64,15 +70,12 @@ def _serves(volume: Mapping[str, JsonObject], use: ClaimUse) -> bool:
     return not (use.writes and volume["persistentVolumeClaim"].get("readOnly"))
 
 
-def _mounted_volume(spec: JsonObject, use: ClaimUse, names: set[str]) -> str | None:
-    paths = {use.path, f"{use.path}/{use.file_name}".rstrip("/")}
-    last_segment = use.path.rpartition("/")[2]
+def _mounted_volume(pod: PodDraft, use: ClaimUse, names: Collection[str]) -> str | None:
+    paths = dict.fromkeys((normal_path(use.path), normal_path(f"{use.path}/{use.file_name}")))
     for name in use.containers:
-        for mount in (find(spec.get("containers"), name) or {}).get("volumeMounts") or ():
-            # The substring test is fast and excludes most mounts.
-            if mount["name"] not in names or last_segment not in str(mount.get("mountPath")):
-                continue
-            if normal_path(mount.get("mountPath")) in paths:
+        mounts = pod.mounts_of(pod.edit_container(name))
+        for mount in (mount for path in paths for mount in mounts.at(path)):
+            if mount["name"] in names:
                 return str(mount["name"])
     return None
 

@@ -1,4 +1,4 @@
-"""Volume names that are derived from mount paths."""
+"""Names of volumes: those of KServe, and those that are derived from mount paths."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import re
 from collections.abc import Iterable
 
 from webhook.pod.pod import JsonObject, find, volume_source
+
+PVC_SOURCE_VOLUME = "kserve-pvc-source"
+"""The volume of a single model's claim. KServe's webhook looks for this name."""
+
+PROVISION_VOLUME = "kserve-provision-location"
+"""The volume of a single download, and of links to modelcars (with a number from the second on)."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _MAX_LABEL = 63
@@ -19,11 +25,29 @@ def volume_name(path: str, volume: JsonObject, volumes: Iterable[JsonObject] | N
     When that is not a DNS label (Kubernetes: volume names), or is the name of a different volume, the name is a
     sanitized stem and eight hexadecimal digits of the path's SHA-256.
     """
-    plain = path.strip("/").replace("/", "-")
+    plain = _plain(path)
     taken = find(volumes, plain)
     if len(plain) <= _MAX_LABEL and _DNS_LABEL.fullmatch(plain) and (taken is None or _is_same(taken, volume)):
         return plain
-    stem = re.sub(r"[^a-z0-9]+", "-", plain.lower())[: _MAX_LABEL - _HASH_DIGITS - 1].strip("-")
+    return _hashed(path)
+
+
+def is_derived(name: str, path: str) -> bool:
+    """Whether a volume has a name that `volume_name` gives for this path."""
+    return name == _plain(path) or name == _hashed(path)
+
+
+def derived_names(path: str) -> tuple[str, str]:
+    """The names that `volume_name` gives for this path."""
+    return _plain(path), _hashed(path)
+
+
+def _plain(path: str) -> str:
+    return path.strip("/").replace("/", "-")
+
+
+def _hashed(path: str) -> str:
+    stem = re.sub(r"[^a-z0-9]+", "-", _plain(path).lower())[: _MAX_LABEL - _HASH_DIGITS - 1].strip("-")
     return f"{stem}-{hashlib.sha256(path.encode()).hexdigest()[:_HASH_DIGITS]}".lstrip("-")
 
 

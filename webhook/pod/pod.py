@@ -6,14 +6,15 @@ remove these fields.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from webhook.annotations import MOUNT_PATH, URIS
-from webhook.errors import Denied, quoted
+from webhook.errors import Denied, abbreviated, quoted
 from webhook.pod.draft import Draft
 from webhook.pod.draft import JsonObject as JsonObject
+from webhook.pod.mounts import Mounts, identity
+from webhook.pod.paths import normal_path as normal_path
 
 INIT_CONTAINER_NAME = "storage-initializer"
 MODEL_PATH = "/mnt/models"
@@ -30,8 +31,9 @@ def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
         raise Denied(f"metadata.{field} of the pod must be an object of strings")
     for key, value in found.items():
         if not isinstance(value, str):
-            shown = reprlib.repr(value)
-            raise Denied(f"metadata.{field} of the pod: the value of {quoted(key)} must be a string, not {shown}")
+            raise Denied(
+                f"metadata.{field} of the pod: the value of {quoted(key)} must be a string, not {abbreviated(value)}"
+            )
     return found
 
 
@@ -136,6 +138,7 @@ class PodDraft(Draft):
         super().__init__(original)
         self._already_injected = already_injected
         self._edited: dict[tuple[str, str], JsonObject] = {}
+        self._mounts: dict[int, Mounts] = {}
         self.adopted: list[tuple[str, str]] = []
         """Containers of an earlier injection, by this webhook or KServe's: as in `added`."""
         self.added: list[tuple[str, str]] = []
@@ -170,6 +173,10 @@ class PodDraft(Draft):
             return edited
         exists = self.init_container() is not None
         return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if exists else None
+
+    def container(self, name: str) -> JsonObject:
+        """The container of this name; read-only. Empty when the pod has none."""
+        return self._edited.get(("containers", name)) or find(self.spec.get("containers"), name) or {}
 
     def edit_container(self, name: str, field: str = "containers") -> JsonObject:
         """The editable container of this name. Raises KeyError when the pod has none."""
@@ -214,30 +221,43 @@ class PodDraft(Draft):
         A mount at one of the paths in `moved_from` is moved to the new mount path.
         Raises Denied when something else is mounted at the mount path.
         """
-        paths = {normal_path(path) for path in (mount["mountPath"], *moved_from)}
-        mounts = self.edit_list(container, "volumeMounts")
-        named = [i for i, other in enumerate(mounts) if other["name"] == mount["name"]]
-        index = next((i for i in named if _same_mount(mounts[i], mount, paths)), None)
-        _check_path_is_free(container, mount, index)
+        self.edit_list(container, "volumeMounts")
+        mounts = self.mounts_of(container)
+        same = identity(mount)
+        index = mounts.find(same, (mount["mountPath"], *moved_from))
+        if in_the_way := mounts.in_the_way(same[0], index):
+            raise _path_is_taken(container, *in_the_way)
         if index is None:
-            mounts.append(mount)
+            mounts.append(mount, same)
         else:
             self._update_mount(mounts, index, mount)
 
-    def _update_mount(self, mounts: list[Any], index: int, mount: JsonObject) -> None:
+    def mounts_of(self, container: JsonObject) -> Mounts:
+        """The mounts of an editable container by path; computed once, until the list is another."""
+        # The copy of the list now, so that an edit of it does not compute them again.
+        items = container.get("volumeMounts")
+        if items:
+            items = self.edit_list(container, "volumeMounts")
+        known = self._mounts.get(id(items))
+        if known is None or known.items is not items:
+            known = self._mounts[id(items)] = Mounts(container)
+        return known
+
+    def _update_mount(self, mounts: Mounts, index: int, mount: JsonObject) -> None:
         wanted = {key: mount.get(key) for key in ("mountPath", "subPath")}
-        existing, read_only = mounts[index], mount.get("readOnly", False)
+        existing, read_only = mounts.items[index], mount.get("readOnly", False)
         if {key: existing.get(key) for key in wanted} == wanted and bool(existing.get("readOnly")) == read_only:
             return
         # Kubernetes allows recursiveReadOnly only if readOnly is set.
-        for field in ("subPath", "readOnly", *([] if read_only else ["recursiveReadOnly"])):
-            self.edit_object(mounts, index).pop(field, None)
-        self.edit_object(mounts, index).update(mount)
+        dropped = ("subPath", "readOnly", *([] if read_only else ["recursiveReadOnly"]))
+        kept = {field: value for field, value in existing.items() if field not in dropped}
+        mounts.replace(index, self.own(kept | mount))
 
     def drop_mount(self, container: JsonObject, mount: JsonObject) -> None:
         """Remove the mount of the same volume and subPath at the same path."""
+        same = identity(mount)
         mounts = container.get("volumeMounts") or ()
-        kept = [other for other in mounts if not _same_mount(other, mount, {_path(mount)})]
+        kept = [other for other in mounts if other["name"] != mount["name"] or identity(other) != same]
         if len(kept) < len(mounts):
             container["volumeMounts"] = kept
 
@@ -274,46 +294,11 @@ def secret_variable(name: str, secret: str, key: str) -> JsonObject:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
-def _same_mount(one: JsonObject, other: JsonObject, paths: set[str]) -> bool:
-    """Whether both mount the same path of the same volume, and `one` is at one of the mount paths."""
-    # Several models may share a volume. The mount path excludes most mounts, so it comes first.
-    if one["name"] != other["name"] or _path(one) not in paths:
-        return False
-    return all(_identity(one, key) == _identity(other, key) for key in ("subPath", "subPathExpr"))
-
-
-def _identity(mount: JsonObject, key: str) -> Any:
-    value = mount.get(key) or ""
-    return _segments(value) if isinstance(value, str) else value
-
-
-def _check_path_is_free(container: JsonObject, mount: JsonObject, ignored: int | None) -> None:
-    """Raise Denied when another mount or device, except the mount at index `ignored`, has the path of `mount`."""
-    mounts = [(other, "mountPath") for index, other in enumerate(container["volumeMounts"]) if index != ignored]
-    devices = [(other, "devicePath") for other in container.get("volumeDevices") or ()]
-    path = _path(mount)
-    name = path.rpartition("/")[2]
-    for other, field in mounts + devices:
-        # The substring test is fast and excludes most mounts.
-        if name in str(other.get(field)) and normal_path(other[field]) == path:
-            raise Denied(
-                f"container {quoted(container['name'])} already mounts volume {quoted(other['name'])} at "
-                f"{quoted(other[field])}, the mount path of the model: move that mount, or choose another mount path "
-                f"with annotation {MOUNT_PATH} or {URIS}"
-            )
-
-
-def _path(mount: JsonObject) -> str:
-    return normal_path(mount.get("mountPath"))
-
-
-def normal_path(path: Any) -> str:
-    """A path as the kubelet resolves it: absolute, without empty segments; "" when it is not a string."""
-    return "/" + "/".join(_segments(path)) if isinstance(path, str) else ""
-
-
-def _segments(path: str) -> list[str]:
-    return [segment for segment in path.split("/") if segment not in ("", ".")]
+def _path_is_taken(container: JsonObject, other: JsonObject, path: str) -> Denied:
+    return Denied(
+        f"container {quoted(container['name'])} already mounts volume {quoted(other['name'])} at {quoted(path)}, the "
+        f"mount path of the model: move that mount, or choose another mount path with annotation {MOUNT_PATH} or {URIS}"
+    )
 
 
 def _described(volume: JsonObject) -> str:

@@ -9,9 +9,13 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, derived_names, is_derived
 from webhook.pod.pod import JsonObject, find, normal_path
-from webhook.request.model_request import Source, delivery
-from webhook.request.oci import MODELCAR, Image, is_modelcar, numbered
+from webhook.request.model_request import MAX_SOURCES, Source, delivery
+from webhook.request.oci import MODELCAR, Image, is_modelcar, link_starts, modelcar_script, numbered
+
+# The API server mounts a volume here in every container (Kubernetes: ServiceAccount admission).
+_TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 
 MODELS_SUB_PATH = "models"
 """The directory of an image that contains the model."""
@@ -23,11 +27,15 @@ def targets_with_model(pod: Mapping[str, Any], sources: tuple[Source, ...], *, d
     Empty for a first call, and when a source is downloaded: then an earlier call is recognized by its init container.
     """
     spec = pod["spec"]
+    present = spec.get("volumes") or ()
+    derived = {name for source in sources for name in derived_names(source.mount_path)} if present else set()
+    volumes = {volume["name"]: volume for volume in present if _may_be_ours(volume["name"], derived)}
+    if not volumes:
+        return ()
     deliveries = [delivery(source, direct=direct) for source in sources]
     modelcars = tuple(source for source, how in zip(sources, deliveries, strict=True) if how == "modelcars")
     if "downloaded" in deliveries or not _has_modelcars(spec, modelcars):
         return ()
-    volumes = {volume["name"]: volume for volume in spec.get("volumes") or ()}
     names = {numbered(MODELCAR, number) for number in range(len(modelcars))}
     return tuple(
         container["name"]
@@ -36,18 +44,27 @@ def targets_with_model(pod: Mapping[str, Any], sources: tuple[Source, ...], *, d
     )
 
 
+def _may_be_ours(name: str, derived: set[str]) -> bool:
+    """Whether this webhook or KServe's gives a volume this name. The pod's author can use other names for the same."""
+    return name in derived or name == PVC_SOURCE_VOLUME or name.startswith(PROVISION_VOLUME)
+
+
 def as_delivered(pod: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[Source, ...]:
     """The sources, images with the mode in which an earlier call delivered them: the settings may have changed."""
-    return tuple(_as_delivered(pod["spec"], source) for source in sources)
+    if not any(source.uri.startswith("oci://") for source in sources):
+        return sources
+    images = mounted_images(pod["spec"])
+    scripts = [script for container in _modelcars(pod["spec"]) if (script := modelcar_script(container))]
+    return tuple(_as_delivered(source, images, scripts) for source in sources)
 
 
-def _as_delivered(spec: JsonObject, source: Source) -> Source:
-    if not source.uri.startswith("oci://"):
+def _as_delivered(source: Source, images: Mapping[str, JsonObject], scripts: list[str]) -> Source:
+    if source.has_mode or not source.uri.startswith("oci://"):
         return source
     reference = source.uri.removeprefix("oci://")
-    if mounted_image(spec, source) is not None:
+    if source.mount_path in images:
         return source._replace(image=Image(reference, "native"))
-    if any(is_modelcar(container, source.mount_path) for container in _modelcars(spec)):
+    if any(script.startswith(link_starts(source.mount_path)) for script in scripts):
         return source._replace(image=Image(reference, "modelcar"))
     return source
 
@@ -66,7 +83,7 @@ def download_volumes(spec: JsonObject, initializer: Mapping[str, Any]) -> set[tu
     the same path.
     """
     args = initializer.get("args")
-    paths = [normal_path(path) for path in args[1::2]] if isinstance(args, list) else []
+    paths = [f"{normal_path(path)}/" for path in args[1 : 2 * MAX_SOURCES : 2]] if isinstance(args, list) else []
     written = {
         (mount["name"], normal_path(mount.get("mountPath")))
         for mount in initializer.get("volumeMounts") or ()
@@ -80,8 +97,25 @@ def download_volumes(spec: JsonObject, initializer: Mapping[str, Any]) -> set[tu
     return written & mounted
 
 
+def is_injected(spec: JsonObject, initializer: Mapping[str, Any]) -> bool:
+    """Whether an init container `storage-initializer` was injected.
+
+    It was if it shares a volume with another container, or its arguments begin with a URI and a path.
+    """
+    args = initializer.get("args")
+    if isinstance(args, list) and len(args) > 1 and "://" in str(args[0]) and str(args[1]).startswith("/"):
+        return True
+    names = {mount["name"] for mount in initializer.get("volumeMounts") or ()}
+    return any(
+        mount["name"] in names and mount.get("mountPath") != _TOKEN_PATH
+        for container in (spec.get("containers") or () if names else ())
+        for mount in container.get("volumeMounts") or ()
+    )
+
+
 def _contains_any(directory: str, paths: list[str]) -> bool:
-    return any(f"{path}/".startswith(f"{directory}/") for path in paths)
+    prefix = f"{directory}/"
+    return any(path.startswith(prefix) for path in paths)
 
 
 def _has_modelcars(spec: JsonObject, modelcars: tuple[Source, ...]) -> bool:
@@ -115,8 +149,9 @@ def _is_claim_mount(mount: JsonObject | None, source: Source, volumes: Mapping[s
     claim = _volume(mount, volumes).get("persistentVolumeClaim")
     if source.claim is None or not mount or not isinstance(claim, dict):
         return False
-    sub_path = normal_path(mount.get("subPath") or "")
-    return claim.get("claimName") == source.claim.claim and sub_path == normal_path(source.claim.path)
+    # The path of the source is normal already.
+    is_path = normal_path(mount.get("subPath") or "") == f"/{source.claim.path}"
+    return bool(is_path and claim.get("claimName") == source.claim.claim)
 
 
 def _is_image_mount(mount: JsonObject | None, volumes: Mapping[str, JsonObject]) -> bool:
@@ -124,12 +159,13 @@ def _is_image_mount(mount: JsonObject | None, volumes: Mapping[str, JsonObject])
     return is_image and mount is not None and mount.get("subPath") == MODELS_SUB_PATH
 
 
-def mounted_image(spec: JsonObject, source: Source) -> JsonObject | None:
-    """The image volume that an earlier call mounted at the source's path; None when there is none."""
-    volumes = {volume["name"]: volume for volume in spec.get("volumes") or ()}
-    for container in spec.get("containers") or ():
-        for mount in container.get("volumeMounts") or ():
-            if normal_path(mount.get("mountPath")) == source.mount_path and _is_image_mount(mount, volumes):
-                found: JsonObject = volumes[mount["name"]]
-                return found
-    return None
+def mounted_images(spec: JsonObject) -> dict[str, JsonObject]:
+    """The image volumes that an earlier call mounted, by mount path."""
+    volumes = {volume["name"]: volume for volume in spec.get("volumes") or () if "image" in volume}
+    mounted = (
+        (normal_path(mount.get("mountPath")), mount)
+        for container in (spec.get("containers") or () if volumes else ())
+        for mount in container.get("volumeMounts") or ()
+        if mount["name"] in volumes and _is_image_mount(mount, volumes)
+    )
+    return {path: volumes[mount["name"]] for path, mount in mounted if is_derived(mount["name"], path)}

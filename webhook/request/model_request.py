@@ -11,6 +11,9 @@ from webhook.request import oci
 from webhook.settings.kserve_keys import OciMode
 from webhook.uri import ClaimPath
 
+MAX_SOURCES = 100
+"""The maximum number of models of a pod."""
+
 
 class Skip(NamedTuple):
     """Nothing is injected; the reason is a key of `SKIP_REASONS`."""
@@ -54,6 +57,8 @@ class Source(NamedTuple):
     """The claim's path is a single file."""
     image: oci.Image | None = None
     """The image that contains the model; None for other URIs, and when OCI support is off."""
+    has_mode: bool = False
+    """The scheme of the image says how it is delivered, as in `oci+native`."""
     written: str = ""
     """The URI as the pod writes it, with the placeholder of a storage spec; "" when `uri` is as written."""
 
@@ -92,6 +97,8 @@ class ModelRequest:
     """The sources are from a list annotation. Volumes are then named after their mount paths."""
     targets: tuple[str, ...] = ()
     """The names of the containers that get the model."""
+    default_targets: bool = False
+    """The targets were chosen by default, and the pod does not have the model yet."""
     read_only: bool = True
     direct: bool = True
     """Claims are mounted, not copied by the init container."""

@@ -50,11 +50,21 @@ def is_modelcar(container: Mapping[str, Any], path: str) -> bool:
 
     Recognized by its script and not by its image, which policies pin to a digest or move to a mirror.
     """
+    return modelcar_script(container).startswith(link_starts(path))
+
+
+def modelcar_script(container: Mapping[str, Any]) -> str:
+    """The script of a container that may be a modelcar; "" of any other."""
     args = container.get("args")
-    if not isinstance(args, list) or len(args) != 3 or args[:2] != ["sh", "-c"]:
-        return False
-    links = (path, shlex.quote(path).replace("$", "$$"))
-    return isinstance(args[2], str) and any(args[2].startswith(f"{_LINK_COMMAND} {link} ") for link in links)
+    if not isinstance(args, list) or len(args) != 3 or args[:2] != ["sh", "-c"] or not isinstance(args[2], str):
+        return ""
+    return args[2] if args[2].startswith(_LINK_COMMAND) else ""
+
+
+def link_starts(path: str) -> tuple[str, str]:
+    """How the script of a modelcar for `path` starts: this webhook's, and KServe's, which quotes nothing."""
+    quoted_path = shlex.quote(path).replace("$", "$$")
+    return f"{_LINK_COMMAND} {quoted_path} ", f"{_LINK_COMMAND} {path} "
 
 
 def read(uri: str, origin: str, settings: StorageInitializer) -> Image | None:

@@ -8,13 +8,21 @@ from typing import Any
 from webhook import annotations as keys
 from webhook.errors import Denied, Forbidden, quoted
 from webhook.pod.pod import INIT_CONTAINER_NAME, check_shape, find, metadata_map
-from webhook.request.injected import as_delivered, download_volumes
-from webhook.request.model_request import ModelRequest, Skip
+from webhook.request.injected import as_delivered, download_volumes, is_injected
+from webhook.request.model_request import ModelRequest, Skip, Source
 from webhook.request.pull_secrets import read_pull_secrets
 from webhook.request.sources import read_sources
 from webhook.request.targets import read_targets
 from webhook.request.unknown_annotations import unknown_keys
 from webhook.settings.model import Settings
+
+MAX_ANNOTATIONS = 256 * 1024
+"""The size in bytes of all annotations of an object (Kubernetes: TotalAnnotationSizeLimitB). It is checked after
+admission, so without this check larger ones would be read here."""
+
+MAX_PATHS = 512 * 1024
+"""The maximum length of all URIs and mount paths in all containers: each container repeats those of all models, and
+Kubernetes cannot store a pod of more than 1.5 MiB (etcd: max-request-bytes)."""
 
 HEADERS_SUFFIX = "-headers"
 """End of the name of a variable with headers; the start is the host (KServe)."""
@@ -35,6 +43,7 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
         annotations = _without_internal(annotations)
     if keys.AGENT in annotations:
         return Skip("agent-injected")
+    _check_size(annotations)
     requests_model = any(key in annotations for key in (keys.URI, keys.URIS, keys.SOURCE_URI))
     check_shape(pod)
     initializer = find(pod["spec"].get("initContainers"), INIT_CONTAINER_NAME)
@@ -45,6 +54,23 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
     return _read_request(pod, namespace, settings, annotations, labels)
 
 
+def _check_size(annotations: Mapping[str, str]) -> None:
+    size = sum(map(len, annotations)) + sum(map(len, annotations.values()))
+    if size > MAX_ANNOTATIONS:
+        raise Denied(
+            f"the annotations of the pod are {size} characters long together: Kubernetes accepts {MAX_ANNOTATIONS}"
+        )
+
+
+def _check_paths(sources: tuple[Source, ...], targets: tuple[str, ...]) -> None:
+    size = len(targets) * sum(len(source.uri) + len(source.mount_path) for source in sources)
+    if size > MAX_PATHS:
+        raise Denied(
+            f"annotation {keys.URIS}: the URIs and mount paths of {len(sources)} models in {len(targets)} containers "
+            f"are {size} characters long together: the maximum is {MAX_PATHS}; use shorter paths"
+        )
+
+
 def _is_authors_own(
     pod: Mapping[str, Any],
     initializer: Mapping[str, Any],
@@ -52,15 +78,11 @@ def _is_authors_own(
     labels: Mapping[str, str],
     settings: Settings,
 ) -> bool:
-    """Whether the init container belongs to the pod's author: it downloads nothing, and the request needs none."""
+    """Whether the init container belongs to the pod's author, and the request needs none of this name."""
     requests_images = any("oci" in annotations.get(key, "") for key in (keys.URI, keys.URIS, keys.SOURCE_URI))
     if not requests_images or download_volumes(pod["spec"], initializer):
         return False
-    try:
-        sources = read_sources(annotations, labels, settings)
-    except Denied:
-        return False
-    return all(source.is_image("modelcar", "native") for source in sources)
+    return all(source.is_image("modelcar", "native") for source in read_sources(annotations, labels, settings))
 
 
 def _read_reinvoked(
@@ -72,6 +94,11 @@ def _read_reinvoked(
 ) -> ModelRequest:
     warnings = list(unknown_keys(annotations, labels))
     initializer = find(pod["spec"]["initContainers"], INIT_CONTAINER_NAME) or {}
+    if not is_injected(pod["spec"], initializer):
+        warnings.append(
+            f"the pod has an init container {INIT_CONTAINER_NAME} of its own, so no model is injected: give it another "
+            "name"
+        )
     return ModelRequest(
         namespace,
         annotations,
@@ -101,12 +128,14 @@ def _read_request(
     direct = _read_direct(annotations, several, settings)
     targets = read_targets(pod, sources, annotations, labels, direct=direct)
     warnings.extend(targets.warnings)
+    _check_paths(sources, targets.names)
     return ModelRequest(
         namespace=namespace,
         annotations=annotations,
         sources=sources,
         several=several,
         targets=targets.names,
+        default_targets=targets.by_default,
         read_only=_read_read_only(annotations, namespace, settings, warnings),
         direct=direct,
         service_account=pod["spec"].get("serviceAccountName") or "default",

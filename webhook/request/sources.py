@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,14 @@ from webhook import uri as storage_uri
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import MODEL_PATH
 from webhook.request import oci
-from webhook.request.model_request import Source
+from webhook.request.model_request import MAX_SOURCES, Source
 from webhook.settings.model import Settings
 from webhook.uri import ClaimPath
 
-_MAX_SOURCES = 100
+MAX_MOUNT_PATH = 1024
+"""In characters. Kubernetes has no limit, but a pod repeats the path in each container and volume."""
+MAX_SEGMENTS = 64
+"""The maximum number of names in a mount path."""
 _MOUNT_PATH = re.compile(r"/[^\x00-\x1f\x7f:]+")
 
 
@@ -66,8 +70,8 @@ def _parse_list(text: str) -> list[Any]:
         items = json.loads(text)
     except (ValueError, RecursionError):
         raise Denied(f"annotation {keys.URIS} {quoted(text)} is not JSON: write {example}") from None
-    if not isinstance(items, list) or not 0 < len(items) <= _MAX_SOURCES:
-        raise Denied(f"annotation {keys.URIS} must be a list of 1 to {_MAX_SOURCES} entries: write {example}")
+    if not isinstance(items, list) or not 0 < len(items) <= MAX_SOURCES:
+        raise Denied(f"annotation {keys.URIS} must be a list of 1 to {MAX_SOURCES} entries: write {example}")
     return items
 
 
@@ -80,18 +84,19 @@ def _parse_entry(item: Any, origin: str) -> tuple[str, str]:
 
 
 def _check_unique(paths: list[str]) -> None:
-    for path in paths:
-        if paths.count(path) > 1:
-            raise Denied(
-                f"annotation {keys.URIS}: mount path {quoted(path)} is used more than once: "
-                "use a different one for each model"
-            )
+    path, times = Counter(paths).most_common(1)[0]
+    if times > 1:
+        raise Denied(
+            f"annotation {keys.URIS}: mount path {quoted(path)} is used more than once: "
+            "use a different one for each model"
+        )
 
 
 def _check_nesting(sources: list[Source]) -> None:
     for outer in sources:
+        prefix = outer.mount_path + "/"
         for inner in sources:
-            if inner.mount_path.startswith(outer.mount_path + "/") and (reason := _cannot_nest(outer, inner)):
+            if inner.mount_path.startswith(prefix) and (reason := _cannot_nest(outer, inner)):
                 raise Denied(
                     f"annotation {keys.URIS}: mount path {quoted(inner.mount_path)} is inside "
                     f"{quoted(outer.mount_path)}, {reason}: use mount paths that do not contain each other"
@@ -110,13 +115,18 @@ def _cannot_nest(outer: Source, inner: Source) -> str:
 def check_mount_path(path: str, origin: str) -> str:
     """The path without white space around it and without a trailing slash.
 
-    Raises Denied when it is relative, `/`, or contains `..` or `:` (Kubernetes: VolumeMount).
+    Raises Denied when it is too long, relative, `/`, or contains `..` or `:` (Kubernetes: VolumeMount).
     """
     path = path.strip(" \t\r\n")
+    if len(path) > MAX_MOUNT_PATH:
+        raise Denied(f"{origin}: the mount path is {len(path)} characters long: the maximum is {MAX_MOUNT_PATH}")
     segments = path.split("/")
-    if not _MOUNT_PATH.fullmatch(path) or ".." in segments or len(path) > storage_uri.MAX_LENGTH:
+    if not _MOUNT_PATH.fullmatch(path) or ".." in segments:
         raise Denied(f"{origin}: {quoted(path)} is not a valid mount path: use an absolute path without '..' and ':'")
-    normal = "/" + "/".join(segment for segment in segments if segment not in ("", "."))
+    names = [segment for segment in segments if segment not in ("", ".")]
+    if len(names) > MAX_SEGMENTS:
+        raise Denied(f"{origin}: mount path {quoted(path)} has {len(names)} names: the maximum is {MAX_SEGMENTS}")
+    normal = "/" + "/".join(names)
     if normal == "/":
         raise Denied(f"{origin}: the model cannot be mounted at /: use a directory, such as {MODEL_PATH}")
     return normal
@@ -124,7 +134,7 @@ def check_mount_path(path: str, origin: str) -> str:
 
 def _source(uri: str, path: str, origin: str, annotations: Mapping[str, str], settings: Settings) -> Source:
     if image := oci.read(uri, origin, settings.storage_initializer):
-        return Source(image.uri, path, origin, image=image)
+        return Source(image.uri, path, origin, image=image, has_mode=uri.startswith("oci+"))
     if not storage_uri.is_claim(uri):
         return Source(uri, path, origin)
     claim = storage_uri.parse_claim(uri, origin)

@@ -21,6 +21,8 @@ PROXIES = frozenset(
 """Names of sidecars that other webhooks add. They never get the model by default."""
 
 _MAX_TARGETS = 20
+# Names of containers have at most 63 characters (Kubernetes: DNS label). The rest is for white space.
+_MAX_NAMES = 100 * _MAX_TARGETS
 
 
 class Targets(NamedTuple):
@@ -28,6 +30,8 @@ class Targets(NamedTuple):
 
     names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    by_default: bool = False
+    """Neither an annotation nor KServe names them, and the pod does not have the model yet."""
 
 
 def read_targets(
@@ -47,7 +51,7 @@ def read_targets(
     if not present:
         raise Denied("the pod has no containers, so no container can get the model")
     if names := targets_with_model(pod, sources, direct=direct):
-        return Targets(names)
+        return Targets(names[:_MAX_TARGETS])
     return _default_target(pod, present, annotations)
 
 
@@ -56,7 +60,7 @@ def _default_target(pod: Mapping[str, Any], present: list[str], annotations: Map
     candidates = [name for name in present if name not in PROXIES] or present
     default = annotations.get(keys.DEFAULT_CONTAINER)
     if default in candidates:
-        return Targets((default,))
+        return Targets((default,), by_default=True)
     first = candidates[0]
     if default is not None and default not in present:
         warning = (
@@ -66,8 +70,8 @@ def _default_target(pod: Mapping[str, Any], present: list[str], annotations: Map
     elif present[0] != first or _several_serve(pod, candidates):
         warning = f"container {quoted(first)} gets the model; choose others with annotation {keys.CONTAINERS}"
     else:
-        return Targets((first,))
-    return Targets((first,), (warning,))
+        return Targets((first,), by_default=True)
+    return Targets((first,), (warning,), by_default=True)
 
 
 def _several_serve(pod: Mapping[str, Any], candidates: list[str]) -> bool:
@@ -77,6 +81,8 @@ def _several_serve(pod: Mapping[str, Any], candidates: list[str]) -> bool:
 
 
 def _named_targets(pod: Mapping[str, Any], text: str, present: list[str]) -> tuple[str, ...]:
+    if len(text) > _MAX_NAMES:
+        raise Denied(f"annotation {keys.CONTAINERS} is {len(text)} characters long: the maximum is {_MAX_NAMES}")
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not wanted:
         raise Denied(f"annotation {keys.CONTAINERS} is empty: set it to names of containers of the pod, or remove it")

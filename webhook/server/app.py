@@ -7,10 +7,14 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
+from webhook.errors import shortened
 from webhook.server import handlers
 from webhook.server.context import Webhook
 from webhook.server.endpoint import AdmissionEndpoint
 from webhook.server.tracing import Endpoint, Tracing
+
+_MAX_LINE = 4096
+"""Characters in a line of /readyz. Anybody may read it, and a rejected ConfigMap has as many problems as keys."""
 
 
 def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None = None) -> FastAPI:
@@ -38,7 +42,7 @@ def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None 
     @app.get("/readyz")
     async def readyz() -> Response:
         """Readiness: valid settings are loaded and the server is not about to stop."""
-        lines = _readiness(webhook)
+        lines = [shortened(line, _MAX_LINE) for line in _readiness(webhook)]
         ready = webhook.settings.current is not None and not webhook.draining
         return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if ready else 503)
 

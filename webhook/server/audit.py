@@ -16,6 +16,7 @@ from webhook.admission.outcome import Outcome
 from webhook.cluster.facts import NO_FACTS
 from webhook.errors import LookupFailed
 from webhook.kubernetes_api.core_api import CoreApi
+from webhook.request.injected import targets_with_model
 from webhook.request.model_request import ModelRequest
 from webhook.settings.model import Settings
 
@@ -47,7 +48,9 @@ def missing_injection(pod: Any, settings: Settings) -> Outcome | None:
     namespace = (pod.get("metadata") or {}).get("namespace") or ""
     request = pods.read(pod, namespace, enforced)
     outcome = request if isinstance(request, Outcome) else pods.apply(pod, request, enforced, NO_FACTS)
-    injected = isinstance(request, ModelRequest) and request.already_injected
+    injected = isinstance(request, ModelRequest) and (
+        request.already_injected or bool(targets_with_model(pod, request.sources, direct=request.direct))
+    )
     return None if injected or outcome.kind in ("unchanged", "skipped") else outcome
 
 

@@ -6,7 +6,7 @@ A plain ASGI endpoint, because FastAPI's routing costs more than the whole mutat
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from webhook.admission import review as reviews
 from webhook.admission.outcome import Outcome, failed, lookup_failed, skipped
 from webhook.admission.review import Request, Review, TooDeep
-from webhook.errors import BadReview, LookupFailed
+from webhook.errors import BadReview, LookupFailed, shortened
 from webhook.server.context import Webhook
 from webhook.server.fingerprint import is_cacheable
 from webhook.server.handlers import Decision
@@ -25,6 +25,11 @@ from webhook.server.response_cache import AdmissionResponse, CacheKey, ResponseC
 MAX_BODY_BYTES = 7 * 1024 * 1024
 # Bounds the memory of all incomplete bodies together; a pod has some 10 KB.
 MAX_INCOMPLETE_BYTES = 8 * MAX_BODY_BYTES
+
+# Bounds of a line of the log. The names of 32 containers, which are DNS labels, are shown whole.
+_MAX_LOGGED_NAMES = 32
+_MAX_LOGGED_NAME = 63
+_MAX_LOGGED_MESSAGE = 2048
 
 CLIENT_VERIFIED = "client_verified"
 """Key of the ASGI state: whether the client sent a certificate of the trusted CA."""
@@ -203,21 +208,29 @@ _TOO_DEEP = Outcome(
 
 
 def _log_fields(request: Request, outcome: Outcome) -> dict[str, Any]:
-    """The fields of the log event that do not differ between pods of one controller."""
+    """The fields of the log event that do not differ between pods of one controller. The pod's author chooses some."""
     fields: dict[str, Any] = {"namespace": request.namespace, "owner": request.owner, "outcome": outcome.kind}
     if outcome.reason:
         fields["reason"] = outcome.reason
     if outcome.sources:
-        fields["sources"] = outcome.sources
+        fields["sources"] = _shortened(outcome.sources)
     if outcome.containers:
-        fields["containers"] = outcome.containers
+        fields["containers"] = _shortened(outcome.containers)
     if outcome.differences:
-        fields["differs"] = outcome.differences
+        fields["differs"] = _shortened(outcome.differences)
     if outcome.message:
-        fields["message"] = outcome.message
+        fields["message"] = shortened(outcome.message, _MAX_LOGGED_MESSAGE)
     if request.dry_run:
         fields["dry_run"] = True
     return fields
+
+
+def _shortened(names: Sequence[str]) -> Sequence[str]:
+    """The first names, each cut to its first characters. Ordinary names are returned as they are."""
+    if len(names) <= _MAX_LOGGED_NAMES and all(len(name) <= _MAX_LOGGED_NAME for name in names):
+        return names
+    shown = tuple(shortened(name, _MAX_LOGGED_NAME) for name in names[:_MAX_LOGGED_NAMES])
+    return shown if len(names) <= _MAX_LOGGED_NAMES else (*shown, f"… {len(names) - len(shown)} more")
 
 
 def _too_large() -> HttpError:

@@ -7,6 +7,7 @@ API server does not accept them.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import queue
 import threading
 import time
@@ -29,8 +30,11 @@ _TIMEOUT = (2, 5)
 """Seconds to connect, and to wait for an answer."""
 # Seconds until the same rejection of the same owner is recorded again: its controller retries every few seconds.
 _REPEAT_SECONDS = 600
-# The API server accepts no longer note (events.k8s.io/v1 Event).
+# Bytes. The API server accepts no longer note (events.k8s.io/v1 Event).
 _MAX_NOTE = 1024
+# The longest values that Kubernetes accepts: DNS-1123 names of 253 characters, and an API version with a group and a
+# label. An object with a longer one does not exist.
+_MAX_LENGTHS = {"apiVersion": 317, "kind": 63, "name": 253, "uid": 253}
 
 
 class RejectionEvents:
@@ -41,7 +45,7 @@ class RejectionEvents:
         self._instance = instance
         self._clock = clock
         self._queue: queue.Queue[Any] = queue.Queue(_MAX_QUEUED)
-        self._recorded: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        self._recorded: OrderedDict[bytes, float] = OrderedDict()
         self.dropped = 0
         """The number of Events that were not written."""
 
@@ -54,13 +58,13 @@ class RejectionEvents:
         regarding = _regarding(request)
         if request.dry_run or regarding is None:
             return
-        if self._is_new((request.namespace, regarding["kind"], regarding["name"], outcome.message)):
+        if self._is_new(_digest(request.namespace, regarding["kind"], regarding["name"], outcome.message)):
             try:
                 self._queue.put_nowait(self._event(request, regarding, outcome))
             except queue.Full:
                 self.dropped += 1
 
-    def _is_new(self, key: tuple[str, ...]) -> bool:
+    def _is_new(self, key: bytes) -> bool:
         now = self._clock()
         if now - self._recorded.get(key, float("-inf")) < _REPEAT_SECONDS:
             return False
@@ -83,7 +87,7 @@ class RejectionEvents:
             "action": "Admission",
             "reason": "ModelStorageRejected",
             "type": "Warning",
-            "note": outcome.message[:_MAX_NOTE],
+            "note": outcome.message.encode(errors="replace")[:_MAX_NOTE].decode(errors="ignore"),
         }
 
     def _run(self) -> None:
@@ -105,7 +109,15 @@ def _regarding(request: Request) -> dict[str, str] | None:
     metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
     owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
     owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else None
-    fields = ("apiVersion", "kind", "name", "uid")
-    if owner is None or not all(isinstance(owner.get(field), str) for field in fields):
+    if owner is None or not all(_fits(owner.get(field), length) for field, length in _MAX_LENGTHS.items()):
         return None
-    return {field: owner[field] for field in fields}
+    return {field: owner[field] for field in _MAX_LENGTHS}
+
+
+def _fits(value: Any, length: int) -> bool:
+    return isinstance(value, str) and len(value) <= length and value.isascii()
+
+
+def _digest(*parts: str) -> bytes:
+    """A short key for these texts, whatever their length."""
+    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

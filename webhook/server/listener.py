@@ -17,6 +17,8 @@ from typing import Any
 
 import structlog
 
+from webhook.server.open_connections import OpenConnections
+
 log = structlog.get_logger()
 
 HANDSHAKE_TIMEOUT_SECONDS = 10
@@ -58,7 +60,7 @@ class Connection(asyncio.Protocol, ABC):
 
 
 class PendingConnection(asyncio.Protocol):
-    """A connection from its acceptance on. Its protocol costs more memory and is made after the handshake."""
+    """A connection from its acceptance on. Its protocol costs more memory and is made after the TLS handshake."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -101,48 +103,41 @@ class PendingConnection(asyncio.Protocol):
 
 
 class Listener:
-    """Accepts connections, and evicts one when there are too many.
+    """Accepts connections, and evicts one when there are too many, as `OpenConnections` chooses.
 
-    Connections that had no response yet are evicted first, then the others, longest silent first. An API server's
-    connection has its first response within milliseconds. uvicorn uses a listener like one of its own servers.
+    uvicorn uses a listener like one of its own servers.
     """
 
     def __init__(
         self,
         listening: socket.socket,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         limit: int,
         make_connection: Callable[[PendingConnection], Connection],
         on_evict: Callable[[], None] = lambda: None,
     ) -> None:
         """`make_connection` makes the protocol of a connection; `on_evict` is called for each eviction.
 
-        At most `limit` connections are open at once.
+        At most `limit` connections are open at once. Without `tls` the connections are plain text.
         """
         self.make_connection = make_connection
         self._listening = listening
         self._tls = tls
-        self._limit = min(limit, _max_descriptors() - _RESERVED_DESCRIPTORS)
         self._on_evict = on_evict
         self._loop = asyncio.get_running_loop()
-        self._new: dict[PendingConnection, None] = {}
-        """Connections without a response yet, oldest first."""
-        self._established: dict[PendingConnection, None] = {}
-        """Connections with a response, least recently used first."""
+        self._open: OpenConnections[PendingConnection] = OpenConnections(limit)
         self._closing = False
         self._start_accepting()
 
     def on_response(self, pending: PendingConnection) -> None:
         """A response was sent: the connection counts as established, and as the most recently used."""
-        self.on_close(pending)
-        self._established[pending] = None
+        self._open.on_response(pending)
         if self._closing:
             pending.shutdown()
 
     def on_close(self, pending: PendingConnection) -> None:
         """The connection is closed."""
-        self._new.pop(pending, None)
-        self._established.pop(pending, None)
+        self._open.remove(pending)
 
     def close(self) -> None:
         """Accept what is in the kernel's queue, then close. Each queued connection was opened for a request."""
@@ -156,11 +151,11 @@ class Listener:
 
     async def wait_closed(self) -> None:
         """Wait until all connections are closed."""
-        while self._new or self._established:
+        while self._open:
             await asyncio.sleep(0.05)
 
     def _close_idle(self) -> None:
-        for pending in list(self._new):
+        for pending in self._open.new:
             pending.close_idle()
 
     def _start_accepting(self) -> None:
@@ -180,7 +175,7 @@ class Listener:
             self._loop.remove_reader(self._listening)
             self._loop.call_later(_DESCRIPTOR_RETRY_SECONDS, self._start_accepting)
             return False
-        if len(self._new) + len(self._established) < self._limit or self._evict_one():
+        if not self._open.is_full or self._evict_one():
             self._start_handshake(accepted)
         else:
             accepted.close()
@@ -189,11 +184,10 @@ class Listener:
     def _start_handshake(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         pending = PendingConnection(self)
-        self._new[pending] = None
+        self._open.add(pending)
+        timeout = HANDSHAKE_TIMEOUT_SECONDS if self._tls else None
         pending.handshake = self._loop.create_task(
-            self._loop.connect_accepted_socket(
-                lambda: pending, accepted, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_SECONDS
-            )
+            self._loop.connect_accepted_socket(lambda: pending, accepted, ssl=self._tls, ssl_handshake_timeout=timeout)
         )
         pending.handshake.add_done_callback(lambda handshake: self._on_handshake(pending, accepted, handshake))
 
@@ -206,14 +200,24 @@ class Listener:
 
     def _evict_one(self) -> bool:
         """Evict a connection. False when all are busy."""
-        for connections in (self._new, self._established):
-            for pending in connections:
-                if not pending.is_busy():
-                    self.on_close(pending)
-                    pending.evict()
-                    self._on_evict()
-                    return True
-        return False
+        pending = self._open.next_to_evict()
+        if pending is None:
+            return False
+        self._open.remove(pending)
+        pending.evict()
+        self._on_evict()
+        return True
+
+
+def connection_limit(wanted: int, reserved: int = 0) -> int:
+    """The number of connections that the limit of file descriptors allows, up to `wanted`; at least 1.
+
+    `reserved`: file descriptors that other listeners of this process may use.
+    """
+    allowed = max(1, _max_descriptors() - _RESERVED_DESCRIPTORS - reserved)
+    if allowed < wanted:
+        log.warning("the limit of file descriptors allows fewer connections", allowed=allowed, wanted=wanted)
+    return min(wanted, allowed)
 
 
 def _max_descriptors() -> int:

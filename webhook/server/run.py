@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import ssl
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-import prometheus_client
+import structlog
 import uvloop
 
 from webhook.certificates import tls
@@ -27,6 +29,8 @@ from webhook.server.state_metrics import StateCollector
 from webhook.server.tracing import Tracing, TracingUnavailable
 from webhook.settings.open import open_source
 from webhook.settings.parse import SettingsError
+
+log = structlog.get_logger()
 
 
 class CannotStart(Exception):
@@ -68,12 +72,40 @@ class Options:
 def run(options: Options) -> None:
     """Serve until SIGTERM. Raises CannotStart, with the reason, when the server cannot start."""
     try:
-        _run(options)
+        with _stop_on_signals():
+            _run(options)
+    except _StoppedEarly:
+        log.info("stopped before serving")
     except (CertificateError, CannotListen, ClusterConfigError, TracingUnavailable, TimeoutError, ValueError) as error:
         raise CannotStart(str(error)) from None
     except SettingsError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         raise CannotStart(f"settings {options.settings} cannot be used:\n{lines}") from None
+
+
+class _StoppedEarly(SystemExit):
+    """A signal arrived before the server serves, for example while it waits for its first certificate."""
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """Raise _StoppedEarly on SIGTERM and SIGINT, until the server handles them itself.
+
+    The kernel drops a signal without a handler when its process is the first one of a container.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, _stop_early) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _stop_early(_number: int, _frame: object) -> NoReturn:
+    raise _StoppedEarly
 
 
 def exit_process(code: int) -> NoReturn:
@@ -95,7 +127,6 @@ def _run(options: Options) -> None:
     webhook = _webhook(options)
     listener, expires = _listener(options)
     webhook.metrics.registry.register(StateCollector(webhook, expires))
-    _expose(options, webhook.metrics)
     tracing = Tracing() if options.server.traces else None
     try:
         uvloop.run(serve(create_app(webhook, docs=options.server.docs, tracing=tracing), webhook, listener))
@@ -122,16 +153,6 @@ def _webhook(options: Options) -> Webhook:
     return webhook
 
 
-def _expose(options: Options, metrics: Metrics) -> None:
-    if options.server.metrics_port:
-        try:
-            prometheus_client.start_http_server(options.server.metrics_port, options.host, metrics.registry)
-        except OSError as error:
-            raise CannotListen(
-                f"cannot listen on {options.host}, port {options.server.metrics_port}, for metrics: {error.strerror}"
-            ) from None
-
-
 class Expiry:
     """The end of the served certificate's validity, in seconds since 1970; 0 before there is one."""
 
@@ -152,6 +173,7 @@ def _listener(options: Options) -> tuple[ListenOptions, Callable[[], float]]:
         context,
         options.server.drain_seconds,
         max_connections=options.server.max_connections,
+        metrics_port=options.server.metrics_port,
     )
     if isinstance(options.certificate, SelfManaged):
         _start_rotation(options.certificate, context, expires)

@@ -19,7 +19,8 @@ from fastapi import FastAPI
 from webhook.certificates.tls import CertificateError, CertificateFiles
 from webhook.server.connection import HttpConnection
 from webhook.server.context import Webhook
-from webhook.server.listener import BACKLOG, Listener, PendingConnection
+from webhook.server.listener import BACKLOG, Listener, PendingConnection, connection_limit
+from webhook.server.metrics_endpoint import MetricsEndpoint
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ SHUTDOWN_TIMEOUT_SECONDS = 30
 # Collect garbage rarely: requests and closed connections leave none, and a collection with a thousand open connections
 # pauses the server for 20 ms.
 _GC_THRESHOLDS = (10_000, 100, 100)
+# Prometheus keeps one connection open for each of its replicas.
+MAX_METRICS_CONNECTIONS = 32
 # Seconds between two checks of the certificate files.
 CERTIFICATE_POLL_SECONDS = 10
 
@@ -44,6 +47,7 @@ class ListenOptions:
     """Where and how to serve.
 
     `drain_seconds`: how long the server accepts requests after SIGTERM. `max_connections`: open at once.
+    `metrics_port`: port of /metrics, in plain text; 0: none.
     """
 
     host: str
@@ -52,6 +56,7 @@ class ListenOptions:
     drain_seconds: float = 0
     certificate: CertificateFiles | None = None
     max_connections: int = 1000
+    metrics_port: int = 0
 
 
 class Server(uvicorn.Server):
@@ -64,25 +69,32 @@ class Server(uvicorn.Server):
         self.address = (listener.host, listener.port)
         """Host and port that the server listens on."""
         self._webhook = webhook
-        self._drain_seconds = listener.drain_seconds
-        self._tls = listener.tls
-        self._max_connections = listener.max_connections
+        self._options = listener
         self._on_start = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections, and call `started`."""
+        """Accept connections, and call `started`. The second socket, if there is one, is for metrics."""
         await super().startup(sockets=[])
-        for listening in sockets or ():
-            self.address = listening.getsockname()[:2]
-            on_evict = self._webhook.metrics.on_evicted_connection
-            listener = Listener(listening, self._tls, self._max_connections, self._make_connection, on_evict)
-            self.servers.append(listener)  # type: ignore[arg-type]
+        for listening, listen in zip(sockets or (), (self._listen, self._listen_for_metrics), strict=False):
+            self.servers.append(listen(listening))  # type: ignore[arg-type]
         log.info("serving", address=self.url, settings=self._webhook.settings.name)
         self._on_start(self)
 
-    def _make_connection(self, pending: PendingConnection) -> HttpConnection:
-        return HttpConnection(
-            pending, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+    def _listen(self, listening: socket.socket) -> Listener:
+        self.address = listening.getsockname()[:2]
+        reserved = MAX_METRICS_CONNECTIONS if self._options.metrics_port else 0
+        limit = connection_limit(self._options.max_connections, reserved)
+        on_evict = self._webhook.metrics.on_evicted_connection
+        return Listener(listening, self._options.tls, limit, self._connections(self.config), on_evict)
+
+    def _listen_for_metrics(self, listening: socket.socket) -> Listener:
+        config = _configure(MetricsEndpoint(self._webhook.metrics.registry))
+        return Listener(listening, None, MAX_METRICS_CONNECTIONS, self._connections(config))
+
+    def _connections(self, config: uvicorn.Config) -> Callable[[PendingConnection], HttpConnection]:
+        """A function that makes connections to the application of this configuration."""
+        return lambda pending: HttpConnection(
+            pending, config=config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
     @property
@@ -114,9 +126,9 @@ class Server(uvicorn.Server):
         if self._webhook.draining:
             self.should_exit = True
             return
-        log.info("stopping", drain_seconds=self._drain_seconds)
+        log.info("stopping", drain_seconds=self._options.drain_seconds)
         self._webhook.draining = True
-        asyncio.get_running_loop().call_later(self._drain_seconds, self.stop)
+        asyncio.get_running_loop().call_later(self._options.drain_seconds, self.stop)
 
 
 async def serve(
@@ -124,20 +136,23 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `started` is called once the server accepts connections.
 
-    Raises SettingsError when the first settings are invalid, CannotListen when the address cannot be used.
+    Raises SettingsError when the first settings are invalid, CannotListen when an address cannot be used.
     """
     await webhook.settings.start()
     try:
-        with _listen(listener.host, listener.port) as listening:
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(_listen(listener.host, listener.port))]
+            if listener.metrics_port:
+                sockets.append(stack.enter_context(_listen(listener.host, listener.metrics_port, ", for metrics")))
             async with _watching(listener.certificate):
                 _freeze()
-                await Server(app, webhook, listener, started).serve([listening])
+                await Server(app, webhook, listener, started).serve(sockets)
     finally:
         await webhook.settings.stop()
     log.info("stopped")
 
 
-def _configure(app: FastAPI) -> uvicorn.Config:
+def _configure(app: FastAPI | MetricsEndpoint) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -153,12 +168,12 @@ def _configure(app: FastAPI) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, purpose: str = "") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
+        raise CannotListen(f"cannot listen on {host}, port {port}{purpose}: {error.strerror or error}") from None
     listening.setblocking(False)
     return listening
 

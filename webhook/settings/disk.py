@@ -13,8 +13,9 @@ from webhook.settings.manifest import extract_data
 from webhook.settings.model import Settings
 from webhook.settings.parse import KEYS, Problem, SettingsError, parse, require_keys
 
-MAX_BYTES = 3 * 2**20
-"""Three times the size limit of a ConfigMap: the file may contain other manifests too."""
+MAX_BYTES = 2**20
+"""The size limit of a ConfigMap (Kubernetes: MaxSecretSize)."""
+_MAX_VALUES = 20_000
 
 
 def load_file(path: Path) -> tuple[Settings, list[Problem]]:
@@ -45,7 +46,7 @@ class Contents:
             raise SettingsError([Problem(str(self.path), self.failure)])
         try:
             texts = {key: content.decode() for key, content in self.files}
-            return texts if "" not in texts else extract_data(texts[""])
+            return texts if "" not in texts else extract_data(texts[""], _MAX_VALUES)
         except UnicodeDecodeError:
             reason = "not UTF-8 text"
         except ValueError as error:

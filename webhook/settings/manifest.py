@@ -8,14 +8,14 @@ from webhook import yaml_loader
 from webhook.settings.parse import KEYS
 
 
-def extract_data(text: str) -> dict[str, Any]:
+def extract_data(text: str, max_values: int = yaml_loader.MAX_VALUES) -> dict[str, Any]:
     """Return the `data` of the ConfigMap in a JSON or YAML text.
 
     The text contains one or more manifests, one of them a ConfigMap with settings, or a single document with the
     settings keys at the top level, whose values are objects or strings. Raises ValueError, with the reason, when it
-    is neither. Keys and values are not validated here: `parse` does that.
+    is neither, or is YAML with more than `max_values` values. `parse` validates keys and values.
     """
-    documents = yaml_loader.load(text)
+    documents = yaml_loader.load(text, max_values)
     if not documents:
         raise ValueError("is empty")
     if len(documents) == 1 and not _kind(documents[0]):

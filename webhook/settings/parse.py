@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +22,20 @@ KEYS = (StorageInitializer.key, Credentials.key, Deploy.key, StorageDefaults.key
 """The keys of the ConfigMap that the webhook reads."""
 
 
+MAX_TEXT = 128 * 1024
+"""The maximum length of a key's text, in characters. A ConfigMap has at most 1 MiB, and other keys of it are larger."""
+MAX_VALUES = 3_000
+"""The maximum number of values in a key: each one costs microseconds, and a webhook's caller may send any settings."""
+MAX_PROBLEMS = 20
+"""The maximum number of problems, or warnings, that are described. The last one gives the number of the others."""
+# Of a name or reason in a message, in characters.
+_MAX_NAME = 120
+_MAX_REASON = 1_000
+# Names that are longer resemble none, and comparing them is slow.
+_MAX_COMPARED = 64
+_MAX_KEYS_COMPARED = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An invalid or questionable key, as a dotted path that starts with the key of the ConfigMap, and the reason."""
@@ -34,11 +48,20 @@ class Problem:
 
 
 class SettingsError(Exception):
-    """The settings are invalid; `problems` lists every invalid key with its reason."""
+    """The settings are invalid; `problems` lists invalid keys with their reasons, at most `MAX_PROBLEMS`."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = problems
+        self.problems = _first(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+def _first(problems: list[Problem]) -> list[Problem]:
+    """The problems that are described, cut to a length that a message may have."""
+    shown = [Problem(each.key[:_MAX_REASON], each.reason[:_MAX_REASON]) for each in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        last = shown[-1]
+        shown[-1] = Problem(last.key, f"{last.reason} (and {len(problems) - MAX_PROBLEMS:,} more problems)")
+    return shown
 
 
 def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
@@ -46,7 +69,8 @@ def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
 
     Values are JSON or YAML strings, or objects. Other keys of the ConfigMap belong to KServe and are ignored; missing
     keys have KServe's defaults. null and "" mean absent, and names are not case-sensitive. Unknown names are warnings
-    in KServe's groups, and problems in `storageDefaults`. Raises SettingsError with all problems.
+    in KServe's groups, and problems in `storageDefaults`. Raises SettingsError with all problems, up to
+    MAX_PROBLEMS of them, and for a key with more than MAX_TEXT characters or MAX_VALUES values.
     """
     problems: list[Problem] = []
     warnings = _misspelled_keys(data)
@@ -62,13 +86,13 @@ def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
         deploy=groups[Deploy.key],
         storage_defaults=groups[StorageDefaults.key],
     )
-    return settings, warnings + _suspicious_values(settings)
+    return settings, _first(warnings + _suspicious_values(settings))
 
 
 def require_keys(data: Mapping[str, Any]) -> None:
     """Raise SettingsError when the data has none of KEYS: it is the wrong ConfigMap, or an empty one."""
     if not any(key in data for key in KEYS):
-        found = f"; found {', '.join(map(_format, list(data)[:10]))}" if data else "; it is empty"
+        found = f"; found {', '.join(map(_format, islice(data, 10)))}" if data else "; it is empty"
         raise SettingsError([Problem("data", f"has none of the keys {', '.join(KEYS)}{found}")])
 
 
@@ -76,7 +100,7 @@ def _misspelled_keys(data: Mapping[str, Any]) -> list[Problem]:
     """Warnings about ignored keys of the ConfigMap that resemble one of KEYS."""
     return [
         Problem(str(key), f"is ignored; did you mean {match[0]}?")
-        for key in data
+        for key in islice(data, _MAX_KEYS_COMPARED)
         if key not in KEYS and (match := _closest(str(key), KEYS, cutoff=0.85))
     ]
 
@@ -110,7 +134,9 @@ def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list
         fields = _known_fields(group, _parse_object(value), group.key, unknown)
         return group.model_validate(fields)
     except ValidationError as error:
-        problems.extend(_problem(group.key, details) for details in error.errors())
+        details = error.errors(include_url=False)
+        problems.extend(_problem(group.key, each) for each in details[:MAX_PROBLEMS])
+        problems.extend(Problem(group.key, each["msg"]) for each in details[MAX_PROBLEMS:])
     except ValueError as error:
         problems.append(Problem(group.key, str(error)))
     return None
@@ -119,7 +145,9 @@ def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list
 def _parse_object(value: Any) -> dict[Any, Any]:
     """Return the object, parsed from JSON or YAML when it is a string. Raises ValueError when it is not an object."""
     if isinstance(value, str):
-        documents = yaml_loader.load(value)
+        if len(value) > MAX_TEXT:
+            raise ValueError(f"is {len(value):,} characters long: the maximum is {MAX_TEXT:,}")
+        documents = yaml_loader.load(value, MAX_VALUES)
         if len(documents) > 1:
             raise ValueError("must be one YAML document, without `---` separators")
         value = documents[0] if documents else None
@@ -127,7 +155,28 @@ def _parse_object(value: Any) -> dict[Any, Any]:
         return {}
     if not isinstance(value, dict):
         raise ValueError(f"must be an object, not {_format(value)}")
+    _check_number(value)
     return value
+
+
+def _check_number(value: Any) -> None:
+    """Raise ValueError when an object has too many values, or too long strings, in all."""
+    number = size = 0
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        number += 1 + len(each) if isinstance(each, dict | list) else 0
+        if number > MAX_VALUES:
+            raise ValueError(f"has more than {MAX_VALUES:,} values")
+        if isinstance(each, dict):
+            size += sum(len(str(key)) for key in each)
+            rest.extend(each.values())
+        elif isinstance(each, list):
+            rest.extend(each)
+        elif isinstance(each, str):
+            size += len(each)
+        if size > MAX_TEXT:
+            raise ValueError(f"has more than {MAX_TEXT:,} characters")
 
 
 def _known_fields(group: type[BaseModel], value: dict[Any, Any], path: str, unknown: list[Problem]) -> dict[str, Any]:
@@ -141,13 +190,20 @@ def _known_fields(group: type[BaseModel], value: dict[Any, Any], path: str, unkn
     for key, inner in value.items():
         name = names.get(str(key).lower())
         if name is None:
-            unknown.append(Problem(f"{path}.{key}", "unknown key" + _suggestion(str(key), fields)))
+            # Those after the first are only counted.
+            suggestion = _suggestion(str(key), fields) if len(unknown) < MAX_PROBLEMS else ""
+            unknown.append(Problem(f"{path}.{_cut(key)}", f"unknown key{suggestion}"))
         elif inner is not None and inner != "":
             nested = fields[name]
             known[name] = (
                 _known_fields(nested, inner, f"{path}.{name}", unknown) if nested and _is_object(inner) else inner
             )
     return known
+
+
+def _cut(name: Any) -> str:
+    text = str(name)
+    return text if len(text) <= _MAX_NAME else text[:_MAX_NAME] + "…"
 
 
 def _is_object(value: Any) -> bool:
@@ -166,6 +222,8 @@ def _suggestion(key: str, names: Iterable[str]) -> str:
 
 
 def _closest(key: str, names: Iterable[str], cutoff: float) -> list[str]:
+    if len(key) > _MAX_COMPARED:
+        return []
     lowered = {name.lower(): name for name in names}
     return [lowered[match] for match in difflib.get_close_matches(key.lower(), lowered, n=1, cutoff=cutoff)]
 
@@ -190,7 +248,7 @@ _REASONS = {
 
 
 def _problem(key: str, details: Any) -> Problem:
-    path = ".".join(str(part) for part in (key, *details["loc"]))
+    path = ".".join(_cut(part) for part in (key, *details["loc"]))
     kind, context = details["type"], details.get("ctx", {})
     reason = _REASONS.get(kind) or _REASONS.get(kind.partition("_")[0])
     if reason is None:
@@ -207,6 +265,6 @@ def _format(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     try:
-        return quoted(value) if isinstance(value, str) else quoted(reprlib.repr(value))[1:-1]
+        return quoted(value) if isinstance(value, str) else quoted(value)[1:-1]
     except ValueError:  # Python does not convert integers with thousands of digits
         return "a very long number"

@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from webhook.errors import shortened
 from webhook.settings.model import EMBEDDED, Settings
 from webhook.settings.parse import KEYS, Problem, SettingsError, parse, require_keys
 
 _log = logging.getLogger(__name__)
+
+# A ConfigMap may have 1 MiB of keys, and each of them may be a problem.
+_MAX_REASON = 2048
+_MAX_WARNING = 512
+_MAX_LOGGED_WARNINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Rejection:
 
     version: str
     reason: str
+    """The problems, in at most 2,048 characters."""
 
 
 class SettingsSource(Protocol):
@@ -106,13 +113,13 @@ class LiveSettings:
 
     def reject(self, version: str, error: SettingsError) -> None:
         """Record and log that `version` is invalid. Repeating the last rejection has no effect."""
-        rejection = Rejection(version, str(error))
+        rejection = Rejection(version, shortened(str(error), _MAX_REASON))
         if rejection == self.rejected:
             return
         self.rejected = rejection
         self.rejections += 1
         kept = f"version {self.current.version} stays in effect" if self.current else "none are in effect"
-        _log.warning("settings %s: version %s is rejected, %s: %s", self.name, version, kept, error)
+        _log.warning("settings %s: version %s is rejected, %s: %s", self.name, version, kept, rejection.reason)
 
     def _activate(self, settings: Settings, version: str, warnings: tuple[Problem, ...]) -> None:
         generation = self.current.generation + 1 if self.current else 1
@@ -121,8 +128,10 @@ class LiveSettings:
         self.current = Snapshot(settings, version, generation, warnings)
         self.rejected = None
         _log.info("settings %s: version %s is in effect, generation %d", self.name, version, generation)
-        for warning in warnings:
-            _log.warning("settings %s: %s", self.name, warning)
+        for warning in warnings[:_MAX_LOGGED_WARNINGS]:
+            _log.warning("settings %s: %s", self.name, shortened(str(warning), _MAX_WARNING))
+        if len(warnings) > _MAX_LOGGED_WARNINGS:
+            _log.warning("settings %s: %d more warnings", self.name, len(warnings) - _MAX_LOGGED_WARNINGS)
 
 
 class EmbeddedSettings(LiveSettings):

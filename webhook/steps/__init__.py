@@ -10,7 +10,7 @@ from collections.abc import Callable
 from webhook.pod.pod import PodDraft
 from webhook.steps.archives import warn_about_archives
 from webhook.steps.ca_bundle import mount_ca_bundle
-from webhook.steps.cache import download_into_cache, run_download_program
+from webhook.steps.cache import download_into_cache, share_download
 from webhook.steps.claim_facts import check_claims
 from webhook.steps.claims import mount_claims
 from webhook.steps.confidential import enable_confidential
@@ -52,11 +52,11 @@ STEPS: tuple[Step, ...] = (
     set_sts_endpoint,
     mount_ca_bundle,
     apply_overrides,
-    run_download_program,
     fit_pod_resources,
     keep_guaranteed,
     tune_hugging_face,
     enable_confidential,
+    share_download,
     run_as_istio_proxy,
     secure_injected_containers,
     set_storage_uri,

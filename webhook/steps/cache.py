@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from webhook import annotations as keys
-from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, wrap_command
+from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, redirected, wrap_command
+from webhook.download.inputs import download_inputs
 from webhook.download.key import key
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, serving_volume
@@ -11,6 +12,7 @@ from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
 from webhook.request.model_request import ModelRequest
 from webhook.request.shared_cache import has_no_effect, shared_cache
+from webhook.steps.ca_bundle import CA_BUNDLE_VOLUME
 from webhook.steps.download import build_init_container
 from webhook.steps.inputs import Inputs
 from webhook.steps.storage_container import select_storage_container
@@ -21,7 +23,7 @@ CACHE_ROOT = "/mnt/storage-cache"
 
 
 def download_into_cache(pod: PodDraft, inputs: Inputs) -> None:
-    """Add the init container with the cache's claim, and mount the model's directory read-only in the targets.
+    """Add the init container with the cache's claim.
 
     The init container mounts the claim's root: the kubelet would create a missing subPath with owner root.
     """
@@ -33,52 +35,56 @@ def download_into_cache(pod: PodDraft, inputs: Inputs) -> None:
     cache = shared_cache(request, inputs.settings)
     if cache is None:
         return
-    volume = _cache_volume(pod, request, cache)
     container = build_init_container(inputs)
-    container["volumeMounts"] = [mount(volume, CACHE_ROOT, read_only=False)]
+    container["volumeMounts"] = [mount(_cache_volume(pod, request, cache), CACHE_ROOT, read_only=False)]
     pod.add_container(container)
-    sub_path = _cached_model(request, cache).sub_path
-    for target in request.targets:
-        pod.ensure_mount(
-            pod.edit_container(target), mount(volume, request.mount_path, read_only=True, sub_path=sub_path)
-        )
 
 
 def _cache_volume(pod: PodDraft, request: ModelRequest, cache: ClaimPath) -> str:
     """The name of the volume that serves the cache's claim; one is added when the pod has none."""
     use = ClaimUse(cache.claim, writes=True, containers=request.targets, path=request.mount_path)
-    if own := serving_volume(pod.spec, use):
+    if own := serving_volume(pod, use):
         return own
     volume = new_volume(cache.claim, CACHE_VOLUME)
     return ensure_claim_volume(pod, use, volume_name(f"/{CACHE_VOLUME}", volume, pod.spec.get("volumes")))
 
 
-def run_download_program(pod: PodDraft, inputs: Inputs) -> None:
-    """Wrap the init container's command so that it downloads once, into the cache.
+def share_download(pod: PodDraft, inputs: Inputs) -> None:
+    """Make the init container download once, into the cache, and mount the model's directory in the targets.
 
+    Runs when all that decides the download is in the init container, because the directory's name is computed from it.
     Raises Denied when the command is unknown: the pod does not contain the image's entry point.
     """
-    cache = shared_cache(inputs.request, inputs.settings)
+    request = inputs.request
+    cache = shared_cache(request, inputs.settings)
     container = pod.edit_init_container()
     if cache is None or container is None:
         return
-    command, args = wrap_command(
-        _command(container, inputs),
-        container.get("args") or (),
-        inputs.request.mount_path,
-        _cached_model(inputs.request, cache),
-        Limits(),
-    )
-    container["command"], container["args"] = command, args
+    volume = _cache_volume(pod, request, cache)
+    model = _cached_model(pod, container, cache, inputs)
+    command, args = _command(container, inputs), container.get("args") or ()
+    container["command"], container["args"] = wrap_command(command, args, request.mount_path, model, Limits())
+    wanted = mount(volume, request.mount_path, read_only=True, sub_path=model.sub_path)
+    for target in request.targets:
+        pod.ensure_mount(pod.edit_container(target), wanted)
 
 
-def _cached_model(request: ModelRequest, cache: ClaimPath) -> CachedModel:
-    uri = request.downloaded[0].uri
-    key_parts = {
-        "storage_key": request.annotations.get(keys.STORAGE_SPEC_KEY),
-        "parameters": request.annotations.get(keys.STORAGE_SPEC_PARAM),
+def _cached_model(pod: PodDraft, container: JsonObject, cache: ClaimPath, inputs: Inputs) -> CachedModel:
+    uri = inputs.request.downloaded[0].uri
+    downloader = {
+        **container,
+        "args": redirected(container.get("args") or (), inputs.request.mount_path),
+        "volumeMounts": [each for each in container["volumeMounts"] if each["mountPath"] != CACHE_ROOT],
     }
-    return CachedModel(uri, CACHE_ROOT, cache.path, key(uri, **key_parts))
+    given = download_inputs(pod.spec, downloader, inputs.settings.storage_initializer.image, {CA_BUNDLE_VOLUME})
+    return CachedModel(uri, CACHE_ROOT, cache.path, key(uri, [given, _identity(inputs)]))
+
+
+def _identity(inputs: Inputs) -> JsonObject:
+    """The identity in a cloud that the service account's annotations give to its pods, as far as they say."""
+    account = inputs.facts.service_account
+    known = account.annotations if account else {}
+    return {name: known[name] for name in keys.IDENTITIES if known.get(name)}
 
 
 def _command(container: JsonObject, inputs: Inputs) -> list[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from webhook import annotations as keys
 from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, serving_volume
-from webhook.pod.naming import volume_name
+from webhook.pod.naming import PVC_SOURCE_VOLUME, derived_names, volume_name
 from webhook.pod.pod import MODEL_PATH, JsonObject, PodDraft, find, mount
 from webhook.request.model_request import ModelRequest, Source
 from webhook.steps.inputs import Inputs
-
-PVC_SOURCE_VOLUME = "kserve-pvc-source"
 
 
 def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
     """Mount each `pvc://` source at its path in every target, read-only unless requested otherwise."""
     request = inputs.request
+    used: set[str] = set()
     for source in request.mounted:
         volume = claim_volume(pod, request, source)
         wanted = claim_mount(volume, source, read_only=request.read_only)
@@ -24,6 +23,21 @@ def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
             moved_from += (MODEL_PATH,)
         for target in request.targets:
             pod.ensure_mount(pod.edit_container(target), wanted, *moved_from)
+        used.add(volume)
+    if used and request.default_targets and not _is_recognizable(used, request):
+        _record_targets(pod, request)
+
+
+def _is_recognizable(volumes: set[str], request: ModelRequest) -> bool:
+    """Whether a second call can see by the volume's names that this webhook mounted them."""
+    derived = {name for source in request.sources for name in derived_names(source.mount_path)}
+    return volumes <= derived | {PVC_SOURCE_VOLUME}
+
+
+def _record_targets(pod: PodDraft, request: ModelRequest) -> None:
+    """Name the targets in their annotation: other webhooks may add containers before a second call chooses again."""
+    annotations = pod.edit_path("metadata", "annotations")
+    annotations[str(keys.CONTAINERS)] = ",".join(request.targets)
 
 
 def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> str:
@@ -37,7 +51,7 @@ def claim_volume(pod: PodDraft, request: ModelRequest, source: Source) -> str:
     use = ClaimUse(claim, not request.read_only, request.targets, source.mount_path, source.claim.file_name)
     if not request.several:
         return only_claim_volume(pod, request, use)
-    if own := serving_volume(pod.spec, use):
+    if own := serving_volume(pod, use):
         return own
     return ensure_claim_volume(pod, use, volume_name(source.mount_path, new_volume(claim, ""), pod.spec.get("volumes")))
 
@@ -51,7 +65,7 @@ def only_claim_volume(pod: PodDraft, request: ModelRequest, use: ClaimUse) -> st
     is_kserves = keys.SOURCE_URI in request.annotations
     if is_kserves and (request.direct or find(pod.spec.get("volumes"), PVC_SOURCE_VOLUME)):
         return ensure_claim_volume(pod, use, PVC_SOURCE_VOLUME)
-    return serving_volume(pod.spec, use) or ensure_claim_volume(pod, use, PVC_SOURCE_VOLUME)
+    return serving_volume(pod, use) or ensure_claim_volume(pod, use, PVC_SOURCE_VOLUME)
 
 
 def claim_mount(volume: str, source: Source, *, read_only: bool) -> JsonObject:

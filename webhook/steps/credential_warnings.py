@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from webhook import uri as storage_uri
 from webhook.annotations import LEGACY_ANNOTATIONS
-from webhook.cluster.facts import Secret
-from webhook.cluster.lookups import MAX_SECRETS, has_storage_spec, named_secret, secret_annotation, takes_credentials
+from webhook.cluster.facts import MAX_SECRETS, Secret
+from webhook.cluster.lookups import has_storage_spec, named_secret, secret_annotation, takes_credentials
 from webhook.errors import quoted
 from webhook.pod.pod import JsonObject, PodDraft, find
 from webhook.steps.credentials import https, s3
@@ -89,7 +89,7 @@ def _unread_count(inputs: Inputs) -> int:
     account = inputs.facts.service_account
     if account is None or named_secret(inputs.request, inputs.settings) is not None:
         return 0
-    return max(0, len(account.secrets) - MAX_SECRETS)
+    return account.unread
 
 
 def _s3_annotations(inputs: Inputs) -> Iterator[str]:

@@ -8,18 +8,18 @@ from pathlib import PurePosixPath
 from webhook.annotations import MOUNT_PATH, PVC_MOUNT
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
-from webhook.pod.naming import volume_name
+from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
 from webhook.pod.pod import INIT_CONTAINER_NAME, MODEL_PATH, JsonObject, PodDraft, find, mount, volume_source
+from webhook.request.injected import mounted_images
 from webhook.request.model_request import ModelRequest, Source
 from webhook.request.shared_cache import shared_cache
 from webhook.settings.kserve_keys import StorageInitializer
 from webhook.settings.storage_defaults import EmptyDir, EphemeralStorage
-from webhook.steps.claims import PVC_SOURCE_VOLUME, claim_mount, claim_volume, only_claim_volume
+from webhook.steps.claims import claim_mount, claim_volume, only_claim_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.oci_native import image_mount, image_volume
 from webhook.uri import ClaimPath
 
-PROVISION_VOLUME = "kserve-provision-location"
 PVC_COPY_PATH = "/mnt/pvc"
 
 _WRITABLE = frozenset({"emptyDir", "ephemeral", "persistentVolumeClaim"})
@@ -151,5 +151,6 @@ def _nested_mounts(pod: PodDraft, request: ModelRequest, directory: str) -> list
     read-only. The init container mounts it read-write, so its mounts create these mount points first.
     """
     claims = [claim_mount(claim_volume(pod, request, source), source, read_only=True) for source in request.mounted]
-    images = [image_mount(image_volume(pod, source)["name"], source) for source in request.images]
+    mounted = mounted_images(pod.spec) if request.images else {}
+    images = [image_mount(image_volume(pod, source, mounted)["name"], source) for source in request.images]
     return [each for each in claims + images if PurePosixPath(each["mountPath"]).is_relative_to(directory)]

@@ -57,11 +57,12 @@ def _proxy_uid(spec: JsonObject, annotations: Mapping[str, str]) -> int | None:
     """The proxy's user id if Istio CNI redirects traffic before the proxy starts, otherwise None."""
     if find(spec.get("initContainers"), ISTIO_INIT) or annotations.get(keys.ISTIO_INTERCEPTION_MODE) != "REDIRECT":
         return None
-    for name in _sidecars(annotations.get(keys.ISTIO_STATUS)):
-        if sidecar := find(spec.get("containers"), name):
-            uid = (sidecar.get("securityContext") or {}).get("runAsUser")
-            return uid if isinstance(uid, int) else ISTIO_PROXY_UID
-    return None
+    containers = {container["name"]: container for container in reversed(spec.get("containers") or ())}
+    sidecar = next((name for name in _sidecars(annotations.get(keys.ISTIO_STATUS)) if name in containers), None)
+    if sidecar is None:
+        return None
+    uid = (containers[sidecar].get("securityContext") or {}).get("runAsUser")
+    return uid if isinstance(uid, int) else ISTIO_PROXY_UID
 
 
 def _sidecars(status: str | None) -> list[str]:

@@ -6,6 +6,7 @@ KServe's images, resources, names and ClusterStorageContainers stay. What this w
 from __future__ import annotations
 
 from webhook.annotations import READ_ONLY, URIS
+from webhook.errors import quoted
 from webhook.pod.pod import INIT_CONTAINER_NAME, PodDraft, normal_path, secret_variable
 from webhook.request.injected import download_volumes
 from webhook.request.reader import HEADERS_SUFFIX, is_literal_header
@@ -51,15 +52,19 @@ def _refer_to_headers(pod: PodDraft, inputs: Inputs) -> None:
         for name, secret in reversed(list(inputs.facts.secrets.items()))
         if secret is not None and HEADERS in secret.keys
     }
-    container = pod.edit_init_container() or {}
-    pod.set_env(
-        container,
-        *(
-            secret_variable(variable["name"], secrets[variable["name"]], HEADERS)
-            for variable in container.get("env") or ()
-            if is_literal_header(variable) and variable["name"] in secrets
-        ),
-    )
+    container = pod.edit_init_container()
+    variables = pod.edit_list(container, "env") if container else []
+    for index, variable in enumerate(variables):
+        if not is_literal_header(variable):
+            continue
+        # Of duplicate names the last one takes effect, so all of them are replaced.
+        if variable["name"] in secrets:
+            variables[index] = secret_variable(variable["name"], secrets[variable["name"]], HEADERS)
+        else:
+            pod.warnings.append(
+                f"variable {quoted(variable['name'])} of the init container has headers as text, and no Secret of the "
+                "service account has them: whoever can read the pod can read them"
+            )
 
 
 def _allow_writes(pod: PodDraft, volumes: set[tuple[str, str]]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from webhook.annotations import READ_ONLY
 from webhook.errors import quoted
-from webhook.pod.pod import PodDraft, find
+from webhook.pod.pod import JsonObject, PodDraft
 from webhook.request.model_request import Source
 from webhook.steps.inputs import Inputs
+
+# The API server shows no more (apiserver: warning.AddWarning).
+_MAX_WARNINGS = 16
 
 
 def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
@@ -19,17 +22,30 @@ def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
     model_paths = {_mount_path(source) for source in inputs.request.sources}
     # Several downloads are mounted at a common parent directory, so the parents of each path count too.
     candidates = {parent for path in model_paths for parent in accumulate(path.split("/")[1:], _join, initial="")}
-    for target in inputs.request.targets:
-        mounts = (find(pod.spec["containers"], target) or {}).get("volumeMounts") or ()
-        by_path = {str(mount.get("mountPath")).rstrip("/"): mount for mount in mounts}
-        read_only = tuple(f"{path}/" for path, mount in by_path.items() if mount.get("readOnly") and path in candidates)
-        for path, nested in by_path.items():
-            if path.startswith(read_only) and path not in model_paths:
-                pod.warnings.append(
-                    f"container {quoted(target)} mounts volume {quoted(nested['name'])} at {quoted(path)}, inside the "
-                    "read-only model: the container cannot start unless the model contains that directory; move the "
-                    f'mount, or set annotation {READ_ONLY} to "false"'
-                )
+    warnings = (
+        f"container {quoted(target)} mounts volume {quoted(nested['name'])} at {quoted(path)}, inside the read-only "
+        "model: the container cannot start unless the model contains that directory; move the mount, or set "
+        f'annotation {READ_ONLY} to "false"'
+        for target in inputs.request.targets
+        for path, nested in _nested(pod.container(target), candidates).items()
+        if path not in model_paths
+    )
+    pod.warnings.extend(islice(warnings, _MAX_WARNINGS))
+
+
+def _nested(container: JsonObject, candidates: set[str]) -> dict[str, JsonObject]:
+    """The mounts, by path, that are inside a read-only mount at one of the candidate paths."""
+    mounts = container.get("volumeMounts") or ()
+    by_path = {str(mount.get("mountPath")).rstrip("/"): mount for mount in mounts}
+    nested, outer = {}, None
+    # With a slash at the end, all paths inside a directory follow it directly.
+    for prefix in sorted(f"{path}/" for path in by_path):
+        path = prefix[:-1]
+        if outer is not None and path.startswith(outer):
+            nested[path] = by_path[path]
+        elif path in candidates and by_path[path].get("readOnly"):
+            outer = prefix
+    return nested
 
 
 def _join(directory: str, name: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from webhook.annotations import MOUNT_PATH
 from webhook.errors import Denied, quoted
+from webhook.pod.naming import PROVISION_VOLUME
 from webhook.pod.pod import MODEL_PATH, JsonObject, PodDraft, find, mount
 from webhook.request.model_request import ModelRequest, Source
 from webhook.request.oci import MODELCAR, is_modelcar, link_script, numbered
 from webhook.settings.kserve_keys import StorageInitializer
-from webhook.steps.download import PROVISION_VOLUME, download_directory
+from webhook.steps.download import download_directory
 from webhook.steps.inputs import Inputs
 
 MAX_MODELCARS = 10
@@ -161,10 +162,11 @@ def _add(pod: PodDraft, modelcar: _Modelcar, inputs: Inputs) -> None:
         link_exists = {"exec": {"command": ["test", "-e", modelcar.path]}, "periodSeconds": 1, "failureThreshold": 60}
         pod.add_container({**sidecar, "restartPolicy": "Always", "startupProbe": link_exists})
     _run_targets_as(pod, inputs.request.targets, config.uid_modelcar)
+    for field, name in pod.added[-2:]:
+        _follow_ids(pod, pod.edit_container(name, field), inputs.request.targets)
 
 
 def _run_targets_as(pod: PodDraft, targets: tuple[str, ...], uid: int | None) -> None:
-    # Only a process with the same user id can read /proc/PID/root (proc(5): ptrace access mode).
     for target in targets if uid is not None else ():
         pod.edit_object(pod.edit_container(target), "securityContext")["runAsUser"] = uid
 
@@ -178,10 +180,9 @@ def _adopt(pod: PodDraft, field: str, modelcar: _Modelcar, inputs: Inputs) -> No
     wanted = _sidecar(modelcar, config, read_only=request.read_only)
     check = _check_container(modelcar, config)
     script = _check_script_of(find(pod.spec.get("initContainers"), check["name"]))
-    user = None
     if not script.startswith(_CHECK_SCRIPT_START):
         # KServe's webhook added it, so this is the first call.
-        _run_targets_as(pod, request.targets, user := config.uid_modelcar)
+        _run_targets_as(pod, request.targets, config.uid_modelcar)
     places = [(field, wanted)]
     if "/models" in script:
         places.append(("initContainers", check))
@@ -191,8 +192,7 @@ def _adopt(pod: PodDraft, field: str, modelcar: _Modelcar, inputs: Inputs) -> No
         pod.adopted.append((present_in, each["name"]))
         container = pod.edit_container(each["name"], present_in)
         _update(pod, container, each)
-        if user is not None or "runAsUser" in container["securityContext"]:
-            container["securityContext"]["runAsUser"] = _user_of(pod, request.targets, container)
+        _follow_ids(pod, container, request.targets)
 
 
 def _check_script_of(container: JsonObject | None) -> str:
@@ -202,14 +202,15 @@ def _check_script_of(container: JsonObject | None) -> str:
     return str(args[2]) if is_script and args else ""
 
 
-def _user_of(pod: PodDraft, targets: tuple[str, ...], modelcar: JsonObject) -> Any:
-    """The user id of the first target; that of the modelcar when neither the target nor the pod sets one."""
-    target = find(pod.spec["containers"], targets[0]) or {}
-    for holder in (target, pod.spec):
-        context = holder.get("securityContext") or {}
-        if context.get("runAsUser") is not None:
-            return context["runAsUser"]
-    return modelcar["securityContext"]["runAsUser"]
+def _follow_ids(pod: PodDraft, container: JsonObject, targets: tuple[str, ...]) -> None:
+    """Give a container of the modelcar the user and group of the first target, whoever set them.
+
+    Only a process with the same ids can read /proc/PID/root (proc(5): ptrace access mode).
+    """
+    target = (find(pod.spec["containers"], targets[0]) or {}).get("securityContext") or {}
+    for field in ("runAsUser", "runAsGroup"):
+        if target.get(field) is not None:
+            pod.edit_object(container, "securityContext")[field] = target[field]
 
 
 def _update(pod: PodDraft, existing: JsonObject, wanted: JsonObject) -> None:

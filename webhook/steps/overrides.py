@@ -98,6 +98,11 @@ def _amount(annotations: Mapping[str, str], key: str, resource: _Resource, allow
     except ValueError as error:
         raise Denied(f"annotation {key} {quoted(text)}: {error}") from None
     maximum = getattr(allowed, resource.maximum)
+    if maximum is not None and not amount and key == resource.limit:
+        raise Forbidden(
+            f"annotation {key} {quoted(text)} means no limit, but the setting {resource.maximum_key} allows at most "
+            f"{maximum}: set a limit, or remove it"
+        )
     if maximum is not None and amount > quantity.parse(maximum):
         raise Forbidden(
             f"annotation {key} {quoted(text)} is more than the {maximum} that the setting {resource.maximum_key} allows"

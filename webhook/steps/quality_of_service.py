@@ -24,7 +24,8 @@ def keep_guaranteed(pod: PodDraft, inputs: Inputs) -> None:
     Requests from the pod's annotations stay. A pod that becomes Burstable gets a warning. Where spec.resources is set,
     it alone decides the class.
     """
-    if not pod.added or pod.spec.get("resources") is not None or not _was_guaranteed(pod):
+    pod_level = pod.spec.get("resources") or {}
+    if not pod.added or pod_level.get("requests") or pod_level.get("limits") or not _was_guaranteed(pod):
         return
     added = {name: pod.edit_container(name, field) for field, name in pod.added}
     if INIT_CONTAINER_NAME in added:

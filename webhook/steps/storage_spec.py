@@ -122,20 +122,13 @@ def _find_entry(
     secret = storage_secret(request, settings)
     entries = facts.storage_configs.get(secret)
     if named and secret in facts.storage_configs and (entries is None or named not in entries):
-        # The pod's author may have guessed the name of a Secret, and must not learn its keys.
-        may_list = named_secret(request, settings) is None
+        # Nobody may learn the keys of a Secret by guessing one.
+        problem = "does not exist" if entries is None else "does not have this entry"
         raise Denied(
             f"annotation {keys.STORAGE_SPEC_KEY} {quoted(named)} names an entry of Secret {quoted(secret)} in "
-            f"namespace {quoted(request.namespace)}, which {_described(entries, may_list=may_list)}: add the entry, or "
-            "name another"
+            f"namespace {quoted(request.namespace)}, which {problem}: add the entry, or name another"
         )
     return key, (entries or {}).get(key)
-
-
-def _described(entries: Mapping[str, StorageEntry] | None, *, may_list: bool) -> str:
-    if entries is None:
-        return "does not exist"
-    return f"has only {', '.join(entries)}" if entries and may_list else "does not have this entry"
 
 
 def _type_of(entry: StorageEntry | None, location: str) -> str:
@@ -147,7 +140,8 @@ def _type_of(entry: StorageEntry | None, location: str) -> str:
     if not entry.is_object:
         raise Denied(f'{location} is not a JSON object, such as {{"type": "s3", "bucket": "models"}}')
     if entry.type not in _TYPES:
-        raise Denied(f"{location}: type {quoted(entry.type)} is not supported: use one of {', '.join(_TYPES)}")
+        # The type is not shown: the entry may be any Secret's, and not a storage spec's at all.
+        raise Denied(f"{location} has a type that is not supported: use one of {', '.join(_TYPES)}")
     return entry.type
 
 

@@ -54,3 +54,32 @@ subjects:
     name: {{ include "storage-webhook.serviceAccountName" .root | quote }}
     namespace: {{ .root.Release.Namespace | quote }}
 {{- end -}}
+
+{{/* Whether the ValidatingAdmissionPolicies are created: "true", or empty. */}}
+{{- define "storage-webhook.hasAdmissionPolicies" -}}
+{{- $setting := .Values.certificates.selfManaged.admissionPolicies -}}
+{{- $known := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" -}}
+{{- if and (eq .Values.certificates.mode "self-managed") (or (eq $setting "always") (and (eq $setting "auto") $known)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* matchConditions of a policy for the webhook's service account. */}}
+{{- define "storage-webhook.requestsOfTheWebhook" -}}
+matchConditions:
+  - name: is-the-webhook
+    expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "storage-webhook.serviceAccountName" . }}'
+{{- end -}}
+
+{{/* A binding that puts a policy in effect in the whole cluster: (dict "root" $ "policy" <suffix of its name>) */}}
+{{- define "storage-webhook.policyBinding" -}}
+{{- $name := printf "%s-%s" (include "storage-webhook.clusterName" .root) .policy -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ $name }}
+  {{- include "storage-webhook.metadata" (dict "root" .root) | nindent 2 }}
+spec:
+  policyName: {{ $name }}
+  validationActions: [Deny]
+{{- end -}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from webhook import annotations as keys
@@ -54,21 +55,27 @@ def _add_secrets(
     pod: PodDraft, container: JsonObject, known: list[tuple[str, Secret, SecretKind]], inputs: Inputs
 ) -> None:
     used: dict[str, str] = {}
+    counts = Counter(kind.name for _, _, kind in known if kind.single)
     problems: list[tuple[str, SecretKind, Denied]] = []
     for name, secret, kind in known:
         if kind.single and kind.name in used:
-            pod.warnings.append(
-                f"Secrets {quoted(used[kind.name])} and {quoted(name)} both contain {kind.name} credentials: the first "
-                f"is used; select another with annotation {secret_annotation(inputs.request, inputs.settings)}"
-            )
             continue
         used[kind.name] = name
         try:
             kind.credential(name, secret, inputs.settings.credentials).add_to(pod, container)
         except Denied as problem:
             problems.append((name, kind, problem))
+    pod.warnings.extend(_several(kind, count, used[kind], inputs) for kind, count in counts.items() if count > 1)
     if problems:
         _report(pod, container, problems, inputs)
+
+
+def _several(kind: str, count: int, used: str, inputs: Inputs) -> str:
+    """The warning about Secrets of a kind of which only the first is used. The pod refers to that one only."""
+    return (
+        f"service account {quoted(inputs.request.service_account)} lists {count} Secrets with {kind} credentials: only "
+        f"{quoted(used)} is used; select another with annotation {secret_annotation(inputs.request, inputs.settings)}"
+    )
 
 
 def _report(
