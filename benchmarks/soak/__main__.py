@@ -16,13 +16,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.soak import burst, hostile, restart, steady
+from benchmarks.soak import burst, hostile, restart, steady, tenant
 from benchmarks.soak.replicas import Replica, replicas
 from benchmarks.soak.report import Report
 from benchmarks.soak.steady import Bundle
 from tests.controlplane.plane import ControlPlane, control_plane
 
-PARTS = ("burst", "hostile", "roll", "kill", "steady")
+PARTS = ("burst", "tenant", "hostile", "roll", "kill", "steady")
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,14 @@ class Size:
     phases: int
     seconds: float
     """Duration of each phase of the hostile part, and of the load before the kill."""
+    tenant_seconds: float
+    """Duration of the quiet and of the hostile phase of the tenant part."""
     rate: float
     """Admissions per second while replicas are replaced or killed."""
 
 
-FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21, rate=150)
-SHORT = Size(steady.SHORT, pods=100, connections=1_500, phases=1, seconds=2, rate=60)
+FULL = Size(steady.FULL, pods=1_000, connections=10_000, phases=2, seconds=21, tenant_seconds=60, rate=150)
+SHORT = Size(steady.SHORT, pods=100, connections=1_500, phases=1, seconds=2, tenant_seconds=3, rate=60)
 
 
 def main() -> int:
@@ -70,6 +72,8 @@ def _with_replicas(size: Size, parts: tuple[str, ...]) -> Iterator[Report]:
             bundle = _bundle(plane)
             if "burst" in parts:
                 yield burst.run(plane, running[0], bundle, size.pods)
+            if "tenant" in parts:
+                yield tenant.run(plane, running[0], bundle, size.tenant_seconds)
             if "hostile" in parts:
                 yield asyncio.run(hostile.run(running[0], bundle, size.connections, size.phases, size.seconds))
             if "roll" in parts:

@@ -265,6 +265,20 @@ def test_sts_endpoint_of_a_role_with_an_s3_endpoint(region: str, host: str, wher
     assert found[STS] == f"https://{host}"
 
 
+@pytest.mark.parametrize(
+    ("partition", "host"),
+    [
+        ("aws", "sts.amazonaws.com"),
+        ("aws-us-gov", "sts.us-gov-west-1.amazonaws.com"),
+        ("aws-cn", "sts.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_sts_endpoint_without_a_region_is_in_the_partition_of_the_role(partition: str, host: str) -> None:
+    role = dict.fromkeys(ROLE, f"arn:{partition}:iam::111122223333:role/r")
+    account = service_account(annotations=role | {S3 + "endpoint": "minio:9000"})
+    assert variables(initializer(plain_pod("s3://b/m"), account))[STS] == f"https://{host}"
+
+
 NO_STS: dict[str, list[JsonObject]] = {
     "no endpoint": [service_account(annotations=ROLE | {S3 + "region": "us-east-2"})],
     "no role": [service_account(annotations={S3 + "endpoint": "h"})],
@@ -513,3 +527,13 @@ def test_every_kind_of_secret_is_tested() -> None:
     expected_keys = [set(data) for data, _ in SECRETS.values()] + [{key} for key, _, _ in VOLUMES.values()]
     kinds = {kind_of(Secret(frozenset(keys)), Credentials()) for keys in expected_keys} - {None}
     assert kinds == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    "keys_of_secret", [("awsAccessKeyID", "AWS_SECRET_ACCESS_KEY"), ("AWS_ACCESS_KEY_ID", "awsSecretAccessKey")]
+)
+def test_the_two_keys_of_an_s3_secret_may_be_spelled_differently(keys_of_secret):
+    found = kind_of(Secret(frozenset(keys_of_secret)), Credentials())
+    assert found is not None
+    credential = found.credential("s", Secret(frozenset(keys_of_secret)), Credentials())
+    assert {each["valueFrom"]["secretKeyRef"]["key"] for each in credential.variables} == set(keys_of_secret)

@@ -25,6 +25,10 @@ _DOMAINS = {
 }
 
 
+# Partitions without a global endpoint of STS.
+_DEFAULT_REGIONS = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+
+
 def set_sts_endpoint(pod: PodDraft, inputs: Inputs) -> None:
     """Set the endpoint of STS in the init container, if an AWS role is used with an S3 endpoint.
 
@@ -37,13 +41,16 @@ def set_sts_endpoint(pod: PodDraft, inputs: Inputs) -> None:
     container = pod.edit_init_container()
     if container is None or not env_value(container, s3.ENDPOINT_URL) or find(container["env"], s3.ACCESS_KEY_ID):
         return
-    region = env_value(container, s3.REGION) or env_value(container, "AWS_REGION")
-    pod.add_env(container, [{"name": STS_ENDPOINT_URL, "value": _endpoint(region)}])
+    region = env_value(container, s3.REGION).strip() or env_value(container, "AWS_REGION").strip()
+    role = account.annotations[ROLE_ARN]
+    pod.add_env(container, [{"name": STS_ENDPOINT_URL, "value": _endpoint(region, role)}])
 
 
-def _endpoint(region: str) -> str:
-    """The regional endpoint of STS, or the global one when the region is not one of AWS."""
+def _endpoint(region: str, role: str) -> str:
+    """The regional endpoint of STS. Without a region of AWS: the global one, or one of the role's partition."""
     if not _REGION.fullmatch(region):
+        region = _DEFAULT_REGIONS.get(role.partition("arn:")[2].partition(":")[0], "")
+    if not region:
         return f"https://sts.{_DOMAIN}"
     domain = next((domain for prefix, domain in _DOMAINS.items() if region.startswith(prefix)), _DOMAIN)
     return f"https://sts.{region}.{domain}"

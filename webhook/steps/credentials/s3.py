@@ -44,7 +44,10 @@ _SWITCH_WORDS = {"true": "1", "false": "0"}
 
 def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
     """References to the access keys, and the variables of the connection."""
-    key_id, secret_key = next(names for names in settings.s3.key_names if names[1] in secret.keys)
+    names = settings.s3.key_names
+    key_id, secret_key = next(pair for pair in names if pair[1] in secret.keys)
+    # The two keys may be spelled differently.
+    key_id = next((each for each, _ in names if each in secret.keys), key_id)
     return Credential(
         (
             secret_variable(ACCESS_KEY_ID, name, key_id),
@@ -86,7 +89,7 @@ def _value(variable: _Variable, annotations: Mapping[str, str], plain: Mapping[s
 
 def _switch(value: str) -> str:
     """`1` for true and `0` for false, in any case; other values unchanged."""
-    return _SWITCH_WORDS.get(value.strip().lower(), value)
+    return _SWITCH_WORDS.get(value.strip().lower(), value.strip())
 
 
 def _parse_endpoint(endpoint: str, use_https: str) -> tuple[str, str, str]:
