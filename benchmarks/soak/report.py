@@ -31,6 +31,7 @@ class Report:
         """Add the figures of a load in which no request may fail."""
         self.add("admissions", f"{tally.sent:,}")
         self.add("failed", f"{len(tally.failed)}{most(tally.failed)}")
+        self.add("slow, not lost", tally.slow)
         self.add("wrong", f"{len(tally.wrong)} of {tally.compared:,} compared{most(tally.wrong)}")
         self.must(not tally.failed, "admissions failed")
         self.must(not tally.wrong, "responses were wrong")

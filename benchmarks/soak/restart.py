@@ -24,7 +24,7 @@ class _Clients:
 
     def __init__(self, address: Relay, bundle: bytes, rate: float, retry_after: float | None = None) -> None:
         self._loads = [
-            Load(lambda: [address.port], lambda: bundle, rate / CLIENTS, retry_after=retry_after)
+            Load(lambda: [address.port], lambda: bundle, rate / CLIENTS, retry_after=retry_after, in_flight=4)
             for _ in range(CLIENTS)
         ]
 

@@ -16,7 +16,7 @@ def test_no_request_is_lost_during_changes():
 
 @pytest.mark.slow
 def test_no_request_is_lost_to_bursts_attacks_restarts_and_kills():
-    done = soak("burst", "hostile", "roll", "kill")
+    done = soak("burst", "tenant", "hostile", "roll", "kill")
     assert done.returncode == 0, done.stdout
 
 
