@@ -167,22 +167,27 @@ def test_the_lock_is_held_while_children_of_the_downloader_run(claim: Claim):
     pod.finish()
 
 
-def test_a_waiting_pod_reports_the_holder_and_then_gets_the_complete_model(claim: Claim):
-    """A second pod starts during a slow download."""
-    chunk, chunks = bytes(range(256)) * 256, 20
+def test_a_waiting_pod_reports_the_holder_and_then_gets_the_complete_model(claim: Claim, tmp_path: Path):
+    """A second pod starts during a download that goes on until it waits, and for some time more."""
+    chunk, chunks, waits = bytes(range(256)) * 256, 20, tmp_path / "waits"
     program = (
-        "import sys, time\nwith open(sys.argv[1] + '/weights', 'wb') as f:\n"
+        "import os, sys, time\nwith open(sys.argv[1] + '/weights', 'wb') as f:\n f.write(b''); f.flush()\n"
+        f" while not os.path.exists({str(waits)!r}): time.sleep(0.01)\n"
         f" for i in range({chunks}):\n  f.write(bytes(range(256)) * 256); f.flush(); time.sleep(0.03)"
     )
     writer = claim.start([sys.executable, "-c", program])
     until(lambda: claim.find("weights"), "the download")
     reader = claim.start(NEVER, "pod-b")
+    assert reader.process.stdout is not None
+    first = reader.process.stdout.readline()
+    waits.touch()
     while reader.process.poll() is None:
         if claim.model.exists():
             assert contents(claim.model) == {"weights": chunk * chunks}
     assert reader.finish() == 0
     assert contents(claim.model) == {"weights": chunk * chunks}
-    assert reader.output.count("waiting for the download by pod pod-a, since 20") == 1
+    assert "waiting for the download by pod pod-a, since 20" in first
+    assert "waiting for the download" not in reader.output
     assert writer.finish() == 0
 
 

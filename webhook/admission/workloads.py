@@ -1,4 +1,4 @@
-"""The advice for a workload: what its author is told about the pods of its template. Pure.
+"""Warnings about the pod template of a workload, for its author. Pure.
 
 Controllers create the pods of a workload, so warnings on pods end in a controller's log.
 """

@@ -53,7 +53,7 @@ class Limits:
     threads_per_namespace: int = 4
     """The number of concurrent reads of one namespace; less than `threads`, so that none takes them all."""
     waiting_per_namespace: int = 256
-    """The number of reads of one namespace that run or wait; more are refused."""
+    """The number of reads of one namespace that run or wait; more are rejected."""
     entries: int = 20_000
     """The number of cached objects."""
     bytes: int = 32 * 1024 * 1024

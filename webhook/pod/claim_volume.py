@@ -81,7 +81,7 @@ def _mounted_volume(pod: PodDraft, use: ClaimUse, names: Collection[str]) -> str
 
 
 def _problem(volume: JsonObject, use: ClaimUse, name: str) -> str:
-    """What to change about a volume of the claim beside the one of this name; "" for nothing.
+    """What to change about a volume of the claim; "" for nothing. `name` is the volume that the model uses.
 
     The way out comes first, because Kubernetes cuts long warnings.
     """

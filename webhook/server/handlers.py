@@ -61,7 +61,7 @@ async def handle_deployment(webhook: Webhook, admission: Request) -> Decision:
 
 
 async def handle_workload(webhook: Webhook, admission: Request) -> Decision:
-    """Warn the author of a workload of what its pods would be told. Never a denial."""
+    """Warn the author of a workload about its pods. Never denies."""
     return Decision(await _workload_outcome(webhook, admission))
 
 
