@@ -143,3 +143,15 @@ def test_any_text_is_loaded_or_rejected_with_a_reason(text):
         load(text)
     except ValueError as error:
         assert "neither JSON nor YAML: " in str(error) or "nested deeper" in str(error)
+
+
+@pytest.mark.parametrize("text", ["!!int '" + "1:" * 60_000 + "1'", "!!int '" + "1" * 5_000 + "'", "!!int 1:30"])
+def test_tagged_integers_are_those_of_kubectl(text):
+    with pytest.raises(ValueError, match="not an integer"):
+        load(f"a: {text}")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x85", "\u2028"])
+def test_directives_are_counted_after_any_line_break(end):
+    with pytest.raises(ValueError, match="directives"):
+        load("".join(f"%TAG !a{number}! x{end}" for number in range(2_000)) + "---\na: b")

@@ -8,6 +8,7 @@ from typing import Any
 TYPES = ("Recreate", "RollingUpdate")
 # The API server's default (Kubernetes: apps/v1).
 DEFAULT_ROLLING_UPDATE = {"maxUnavailable": "25%", "maxSurge": "25%"}
+_MAX_INT32 = 2**31 - 1
 _PERCENT = re.compile(r"(\d{1,3})%")
 
 
@@ -42,10 +43,10 @@ def _rolling(value: dict[str, Any]) -> dict[str, Any]:
 
 def pods(value: Any) -> int | str:
     """Parse a number of pods or a percentage (Kubernetes: IntOrString). Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_INT32:
         return value
     text = str(value)
-    if text.isdigit():
+    if text.isdecimal() and text.isascii() and len(text) <= 10 and int(text) <= _MAX_INT32:
         return int(text)
     if _PERCENT.fullmatch(text):
         return text

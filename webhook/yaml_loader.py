@@ -23,6 +23,9 @@ _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
 _BOOLEAN = re.compile(r"[yYnN]$")
 _UINT64_LIMIT = 2**64
+_MAX_INTEGER = 1_000
+"""Characters of an integer."""
+_LINE_BREAK = re.compile("[\n\r\x85\u2028\u2029]")
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
@@ -40,6 +43,9 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
 
     def construct_integer(self, node: Any) -> int | float:
         """Construct a number. An integer outside 64 bits becomes a float, as in kubectl."""
+        # Only a tag brings other text here. PyYAML reads `1:1:1` in base 60, in quadratic time.
+        if not _INTEGER.match(node.value) or len(node.value) > _MAX_INTEGER:
+            raise ValueError(f"not an integer of at most {_MAX_INTEGER} characters{_position(node.start_mark)}")
         value: int = self.construct_yaml_int(node)
         return value if -_UINT64_LIMIT // 2 <= value < _UINT64_LIMIT else float(value)
 
@@ -94,7 +100,7 @@ def dump(documents: list[Any]) -> str:
 
 
 def _load_yaml(text: str, max_values: int) -> list[Any]:
-    if text.count("\n%") > _MAX_DIRECTIVES:
+    if sum(line.startswith("%") for line in _LINE_BREAK.split(text)) > _MAX_DIRECTIVES:
         raise ValueError(f"more than {_MAX_DIRECTIVES} directives (lines that start with %)")
     try:
         _check_size(text, max_values)

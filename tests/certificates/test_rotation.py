@@ -173,3 +173,18 @@ def test_inconsistent_states_are_rejected() -> None:
 
 def test_private_keys_are_not_in_the_repr() -> None:
     assert "PRIVATE KEY" not in repr(HISTORY[0][1])
+
+
+def test_a_next_ca_that_expired_before_it_could_sign_is_replaced() -> None:
+    state = rotation.initial_state(POLICY, START)
+    short = replace(POLICY, ca_lifetime=2 * DAY)
+    late = START + POLICY.ca_lifetime * 0.7
+    state = replace(
+        rotation.advance(replace(state, serving=rotation.issue(state.ca, POLICY, late)), short, late), published=late
+    )
+    assert state.next_ca is not None
+    expired, now = state.next_ca, late + 3 * DAY
+    for _ in range(4):
+        state = replace(rotation.advance(state, POLICY, now), published=now - POLICY.propagation)
+    assert expired not in (state.ca, state.next_ca)
+    assert state.ca.parse().not_valid_after_utc > now

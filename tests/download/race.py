@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.download.pods import contents
-from webhook.download.command import PROGRAM, CachedModel, Limits, wrap_command
+from webhook.download.command import CachedModel, Limits, program_text, wrap_command
 from webhook.download.key import key
 from webhook.download.program import Cache
 
@@ -226,7 +226,7 @@ class Race:
 
 def main(root: Path, rounds: int, seed: int) -> None:
     namespace: dict[str, Any] = {"__name__": "program"}
-    exec(compile(PROGRAM, "program", "exec"), namespace)
+    exec(compile(program_text(), "program", "exec"), namespace)
     (root / "claim").mkdir()
     rng, pool = random.Random(seed), PodPool(namespace["main"])
     gc.freeze()  # so that forks share memory

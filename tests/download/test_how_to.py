@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tests.download.pods import Claim, contents, shell
 from webhook import annotations
 from webhook.cli.app import app
-from webhook.download.command import PROGRAM, STOCK_COMMAND
+from webhook.download.command import STOCK_COMMAND, program_text
 from webhook.download.key import PATTERN, key
 
 TEXT = (Path(__file__).parents[2] / "docs" / "shared-cache.md").read_text()
@@ -103,7 +103,7 @@ def test_messages_exist_in_the_program():
         each.rstrip("… ") for each in re.findall(r"^\| `([^`]+)`(?! \(from the kubelet\))", table, re.MULTILINE)
     ]
     assert len(messages) > 5
-    source = re.sub(r"\{[^}]*\}", "", PROGRAM)
+    source = re.sub(r"\{[^}]*\}", "", program_text())
     for message in messages:
         for part in message.split(" … "):
             assert part in source, part

@@ -18,7 +18,7 @@ import pytest
 
 from tests.download.pods import Claim, contents, running, shell, until
 from webhook.download import program
-from webhook.download.command import PROGRAM, Limits
+from webhook.download.command import Limits, program_text
 from webhook.download.store import is_locked
 
 DOWNLOAD = shell('mkdir "$1/config"; printf weights > "$1/weights.bin"; printf {} > "$1/config/config.json"')
@@ -339,7 +339,7 @@ def test_the_innermost_and_latest_mount_applies():
 
 
 def test_the_program_runs_on_python_3_8():
-    ast.parse(PROGRAM, feature_version=(3, 8))
+    ast.parse(program_text(), feature_version=(3, 8))
     vermin = Path(sys.executable).with_name("vermin")
     command = [str(vermin), "--no-tips", "--violations", "-t=3.8-", program.__file__]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -369,6 +369,6 @@ def test_the_program_runs_on_other_installed_pythons(claim: Claim):
 
 def test_kubernetes_passes_the_program_unchanged():
     """A dollar sign starts a variable reference, and trailing blanks prevent a readable YAML block."""
-    assert "$" not in PROGRAM
-    assert not [line for line in PROGRAM.splitlines() if line != line.rstrip()]
-    assert len(PROGRAM) < 20_000
+    assert "$" not in program_text()
+    assert not [line for line in program_text().splitlines() if line != line.rstrip()]
+    assert len(program_text()) < 20_000

@@ -101,7 +101,9 @@ def advance(state: State, policy: Policy, now: datetime.datetime) -> State:
         or _names(state.serving) != set(policy.names)
     ):
         return replace(state, serving=issue(state.ca, policy, now), published=None)
-    if state.next_ca is None and now >= _renewal(state.ca):
+    # A next CA that expired before it could sign is replaced, like one that is not there yet.
+    lacks_next_ca = state.next_ca is None or not _is_valid(state.next_ca, now)
+    if lacks_next_ca and (state.next_ca is not None or now >= _renewal(state.ca)):
         next_ca = new_ca(policy, now)
         return replace(state, next_ca=next_ca, trusted=(*state.trusted, next_ca.certificate), published=None)
     if state.published is None or now - state.published < policy.propagation:

@@ -4,6 +4,7 @@ import ast
 import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from webhook.download.key import PATTERN
@@ -41,11 +42,13 @@ def _indented(line: str) -> str:
     return " " * ((len(line) - len(line.lstrip())) // 4) + code
 
 
-PROGRAM = shortened(Path(__file__).with_name("program.py").read_text("utf-8"))
-"""The download program, shortened, because it is part of every pod that uses a cache.
+@cache
+def program_text() -> str:
+    """The download program, shortened, because it is part of every pod that uses a cache.
 
-It contains no dollar sign, so Kubernetes expands no variables in it.
-"""
+    It contains no dollar sign, so Kubernetes expands no variables in it.
+    """
+    return shortened(Path(__file__).with_name("program.py").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def wrap_command(
     if not command:
         raise ValueError("a container without a command cannot be wrap_command")
     downloader = [*command, *redirected(args, model_path)]
-    return [*INTERPRETER, PROGRAM], [*_options(model, limits), "--", *downloader]
+    return [*INTERPRETER, program_text()], [*_options(model, limits), "--", *downloader]
 
 
 def _options(model: CachedModel, limits: Limits) -> list[str]:

@@ -36,7 +36,15 @@ IGNORED_VARIABLES: Mapping[str, str] = {
 }
 """Environment variables of the init container that do not decide the bytes, with the reasons."""
 
-POD_FIELDS = ("dnsConfig", "hostAliases")
+POD_FIELDS = (
+    "dnsConfig",
+    "dnsPolicy",
+    "hostAliases",
+    "hostNetwork",
+    "hostname",
+    "setHostnameAsFQDN",
+    "subdomain",
+)
 """Fields of the pod's spec that decide which server a host name stands for."""
 
 

@@ -17,6 +17,8 @@ from webhook.request.oci import MODELCAR, Image, is_modelcar, link_starts, model
 # The API server mounts a volume here in every container (Kubernetes: ServiceAccount admission).
 _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 
+_MAX_MODELCARS = 10
+
 MODELS_SUB_PATH = "models"
 """The directory of an image that contains the model."""
 
@@ -55,6 +57,7 @@ def as_delivered(pod: Mapping[str, Any], sources: tuple[Source, ...]) -> tuple[S
         return sources
     images = mounted_images(pod["spec"])
     scripts = [script for container in _modelcars(pod["spec"]) if (script := modelcar_script(container))]
+    del scripts[_MAX_MODELCARS:]
     return tuple(_as_delivered(source, images, scripts) for source in sources)
 
 
@@ -64,7 +67,8 @@ def _as_delivered(source: Source, images: Mapping[str, JsonObject], scripts: lis
     reference = source.uri.removeprefix("oci://")
     if source.mount_path in images:
         return source._replace(image=Image(reference, "native"))
-    if any(script.startswith(link_starts(source.mount_path)) for script in scripts):
+    starts = link_starts(source.mount_path) if scripts else ()
+    if any(script.startswith(starts) for script in scripts):
         return source._replace(image=Image(reference, "modelcar"))
     return source
 

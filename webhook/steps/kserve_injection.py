@@ -15,6 +15,8 @@ from webhook.steps.hugging_face import tune_hugging_face
 from webhook.steps.inputs import Inputs
 from webhook.steps.storage_uri import replace_storage_uri
 
+_MAX_WARNINGS = 16
+
 
 def adopt_kserve_injection(pod: PodDraft, inputs: Inputs) -> None:
     """Bring KServe's init container to what this webhook injects.
@@ -54,6 +56,7 @@ def _refer_to_headers(pod: PodDraft, inputs: Inputs) -> None:
     }
     container = pod.edit_init_container()
     variables = pod.edit_list(container, "env") if container else []
+    unknown: list[str] = []
     for index, variable in enumerate(variables):
         if not is_literal_header(variable):
             continue
@@ -61,10 +64,12 @@ def _refer_to_headers(pod: PodDraft, inputs: Inputs) -> None:
         if variable["name"] in secrets:
             variables[index] = secret_variable(variable["name"], secrets[variable["name"]], HEADERS)
         else:
-            pod.warnings.append(
-                f"variable {quoted(variable['name'])} of the init container has headers as text, and no Secret of the "
-                "service account has them: whoever can read the pod can read them"
-            )
+            unknown.append(variable["name"])
+    pod.warnings.extend(
+        f"variable {quoted(name)} of the init container has headers as text, and no Secret of the service account has "
+        "them: everybody who can read the pod can read them"
+        for name in unknown[:_MAX_WARNINGS]
+    )
 
 
 def _allow_writes(pod: PodDraft, volumes: set[tuple[str, str]]) -> None:
