@@ -19,4 +19,9 @@ def normal_path(path: Any) -> str:
     is_normal = path.startswith("/") and not path.endswith("/") and "//" not in path and "/." not in path
     if is_normal or len(path) > PATH_MAX:
         return path
-    return "/" + "/".join(segment for segment in path.split("/") if segment not in ("", "."))
+    # Replacing costs less than splitting and joining, and each pass halves what it replaces.
+    path = f"/{path}/"
+    for extra in ("/./", "//"):
+        while extra in path:
+            path = path.replace(extra, "/")
+    return path[:-1] or "/"
