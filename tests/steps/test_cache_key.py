@@ -339,10 +339,26 @@ def test_the_name_of_a_storage_container_and_unused_objects_do_not_count() -> No
 
 @pytest.mark.parametrize(
     "spec",
-    [{"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["s3"]}]}, {"dnsConfig": {"nameservers": ["10.0.0.1"]}}],
+    [
+        {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["s3"]}]},
+        {"dnsConfig": {"nameservers": ["10.0.0.1"]}},
+        {"dnsPolicy": "Default"},
+        {"hostNetwork": True},
+    ],
 )
 def test_another_server_under_the_same_name_is_another_model(spec: Any) -> None:
     assert key_of(**spec) != key_of()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"hostname": "web-1", "subdomain": "web"}, id="a StatefulSet sets them on each of its pods"),
+        pytest.param({"dnsPolicy": "ClusterFirst", "hostNetwork": False}, id="defaults of the API server"),
+    ],
+)
+def test_what_controllers_and_the_api_server_add_to_a_pod_is_no_other_model(spec: Any) -> None:
+    assert key_of(**spec) == key_of()
 
 
 # --- Settings -------------------------------------------------------------------------------------------------------

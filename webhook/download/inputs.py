@@ -36,16 +36,14 @@ IGNORED_VARIABLES: Mapping[str, str] = {
 }
 """Environment variables of the init container that do not decide the bytes, with the reasons."""
 
-POD_FIELDS = (
-    "dnsConfig",
-    "dnsPolicy",
-    "hostAliases",
-    "hostNetwork",
-    "hostname",
-    "setHostnameAsFQDN",
-    "subdomain",
-)
-"""Fields of the pod's spec that decide which server a host name stands for."""
+POD_FIELDS = ("dnsConfig", "dnsPolicy", "hostAliases", "hostNetwork")
+"""Fields of the pod's spec that decide which server a host name stands for.
+
+`hostname` and `subdomain` do not count: they name the pod itself, and differ between the pods of a StatefulSet.
+"""
+
+_DEFAULT_DNS_POLICY = "ClusterFirst"
+"""The API server adds this value before it calls webhooks; in a file or a template it is often left out."""
 
 
 def download_inputs(
@@ -63,7 +61,10 @@ def download_inputs(
         del fields["command"]
     fields["env"] = _variables(container.get("env") or ())
     fields["volumeMounts"] = _mounts(spec, container.get("volumeMounts") or (), ignored_volumes)
-    return fields | {name: spec[name] for name in POD_FIELDS if spec.get(name)}
+    of_pod = {name: spec[name] for name in POD_FIELDS if spec.get(name)}
+    if of_pod.get("dnsPolicy") == _DEFAULT_DNS_POLICY:
+        del of_pod["dnsPolicy"]
+    return fields | of_pod
 
 
 def _variables(variables: Iterable[JsonObject]) -> list[JsonObject]:
