@@ -175,7 +175,7 @@ def pod_with_many_mounts():
     return large
 
 
-def fill_without_reading(server: Running, stack: contextlib.ExitStack) -> None:
+def fill_without_reading(server: Running, stack: contextlib.ExitStack) -> socket.socket:
     """Send requests one by one, and read no response, until the server cannot write the next one."""
     plain = stack.enter_context(socket.socket())
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -187,13 +187,16 @@ def fill_without_reading(server: Running, stack: contextlib.ExitStack) -> None:
             written = server.responses
             client.sendall(large_response)
             eventually(lambda: server.responses > written, seconds=0.5)  # noqa: B023
+    return client
 
 
 def test_a_client_that_reads_no_response_keeps_no_place(authority, tmp_path):
     """Its request waits until the server can write: it is not work in progress."""
     with serving(authority, tmp_path, max_connections=1) as server, contextlib.ExitStack() as stack:
         fill_without_reading(server, stack)
+        eventually(lambda: server.webhook.in_flight == 1)
         eventually(lambda: fresh_is_answered(server))
+        assert server.webhook.in_flight == 0
 
 
 def fresh_is_answered(server: Running) -> bool:
@@ -207,5 +210,8 @@ def fresh_is_answered(server: Running) -> bool:
 def test_a_client_that_reads_no_response_is_cut_off(authority, tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "WRITE_TIMEOUT_SECONDS", 0.3)
     with serving(authority, tmp_path) as server, contextlib.ExitStack() as stack:
-        fill_without_reading(server, stack)
+        client = fill_without_reading(server, stack)
         eventually(lambda: server.webhook.in_flight == 0)
+        sent = server.responses
+        received = read_to_end(client)
+        assert received.count(b"HTTP/1.1 200 ") < sent
