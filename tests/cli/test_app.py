@@ -301,6 +301,14 @@ def test_invalid_settings_are_reported_with_file_key_and_reason(tmp_path):
     assert result.stderr.startswith(f"{settings}: storageDefaults.readonly2: unknown key; did you mean readOnly?")
 
 
+@pytest.mark.parametrize("content", [None, "a: b: c", "[" * 2000])
+def test_an_unusable_settings_file_is_named_once(content, tmp_path):
+    settings = written(tmp_path, content, "settings.yaml") if content else tmp_path / "absent.yaml"
+    result = run("mutate", "--settings", f"file:{settings}", stdin=DEPLOYMENT)
+    assert result.exit_code == 2
+    assert result.stderr.count(str(settings)) == 1
+
+
 @pytest.mark.parametrize("source", ["configmap:kserve/x", "nonsense", "file:", ""])
 def test_settings_sources_that_need_a_cluster_are_rejected(source):
     result = run("mutate", "--settings", source, stdin=DEPLOYMENT)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from webhook.server import run
     from webhook.server.audit import Finding
     from webhook.settings.model import Settings
+    from webhook.settings.parse import Problem
 
 DENIED = 1
 UNUSABLE = 2
@@ -249,9 +250,14 @@ def _load_settings(source: str) -> Settings:
     try:
         settings, warnings = load_file(Path(path))
     except SettingsError as error:
-        _exit("\n".join(f"{path}: {problem}" for problem in error.problems), UNUSABLE)
+        _exit("\n".join(_of_file(path, problem) for problem in error.problems), UNUSABLE)
     _print_lines(f"warning: {path}: ", warnings, "yellow")
     return settings
+
+
+def _of_file(path: str, problem: Problem) -> str:
+    """A problem with the name of the file, which it has already when the whole file is unusable."""
+    return str(problem) if problem.key == path else f"{path}: {problem}"
 
 
 def _load_facts(file: Path | None) -> facts_file.FactsFile | None:
