@@ -1,0 +1,70 @@
+"""Manifests, settings and facts that commands read from files. An unusable file ends the command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from webhook.cli.console import UNUSABLE, display_name, exit_with, print_lines
+
+if TYPE_CHECKING:
+    from webhook.cli import facts_file
+    from webhook.settings.model import Settings
+    from webhook.settings.parse import Problem
+
+
+def read_text(file: str) -> str:
+    if file == "-" and sys.stdin.isatty():
+        typer.echo("Reading from standard input. Press Ctrl-D to end, or use -f FILE.", err=True)
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return data.decode()
+    except OSError as error:
+        exit_with(f"{display_name(file)}: {error.strerror or error}", UNUSABLE)
+    except UnicodeDecodeError:
+        exit_with(f"{display_name(file)}: not UTF-8 text", UNUSABLE)
+
+
+def load_manifests(file: str) -> list[Any]:
+    from webhook.cli import manifests
+
+    text = read_text(file)
+    try:
+        return manifests.load(text)
+    except ValueError as error:
+        exit_with(f"{display_name(file)}: {error}", UNUSABLE)
+
+
+def load_settings(source: str) -> Settings:
+    from webhook.settings.model import EMBEDDED
+
+    if source == "embedded":
+        return EMBEDDED
+    kind, _, path = source.partition(":")
+    if kind != "file" or not path:
+        raise typer.BadParameter(f"--settings '{source}': use embedded or file:PATH")
+    from webhook.settings.disk import load_file
+    from webhook.settings.parse import SettingsError
+
+    try:
+        settings, warnings = load_file(Path(path))
+    except SettingsError as error:
+        exit_with("\n".join(_of_file(path, problem) for problem in error.problems), UNUSABLE)
+    print_lines(f"warning: {path}: ", warnings, "yellow")
+    return settings
+
+
+def _of_file(path: str, problem: Problem) -> str:
+    """A problem with the name of the file, which it has already when the whole file is unusable."""
+    return str(problem) if problem.key == path else f"{path}: {problem}"
+
+
+def load_facts(file: Path | None) -> facts_file.FactsFile | None:
+    if file is None:
+        return None
+    from webhook.cli.facts_file import FactsFile
+
+    return FactsFile(load_manifests(str(file)))
