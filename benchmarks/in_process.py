@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from benchmarks.bodies import cluster
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.fact_cache import FactCache, Limits
+from webhook.offline.facts_file import FactsFile
 from webhook.server import handlers, logs
 from webhook.server.context import Webhook
 from webhook.server.endpoint import AdmissionEndpoint

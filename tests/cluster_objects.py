@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.mutation import JsonObject, Settings, answer, container, denied, mutated
 from webhook.admission import pods
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.facts import Facts
+from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
 from webhook.settings.parse import parse
 

@@ -16,9 +16,9 @@ from tests import yamls
 from tests.overlay import overlay
 from webhook.admission import pods, review
 from webhook.admission.outcome import Outcome
-from webhook.cli import manifests
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.facts import NO_FACTS, Facts
+from webhook.offline import manifests
+from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
 from webhook.settings.model import EMBEDDED, Settings
 from webhook.settings.parse import parse as parse_settings

@@ -13,7 +13,7 @@ import pytest
 from tests.kserve_corpus import INITIALIZER, Case, Difference, cases, fields
 from webhook.admission import pods
 from webhook.admission.outcome import Outcome
-from webhook.cli.facts_file import FactsFile
+from webhook.offline.facts_file import FactsFile
 from webhook.pod.pod import find
 from webhook.request.injected import download_volumes
 

@@ -14,8 +14,8 @@ from tests.cluster_objects import NAMESPACE, facts_of, service_account
 from tests.mutation import JsonObject, answer, decide, patched, response
 from tests.planted import PLANTED, PODS, SECRET_DATA, leaks, planted_cluster
 from webhook.admission import pods
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.facts import PLAIN_KEYS, Facts
+from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
 from webhook.settings.parse import parse
 

@@ -11,12 +11,12 @@ from tests.cluster_objects import NAMESPACE, service_account
 from tests.cluster_objects import secret as secret_object
 from tests.mutation import JsonObject, Settings, kserve_pod, plain_pod
 from webhook.admission import pods
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.fact_cache import FactCache, Limits
 from webhook.cluster.facts import Facts
 from webhook.cluster.kinds import Key
 from webhook.errors import LookupFailed, Unavailable
 from webhook.metrics import Metrics
+from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
 from webhook.settings.parse import parse
 

@@ -13,11 +13,11 @@ import pytest
 from tests.cluster_objects import service_account
 from tests.mutation import plain_pod
 from webhook.admission import pods
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.fact_cache import FactCache, Limits
 from webhook.cluster.kinds import Key
 from webhook.cluster.read_queue import ReadQueue
 from webhook.errors import LookupFailed
+from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
 from webhook.settings.parse import parse
 

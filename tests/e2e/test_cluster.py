@@ -24,13 +24,13 @@ from tests.controlplane.plane import ControlPlane
 from tests.mutation import JsonObject, kserve_pod, plain_pod
 from tests.planted import PODS, leaks, planted_cluster
 from webhook.admission import pods
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.facts import Facts
 from webhook.cluster.kinds import SECRET, Key
 from webhook.cluster.reader import ClusterReader, cluster_facts
 from webhook.errors import LookupFailed
 from webhook.kubernetes_api.client import api_client
 from webhook.metrics import Metrics
+from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
 from webhook.server.app import create_app
 from webhook.server.context import Webhook

@@ -17,7 +17,7 @@ from typing import Any
 from webhook import quantity
 from webhook.admission import pods
 from webhook.admission.outcome import Outcome
-from webhook.cli.facts_file import FactsFile
+from webhook.offline.facts_file import FactsFile
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse
 

@@ -18,9 +18,9 @@ from tests.golden import Case, cases, patch_of
 from tests.mutation import JsonObject, a_container, plain_pod, several
 from tests.serving import GivenSettings
 from tests.strategies import pods, settings, spoiled
-from webhook.cli.facts_file import FactsFile
 from webhook.cluster.fact_cache import FactCache, Limits
 from webhook.cluster.facts import NO_FACTS, NoCluster
+from webhook.offline.facts_file import FactsFile
 from webhook.server import handlers
 from webhook.server.context import Webhook
 from webhook.server.endpoint import AdmissionEndpoint

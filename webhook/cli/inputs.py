@@ -11,7 +11,7 @@ import typer
 from webhook.cli.console import UNUSABLE, display_name, exit_with, print_lines
 
 if TYPE_CHECKING:
-    from webhook.cli import facts_file
+    from webhook.offline import facts_file
     from webhook.settings.model import Settings
     from webhook.settings.parse import Problem
 
@@ -29,7 +29,7 @@ def read_text(file: str) -> str:
 
 
 def load_manifests(file: str) -> list[Any]:
-    from webhook.cli import manifests
+    from webhook.offline import manifests
 
     text = read_text(file)
     try:
@@ -65,6 +65,6 @@ def _of_file(path: str, problem: Problem) -> str:
 def load_facts(file: Path | None) -> facts_file.FactsFile | None:
     if file is None:
         return None
-    from webhook.cli.facts_file import FactsFile
+    from webhook.offline.facts_file import FactsFile
 
     return FactsFile(load_manifests(str(file)))

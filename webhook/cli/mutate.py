@@ -26,9 +26,9 @@ def mutate(
     Reads Pods, workloads with a pod template, Lists and AdmissionReviews, and prints the same objects, mutated.
     Exit code 1: a pod would be denied, for the reason on standard error; 2: the input cannot be read.
     """
-    from webhook.cli import offline
+    from webhook.offline.mutator import Mutator
 
-    mutator = offline.Mutator(load_settings(settings), namespace, load_facts(facts))
+    mutator = Mutator(load_settings(settings), namespace, load_facts(facts))
     documents = load_manifests(file)
     change = mutator.mutate_deployments if deployments else mutator.mutate_pods
     mutated = [change(document) for document in documents]
@@ -44,15 +44,15 @@ def mutate(
 
 
 def _print_documents(output: opt.Output, documents: list[Any], mutated: list[Any]) -> None:
-    from webhook.cli import manifests, offline
+    from webhook.offline import manifests, mutator
 
     if output is opt.Output.yaml:
         typer.echo(manifests.dump(mutated), nl=False)
     elif output is opt.Output.json:
-        typer.echo(offline.as_json(mutated))
+        typer.echo(mutator.as_json(mutated))
     elif output is opt.Output.patch:
-        for patch in offline.as_patches(documents, mutated):
+        for patch in mutator.as_patches(documents, mutated):
             typer.echo(patch)
     else:
-        for line, colour in offline.as_diff(documents, mutated):
+        for line, colour in mutator.as_diff(documents, mutated):
             typer.secho(line, fg=colour)

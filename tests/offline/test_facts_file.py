@@ -14,7 +14,7 @@ from tests.cluster_objects import (
     variables,
 )
 from tests.mutation import plain_pod
-from webhook.cli.manifests import load
+from webhook.offline.manifests import load
 
 TOKEN = {"HF_TOKEN": ("hub", "HF_TOKEN")}
 OBJECTS = [service_account("hub"), secret("hub", {"HF_TOKEN": "x"})]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.serving import pod, review
-from webhook.cli.manifests import Owner, edit_pods, name_of
+from webhook.offline.manifests import Owner, edit_pods, name_of
 
 TEMPLATE: dict[str, object] = {"metadata": {}, "spec": {"containers": []}}
 

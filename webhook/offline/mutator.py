@@ -1,29 +1,41 @@
-"""Offline mutation of manifests, for the command `mutate`."""
+"""Offline mutation of manifests: the admission of each pod in them, without a server and a cluster."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from webhook.admission import pods
 from webhook.admission.outcome import Outcome
 from webhook.annotations import CONTAINERS
-from webhook.cli import manifests
-from webhook.cli.facts_file import FactsFile
-from webhook.cli.manifests import Owner
 from webhook.cluster.facts import NO_FACTS, Facts
+from webhook.offline import manifests
+from webhook.offline.facts_file import FactsFile
+from webhook.offline.manifests import Owner
 from webhook.pod.diff import diff
 from webhook.request.model_request import SKIP_REASONS, ModelRequest
 from webhook.settings.model import Settings
 
-load = manifests.load
+
+class Decision(NamedTuple):
+    """The outcome for one object, which is a pod, a pod template or a Deployment."""
+
+    owner: Owner
+    """The object in the manifests that contains it."""
+    object: Any
+    """As it was before."""
+    outcome: Outcome
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*self.owner.warnings, *self.outcome.warnings)
 
 
 class Mutator:
-    """Mutates the objects in documents, and collects messages about them.
+    """Mutates the objects in documents, and collects the decisions about them.
 
     `warnings`, `denials`, `skips` and `notes` are lines that start with the kind and name of the object.
     """
@@ -33,10 +45,31 @@ class Mutator:
         self._settings = settings
         self._namespace = namespace
         self._facts = facts
-        self.warnings: list[str] = []
-        self.denials: list[str] = []
-        self.skips: list[str] = []
-        self.notes: list[str] = []
+        self.decisions: list[Decision] = []
+        """In the order of the manifests."""
+
+    @property
+    def warnings(self) -> list[str]:
+        return [f"{each.owner.name}: {warning}" for each in self.decisions for warning in each.warnings]
+
+    @property
+    def denials(self) -> list[str]:
+        denied = [each for each in self.decisions if not each.outcome.allowed]
+        return [f"{each.owner.name}: {each.outcome.message}" for each in denied]
+
+    @property
+    def skips(self) -> list[str]:
+        skipped = [each for each in self.decisions if each.outcome.kind == "skipped"]
+        return [f"{each.owner.name}: {SKIP_REASONS[each.outcome.reason]}" for each in skipped]
+
+    @property
+    def notes(self) -> list[str]:
+        return [
+            f"{each.owner.name}: the model is mounted in {', '.join(each.outcome.containers)} "
+            f"(annotation {CONTAINERS} overrides this)"
+            for each in self.decisions
+            if each.outcome.containers
+        ]
 
     def mutate_pods(self, document: Any) -> Any:
         """Return the document with its pods mutated; the same object when nothing changes."""
@@ -67,17 +100,8 @@ class Mutator:
         return self._facts.facts(request, self._settings) if self._facts else NO_FACTS
 
     def _collect(self, original: Any, owner: Owner, outcome: Outcome) -> Any:
-        """Collect the messages of an outcome. Returns the mutated object, or the original one."""
-        self.warnings += [f"{owner.name}: {warning}" for warning in (*owner.warnings, *outcome.warnings)]
-        if not outcome.allowed:
-            self.denials.append(f"{owner.name}: {outcome.message}")
-        if outcome.containers:
-            containers = ", ".join(outcome.containers)
-            self.notes.append(
-                f"{owner.name}: the model is mounted in {containers} (annotation {CONTAINERS} overrides this)"
-            )
-        if outcome.kind == "skipped":
-            self.skips.append(f"{owner.name}: {SKIP_REASONS[outcome.reason]}")
+        """Record a decision. Returns the mutated object, or the original one."""
+        self.decisions.append(Decision(owner, original, outcome))
         return original if outcome.mutated is None else outcome.mutated
 
 
