@@ -95,6 +95,7 @@ def test_init_container_mounts_an_image_inside_the_download_directory(read_only)
     mutated_pod = mutated(pod, ON)
     assert mounts(container(mutated_pod, "storage-initializer")) == {
         "/mnt": {"name": "mnt"},
+        "/mnt/base": {"name": "mnt", "subPath": "base"},
         "/mnt/base/vision": {**MOUNT, "name": "mnt-base-vision"},
     }
     assert mounts(container(mutated_pod, "server"))["/mnt/base/vision"] == {**MOUNT, "name": "mnt-base-vision"}

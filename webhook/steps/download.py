@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from webhook.annotations import MOUNT_PATH, PVC_MOUNT
+from webhook.annotations import MOUNT_PATH, PVC_MOUNT, URIS
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
@@ -22,6 +23,9 @@ from webhook.uri import ClaimPath
 
 PVC_COPY_PATH = "/mnt/pvc"
 
+# Far more than any real pod has.
+_MAX_PARENT_MOUNTS = 100
+
 _WRITABLE = frozenset({"emptyDir", "ephemeral", "persistentVolumeClaim"})
 
 
@@ -35,7 +39,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     init_container = build_init_container(inputs)
     init_container["volumeMounts"] = [
         mount(volume, directory, read_only=False),
-        *_nested_mounts(pod, request, directory),
+        *_nested_mounts(pod, request, volume, directory),
     ]
     pod.add_container(init_container)
     for target in request.targets:
@@ -144,8 +148,8 @@ def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source, c
         pod.ensure_mount(pod.edit_container(target), wanted)
 
 
-def _nested_mounts(pod: PodDraft, request: ModelRequest, directory: str) -> list[JsonObject]:
-    """Mounts of the claims and images inside the download directory, for the init container.
+def _nested_mounts(pod: PodDraft, request: ModelRequest, volume: str, directory: str) -> list[JsonObject]:
+    """Mounts of the claims and images inside the download directory, for the init container, and of their parents.
 
     The container runtime creates missing mount points, but cannot do so in the targets, which mount the directory
     read-only. The init container mounts it read-write, so its mounts create these mount points first.
@@ -153,4 +157,30 @@ def _nested_mounts(pod: PodDraft, request: ModelRequest, directory: str) -> list
     claims = [claim_mount(claim_volume(pod, request, source), source, read_only=True) for source in request.mounted]
     mounted = mounted_images(pod.spec) if request.images else {}
     images = [image_mount(image_volume(pod, source, mounted)["name"], source) for source in request.images]
-    return [each for each in claims + images if PurePosixPath(each["mountPath"]).is_relative_to(directory)]
+    nested = [each for each in claims + images if each["mountPath"].startswith(f"{directory}/")]
+    return _parent_mounts(nested, volume, directory) + nested
+
+
+def _parent_mounts(nested: list[JsonObject], volume: str, directory: str) -> list[JsonObject]:
+    """Mounts of the volume at each directory between its mount path and a nested mount, outer directories first.
+
+    The container runtime would create these directories as root, and the initializer, another user, could not write
+    there. The kubelet creates a missing subPath with the mode of the volume (kubelet: SafeMakeDir). Before Kubernetes
+    1.35 it does so only for the last directory of a subPath, so each one gets a mount.
+    """
+    parents = sorted({parent for each in nested for parent in _parents(each["mountPath"], directory)})
+    if len(parents) > _MAX_PARENT_MOUNTS:
+        raise Denied(
+            f"annotation {URIS}: the claims and images inside the download directory {quoted(directory)} are in "
+            f"{len(parents)} different directories: the maximum is {_MAX_PARENT_MOUNTS}, so use fewer, or mount paths "
+            "outside of it"
+        )
+    start = len(directory) + 1
+    return [mount(volume, parent, read_only=False, sub_path=parent[start:]) for parent in parents]
+
+
+def _parents(path: str, directory: str) -> Iterator[str]:
+    end = path.find("/", len(directory) + 1)
+    while end != -1:
+        yield path[:end]
+        end = path.find("/", end + 1)
