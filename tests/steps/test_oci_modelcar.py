@@ -11,6 +11,7 @@ import pytest
 
 from tests.mutation import (
     KSERVE,
+    a_container,
     a_pod,
     answer,
     container,
@@ -104,10 +105,48 @@ def test_writable_model():
     assert "readOnlyRootFilesystem" not in container(pod, "modelcar")["securityContext"]
 
 
-def test_modelcar_fields_take_precedence_over_the_security_context_of_the_settings():
-    settings = {**_with(uidModelcar=1010), "storageDefaults": {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}}
-    context = container(mutated(kserve_pod(f"oci://{IMAGE}"), settings), "modelcar")["securityContext"]
-    assert context == {"runAsUser": 1010, "runAsGroup": 2, "readOnlyRootFilesystem": True}
+@pytest.mark.parametrize("uid", [{}, {"uidModelcar": 1010}])
+@pytest.mark.parametrize("chosen", [{}, {"runAsUser": 1, "runAsGroup": 2}])
+@pytest.mark.parametrize("of_pod", [{}, {"runAsUser": 3, "runAsGroup": 4}])
+@pytest.mark.parametrize("of_server", [{}, {"runAsGroup": 6}, {"runAsUser": 5}, {"runAsUser": 5, "runAsGroup": 6}])
+@pytest.mark.parametrize("job", [{}, {"restartPolicy": "Never"}])
+def test_modelcar_has_the_user_and_group_of_its_target(uid, chosen, of_pod, of_server, job):
+    # Only a process with the same ids can read /proc/PID/root (proc(5)). Without an id, that of the image counts.
+    server = a_container(securityContext=of_server)
+    pod = plain_pod(f"oci://{IMAGE}", containers=[server], securityContext=of_pod, **job)
+    settings = {**_with(**uid), "storageDefaults": {"securityContext": chosen} if chosen else {}}
+    pod = mutated(pod, settings)
+    assert _ids(pod, "modelcar") == _ids(pod, "server")
+
+
+def _ids(pod, name):
+    context = {**pod["spec"]["securityContext"], **container(pod, name).get("securityContext", {})}
+    return context.get("runAsUser"), context.get("runAsGroup")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "field"),
+    [
+        ({"runAsGroup": 1}, {"runAsGroup": 2}, "runAsGroup"),
+        ({"runAsGroup": 1}, {}, "runAsGroup"),
+        ({}, {"runAsGroup": 2}, "runAsGroup"),
+        ({}, {"runAsUser": 5}, "runAsUser"),
+        ({"runAsGroup": 1, "runAsUser": 5}, {"runAsGroup": 1, "runAsUser": 5}, None),
+        ({}, {}, None),
+    ],
+)
+def test_targets_with_other_ids_are_warned_about(first, second, field):
+    containers = [a_container("a", securityContext=first), a_container("b", securityContext=second)]
+    pod = plain_pod(f"oci://{IMAGE}", containers=containers, annotations={"storage.kserve.io/containers": "a,b"})
+    warnings = answer(pod, ON).get("warnings", [])
+    assert len(warnings) == bool(field)
+    assert all('container "b" cannot read the model' in warning and field in warning for warning in warnings)
+
+
+def test_one_user_for_all_targets_is_not_warned_about():
+    containers = [a_container("a", securityContext={"runAsUser": 1}), a_container("b")]
+    pod = plain_pod(f"oci://{IMAGE}", containers=containers, annotations={"storage.kserve.io/containers": "a,b"})
+    assert "warnings" not in answer(pod, _with(uidModelcar=1010))
 
 
 # --- Pods of Jobs ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, derived_names, is_derived
 from webhook.pod.pod import JsonObject, find, normal_path
 from webhook.request.model_request import MAX_SOURCES, Source, delivery
-from webhook.request.oci import MODELCAR, Image, is_modelcar, link_starts, modelcar_script, numbered
+from webhook.request.oci import MODELCAR, Image, has_modelcar_name, is_modelcar, link_starts, modelcar_script, numbered
 
 # The API server mounts a volume here in every container (Kubernetes: ServiceAccount admission).
 _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
@@ -76,7 +76,7 @@ def _as_delivered(source: Source, images: Mapping[str, JsonObject], scripts: lis
 def _modelcars(spec: JsonObject) -> Iterator[JsonObject]:
     for field in ("containers", "initContainers"):
         for container in spec.get(field) or ():
-            if container["name"].partition("-")[0] == MODELCAR:
+            if has_modelcar_name(container):
                 yield container
 
 

@@ -37,6 +37,11 @@ def numbered(name: str, index: int) -> str:
     return f"{name}-{index}" if index else name
 
 
+def has_modelcar_name(container: Mapping[str, Any]) -> bool:
+    """Whether a container has the name of a modelcar, or of the init container that checks its image."""
+    return str(container["name"]).partition("-")[0] == MODELCAR
+
+
 def link_script(path: str) -> str:
     """The shell script of a modelcar: it links the image's models to `path` and keeps running.
 

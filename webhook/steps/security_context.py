@@ -7,10 +7,12 @@ from typing import Any
 
 from webhook.errors import quoted
 from webhook.pod.pod import JsonObject, PodDraft, find
+from webhook.request.oci import has_modelcar_name
 from webhook.steps.inputs import Inputs
 
 # Fields of the default that do not depend on the pod's other containers.
 _UNCONDITIONAL = frozenset({"allowPrivilegeEscalation", "capabilities"})
+_IDS = frozenset({"runAsUser", "runAsGroup"})
 # Kubernetes rejects the other fields on Windows pods.
 _ON_WINDOWS = frozenset({"runAsNonRoot", "windowsOptions"})
 
@@ -29,7 +31,9 @@ def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
     for place in [*pod.added, *(place for place in pod.adopted if not _is_secured(pod, place, context))]:
         container = pod.edit_container(place[1], place[0])
         own = container.get("securityContext") or {}
-        container["securityContext"] = {**context, **own}
+        # A modelcar has the ids of its targets, or else those of its image: with others they could not read the model.
+        ids = _IDS if has_modelcar_name(container) else ()
+        container["securityContext"] = {**{key: context[key] for key in context if key not in ids}, **own}
         if _is_root_forbidden(pod, container):
             _allow_root(pod, container, {**(chosen or {}), **own})
 
