@@ -69,6 +69,17 @@ def test_file_of_a_claim_is_copied(model: Path, claim: Path) -> None:
     assert downloaded(model, container, **{claim.name: claim}) == {"model.joblib": MODEL["model.joblib"]}
 
 
+def test_snapshot_of_a_hugging_face_cache_is_copied(model: Path, claim: Path) -> None:
+    cache = claim / "hub" / "models--org--name"
+    (snapshot := cache / "snapshots" / "0123").mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    (cache / "blobs" / "abc").write_bytes(MODEL["model.joblib"])
+    (snapshot / "model.joblib").symlink_to("../../blobs/abc")
+    path = snapshot.relative_to(claim)
+    container = initializer(plain_pod(f"pvc://claim/{path}", annotations=COPY))
+    assert downloaded(model, container, **{claim.name: claim}) == {"model.joblib": MODEL["model.joblib"]}
+
+
 ARCHIVES = {
     **dict.fromkeys((".tar", ".TAR"), "tar"),
     **dict.fromkeys((".tar.gz", ".tgz"), "gztar"),

@@ -178,6 +178,11 @@ class PodDraft(Draft):
         """The container of this name; read-only. Empty when the pod has none."""
         return self._edited.get(("containers", name)) or find(self.spec.get("containers"), name) or {}
 
+    def effective_id(self, container: JsonObject, field: str) -> Any:
+        """The `runAsUser` or `runAsGroup` of a container: its own, else the pod's. None: the image decides."""
+        contexts = (container.get("securityContext") or {}, self.spec.get("securityContext") or {})
+        return next((context[field] for context in contexts if context.get(field) is not None), None)
+
     def edit_container(self, name: str, field: str = "containers") -> JsonObject:
         """The editable container of this name. Raises KeyError when the pod has none."""
         if (field, name) in self._edited:

@@ -29,9 +29,13 @@ SINGLE_FILE_EXTENSIONS = tuple(
 class EmptyDir(SettingsGroup):
     """The emptyDir volumes for downloads."""
 
-    size_limit: Bytes | None = Field(None, description="Size limit of the volumes for downloads. None: no limit.")
+    size_limit: Bytes | None = Field(
+        None, description="Size limit of the volumes for downloads. A pod that uses more is evicted. None: no limit."
+    )
     medium: Literal["", "Memory"] = Field(
-        "", description="Medium of these volumes. Empty: the node's disk. `Memory`: tmpfs."
+        "",
+        description="Medium of these volumes. Empty: the node's disk. "
+        "`Memory`: tmpfs, which counts towards the init container's memory limit.",
     )
 
 
@@ -39,7 +43,10 @@ class EphemeralStorage(SettingsGroup):
     """Ephemeral storage of the init container."""
 
     request: Bytes | None = Field(None, description="Ephemeral storage request of the init container.")
-    limit: Bytes | None = Field(None, description="Ephemeral storage limit of the init container.")
+    limit: Bytes | None = Field(
+        None,
+        description="Ephemeral storage limit of the init container; of the whole pod, if no other container has one.",
+    )
 
     @model_validator(mode="after")
     def _request_fits(self) -> EphemeralStorage:

@@ -17,7 +17,9 @@ from webhook.steps.confidential import enable_confidential
 from webhook.steps.credential_warnings import warn_about_credentials
 from webhook.steps.credentials import add_credentials
 from webhook.steps.download import add_storage_initializer
+from webhook.steps.file_owner import warn_about_file_owner
 from webhook.steps.hugging_face import tune_hugging_face
+from webhook.steps.hugging_face_cache import warn_about_snapshots
 from webhook.steps.inputs import Inputs
 from webhook.steps.istio import run_as_istio_proxy
 from webhook.steps.kserve_injection import adopt_kserve_injection
@@ -31,6 +33,7 @@ from webhook.steps.pod_resources import fit_pod_resources
 from webhook.steps.quality_of_service import keep_guaranteed
 from webhook.steps.security_context import secure_injected_containers
 from webhook.steps.storage_container import apply_storage_container
+from webhook.steps.storage_limits import warn_about_storage_limits
 from webhook.steps.storage_spec import add_storage_config
 from webhook.steps.storage_uri import set_storage_uri
 from webhook.steps.sts_endpoint import set_sts_endpoint
@@ -63,6 +66,9 @@ STEPS: tuple[Step, ...] = (
     place_after_native_sidecars,
     warn_about_nested_mounts,
     warn_about_archives,
+    warn_about_snapshots,
+    warn_about_storage_limits,
+    warn_about_file_owner,
     warn_about_unknown_schemes,
     warn_about_credentials,
 )

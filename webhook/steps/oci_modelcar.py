@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from webhook.annotations import MOUNT_PATH
 from webhook.errors import Denied, quoted
@@ -219,20 +219,14 @@ def _warn_about_other_ids(pod: PodDraft, targets: tuple[str, ...]) -> None:
     """Warn about targets that cannot read the model, because they run with other ids than the first target."""
     first = pod.container(targets[0])
     for field in ("runAsUser", "runAsGroup"):
-        wanted = _effective_id(pod, first, field)
-        others = [name for name in targets[1:] if _effective_id(pod, pod.container(name), field) != wanted]
+        wanted = pod.effective_id(first, field)
+        others = [name for name in targets[1:] if pod.effective_id(pod.container(name), field) != wanted]
         if others:
             pod.warnings.append(
                 f"container {quoted(others[0])} cannot read the model, because a modelcar can be read only with its "
                 f"own user and group, which are those of container {quoted(first['name'])}: set {field} of both "
                 f"containers to {'the same ID' if wanted is None else wanted}"
             )
-
-
-def _effective_id(pod: PodDraft, container: JsonObject, field: str) -> Any:
-    """The id that a container runs with; None for that of its image."""
-    contexts = (container.get("securityContext") or {}, pod.spec.get("securityContext") or {})
-    return next((context[field] for context in contexts if context.get(field) is not None), None)
 
 
 def _update(pod: PodDraft, existing: JsonObject, wanted: JsonObject) -> None:
