@@ -27,6 +27,17 @@ def test_secrets_in_uris_are_redacted(scheme: str, user: str, tail: str) -> None
     assert SECRET not in quoted([uri])
 
 
+@given(
+    st.sampled_from(["", "//", "my_", "/", " 1_"]),
+    USER_INFO,
+    st.sampled_from(["", "?sig=" + SECRET, "?a.b=1&c=" + SECRET]),
+)
+def test_secrets_are_redacted_where_the_scheme_was_forgotten(start: str, user: str, tail: str) -> None:
+    text = f"{start}{user}host/model{tail}"
+    assert SECRET not in redacted(text)
+    assert SECRET not in quoted([text])
+
+
 @given(SCHEMES, USER_INFO, TAILS)
 def test_no_message_about_a_pod_has_them(scheme: str, user: str, tail: str) -> None:
     uri = f"{scheme}://{user}host/model{tail}"
@@ -54,11 +65,18 @@ def test_no_message_about_a_pod_has_them(scheme: str, user: str, tail: str) -> N
         ("https://me:sec/ret@host/model", "https://***@host/model"),
         ("https://me:sec@ret@host/model", "https://***@host/model"),
         ("https:/me:secret@host/model", "https:/***@host/model"),
+        ("https:/host/model?sig=secret", "https:/host/model?sig=***"),
         ("https://host/model?sig=secret", "https://host/model?***"),
         ("https://host/model#secret", "https://host/model#***"),
         ("https://me:sec?ret@host/model", "https://***"),
         ("registry.example.com/a@sha256:1", "registry.example.com/a@sha256:1"),
+        ("registry.example.com:5000/a@sha256:" + 64 * "0", "registry.example.com:5000/a@sha256:" + 64 * "0"),
         ("what is it?", "what is it?"),
+        ("my_name:secret@host/model", "***@host/model"),
+        ("//me:sec/ret@host/model", "***@host/model"),
+        ("host/model?sig=secret", "host/model?***"),
+        ("host/model?sig", "host/model?sig"),
+        ("iris@example.com", "iris@example.com"),
     ],
 )
 def test_the_rest_stays_readable(uri: str, safe: str) -> None:

@@ -11,6 +11,8 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(?:/(/)?)?")
 # Schemes without user info, where an `@` after the bucket or registry is part of the model's name.
 _NAMES = re.compile(r"(?:s3|gs|hf|modelscope|pvc|file|oci(?:\+[a-z]*)?)://[^/:@]*(?::[0-9]{1,5})?/.*", re.DOTALL)
 _QUERY = re.compile(r"[?#]")
+# The start of a query with a parameter. A `?` alone is also a part of patterns and of sentences.
+_PARAMETER = re.compile(r"\?[A-Za-z0-9._~%-]+=")
 # The digest of an image reference (OCI distribution specification), which also follows an `@`.
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
 
@@ -79,7 +81,7 @@ def redacted(text: str) -> str:
     if match is None:
         return _redacted_inside(text)
     start, rest = match[0], text[match.end() :]
-    query = _QUERY.search(rest) if match[2] else None
+    query = (_QUERY if match[2] else _PARAMETER).search(rest)
     end = query.start() if query else len(rest)
     at = -1 if _NAMES.fullmatch(text.strip()) else rest.rfind("@")
     if at > end:
@@ -93,7 +95,18 @@ def redacted(text: str) -> str:
 def _redacted_inside(text: str) -> str:
     """A text that contains URIs, such as a list of them: cut after the first scheme if a secret may follow."""
     before, separator, rest = text.partition("://")
+    if not separator:
+        return _redacted_without_scheme(text)
     return f"{before}{separator}***" if any(mark in rest for mark in "@?#") else text
+
+
+def _redacted_without_scheme(text: str) -> str:
+    """A text that may be a URI whose scheme was forgotten, such as `user:password@host/path?token=value`."""
+    user_info, at, host = text.rpartition("@")
+    if ":" in user_info and not _DIGEST.fullmatch(host):
+        text = f"***{at}{host}"
+    parameter = _PARAMETER.search(text)
+    return f"{text[: parameter.start() + 1]}***" if parameter else text
 
 
 def shortened(text: str, length: int) -> str:

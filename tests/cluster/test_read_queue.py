@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import tracemalloc
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from tests.mutation import plain_pod
 from webhook.admission import pods
 from webhook.cluster.fact_cache import FactCache, Limits
 from webhook.cluster.kinds import Key
-from webhook.cluster.read_queue import ReadQueue
+from webhook.cluster.read_queue import MAX_CONFIRMED, ReadQueue
 from webhook.errors import LookupFailed
 from webhook.offline.facts_file import FactsFile
 from webhook.request.model_request import ModelRequest
@@ -103,7 +104,7 @@ def test_a_read_waits_at_most_for_the_part_of_each_namespace(namespaces: int) ->
         order.append(name)
 
     async def all_at_once() -> None:
-        queue = ReadQueue(threads=1, per_namespace=2, waiting=100)
+        queue = ReadQueue(threads=1, per_namespace=2, unconfirmed=20, waiting=100)
         names = [f"hostile-{number}" for number in range(namespaces) for _ in range(50)]
         reads = [asyncio.create_task(queue.run(name, partial(read, name))) for name in names]
         await asyncio.sleep(0)
@@ -124,7 +125,7 @@ def test_reads_that_were_given_up_or_failed_leave_their_place() -> None:
         raise LookupFailed("no")
 
     async def one_after_another() -> int:
-        queue = ReadQueue(threads=2, per_namespace=1, waiting=2)
+        queue = ReadQueue(threads=2, per_namespace=1, unconfirmed=1, waiting=2)
         first = asyncio.create_task(queue.run("a", gate.wait))
         given_up = asyncio.create_task(queue.run("a", gate.wait))
         await asyncio.sleep(0)
@@ -141,3 +142,64 @@ def test_reads_that_were_given_up_or_failed_leave_their_place() -> None:
         return await queue.run("a", lambda: 1)
 
     assert asyncio.run(one_after_another()) == 1
+
+
+def test_invented_namespaces_do_not_delay_those_that_exist() -> None:
+    gate, order = threading.Event(), []
+
+    def read(name: str) -> None:
+        gate.wait()
+        order.append(name)
+
+    async def all_at_once() -> None:
+        queue = ReadQueue(threads=8, per_namespace=4, unconfirmed=6, waiting=100)
+        queue.confirm("good")
+        reads = [
+            asyncio.create_task(queue.run(f"invented-{number}", partial(read, "invented")))
+            for number in range(1_000)
+            for _ in range(4)
+        ]
+        await asyncio.sleep(0)
+        reads.append(asyncio.create_task(queue.run("good", partial(read, "good"))))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*reads)
+
+    asyncio.run(all_at_once())
+    assert len(order) == 4_001
+    # At most six of the invented reads have begun.
+    assert order.index("good") <= 6 + 6
+
+
+def test_a_namespace_in_which_an_object_was_found_is_not_invented() -> None:
+    reader = Blocking("hostile")
+
+    async def during_a_flood() -> None:
+        cache = FactCache(reader)
+        await cache.lookup(requested("good", "first"), SETTINGS)
+        flooding = [
+            asyncio.create_task(cache.lookup(requested("hostile", f"a-{number}"), SETTINGS)) for number in range(20)
+        ]
+        await asyncio.sleep(0)
+        try:
+            facts = await cache.lookup(requested("good", "second"), SETTINGS)
+            assert facts.service_account is not None
+        finally:
+            reader.respond.set()
+            await asyncio.gather(*flooding, return_exceptions=True)
+
+    asyncio.run(during_a_flood())
+
+
+def test_the_number_of_confirmed_namespaces_is_bounded() -> None:
+    async def confirm(number: int) -> int:
+        queue = ReadQueue(threads=1, per_namespace=1, unconfirmed=1, waiting=1)
+        tracemalloc.start()
+        try:
+            for each in range(number):
+                queue.confirm(f"n-{each}")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert asyncio.run(confirm(5 * MAX_CONFIRMED)) < 2 * asyncio.run(confirm(MAX_CONFIRMED))

@@ -326,3 +326,27 @@ def test_a_tree_without_an_end_is_given_up(hostile: Claim, tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "-c", code, *arguments, "--", *DOWNLOAD, "{}"], check=False, timeout=60)
     assert done.returncode == 1
     assert "exceeded their time limits" in log.read_text()
+
+
+WITHOUT_ROOTS_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.parametrize("hidden", ["", "a/b"])
+def test_what_a_user_may_not_read_hides_no_other_model(hostile: Claim, hidden: str) -> None:
+    for claim in (hostile, other := replace(hostile, uri="s3://models/other")):
+        assert claim.run(DOWNLOAD).process.returncode == 0
+    secret = other.model / hidden
+    secret.mkdir(parents=True, exist_ok=True)
+    secret.chmod(0)
+    program_path = Path(sys.executable).with_name("storage-webhook")
+    for command in (("list",), ("prune", "--unused-for", "0s", "--grace", "0s")):
+        arguments = [*WITHOUT_ROOTS_RIGHTS, program_path, "cache", *command, hostile.cache.directory, "-ojson"]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        message = f"{other.model.name} is left out: no permission to read {(Path(other.model.name) / hidden)}."
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        if command == ("list",):
+            assert done.returncode == 0
+            states = {entry["key"]: entry["state"] for entry in json.loads(done.stdout)}
+            assert states == {hostile.model.name: "complete", other.model.name: "unreadable"}
+    secret.chmod(0o700)

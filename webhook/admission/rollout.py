@@ -30,6 +30,15 @@ DEFAULT_GRACE_PERIOD = 30
 _KSERVE_STANDARD_MODES = ("Standard", "RawDeployment")
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 _POD_SPEC = ("spec", "template", "spec")
+# What the API server checks first. Only a stranger can send something else.
+_TYPES: tuple[tuple[tuple[str, ...], type, str], ...] = (
+    (("metadata",), dict, "an object"),
+    (("metadata", "annotations"), dict, "an object"),
+    (("spec", "strategy"), dict, "an object"),
+    (("spec", "strategy", "rollingUpdate"), dict, "an object"),
+    (("spec", "minReadySeconds"), int, "a number"),
+    ((*_POD_SPEC, "securityContext"), dict, "an object"),
+)
 _POD_FIELDS = frozenset({"terminationGracePeriodSeconds", "enableServiceLinks"})
 _SHARED_ACCESS_MODES = frozenset({"ReadOnlyMany", "ReadWriteMany"})
 
@@ -49,6 +58,16 @@ def template_of(deployment: Any) -> JsonObject:
     if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
         raise Denied("spec.template of the Deployment must be an object with a spec")
     return template
+
+
+def check_types(deployment: JsonObject) -> None:
+    """Raise Denied, naming the field, when a field that is read or set has the wrong JSON type."""
+    for path, type_, what in _TYPES:
+        found: Any = deployment
+        for field in path:
+            found = found.get(field) if isinstance(found, dict) else None
+        if found is not None and not isinstance(found, type_):
+            raise Denied(f"{'.'.join(path)} of the Deployment must be {what}")
 
 
 def roll_out(
@@ -74,7 +93,7 @@ class _Edit:
     def __init__(
         self, deployment: JsonObject, old: JsonObject | None, request: ModelRequest, settings: Settings
     ) -> None:
-        template_of(deployment)
+        check_types(deployment)
         self.draft = Draft(deployment)
         self.warnings: list[str] = []
         self._request = request

@@ -171,9 +171,17 @@ def _scan(directory: Path) -> list[Entry]:
 
     try:
         with _progress(f"Reading {directory}", None) as tick:
-            return scan(directory, tick)
+            entries = scan(directory, tick)
     except OSError as error:
         _exit_unusable(f"cannot read the cache {directory}: {error.strerror}: use the directory of a mounted claim")
+    for entry in entries:
+        if entry.unreadable:
+            _print_message(
+                f"{entry.key} is left out: no permission to read {entry.unreadable}. Run this command as a user who "
+                "may read it, or remove it",
+                "yellow",
+            )
+    return entries
 
 
 def _carry_out(directory: Path, removals: list[Removal], rules: Rules, failures: list[str]) -> list[Removal]:

@@ -52,6 +52,8 @@ class Limits:
     """The number of concurrent reads."""
     threads_per_namespace: int = 4
     """The number of concurrent reads of one namespace; less than `threads`, so that none takes them all."""
+    threads_unconfirmed: int = 6
+    """The number of concurrent reads of all namespaces in which no object was found yet; less than `threads`."""
     waiting_per_namespace: int = 256
     """The number of reads of one namespace that run or wait; more are rejected."""
     entries: int = 20_000
@@ -99,7 +101,9 @@ class FactCache:
         self._metrics = metrics or Metrics()
         self._limits = limits
         self._clock = clock
-        self._queue = ReadQueue(limits.threads, limits.threads_per_namespace, limits.waiting_per_namespace)
+        self._queue = ReadQueue(
+            limits.threads, limits.threads_per_namespace, limits.threads_unconfirmed, limits.waiting_per_namespace
+        )
         self._store = FactStore(limits.entries, limits.bytes)
         self._in_flight: dict[Key[Any], asyncio.Task[Entry]] = {}
 
@@ -233,7 +237,10 @@ class FactCache:
         return await self._in_thread(key, started)
 
     async def _in_thread(self, key: Key[Any], started: float) -> _Sized:
-        return await self._queue.run(key.namespace, lambda: self._read(key, started))
+        fact = await self._queue.run(key.namespace, lambda: self._read(key, started))
+        if fact.value is not None and fact.value is not key.kind.forbidden:
+            self._queue.confirm(key.namespace)
+        return fact
 
     def _read(self, key: Key[Any], started: float) -> _Sized:
         waited = self._clock() - started

@@ -34,6 +34,8 @@ class State(StrEnum):
     """Only leftovers of an interrupted download or removal."""
     DAMAGED = "damaged"
     """A model without a record, or one that does not match it."""
+    UNREADABLE = "unreadable"
+    """A file or directory that this user may not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Entry:
     """When a pod last requested the model."""
     holder: str = ""
     """The pod that is downloading."""
+    unreadable: str = ""
+    """The path that this user may not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,12 @@ class Removal:
 def scan(directory: Path, on_progress: OnProgress) -> list[Entry]:
     """Read all keys in the directory, sorted.
 
-    Raises OSError when something cannot be read, NotADirectoryError when the path leads through a link.
+    Raises OSError when the directory cannot be read, NotADirectoryError when the path leads through a link.
     """
     with _opened(directory) as folder:
         found = (_NAMES.fullmatch(path.name) for path in folder.iterdir())
         keys = {match[1] or match[2] for match in found if match}
-        return [_entry(program.Cache(folder, key), on_progress) for key in sorted(keys)]
+        return [_readable_entry(program.Cache(folder, key), on_progress) for key in sorted(keys)]
 
 
 @contextlib.contextmanager
@@ -107,6 +111,15 @@ def _opened(directory: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(opened)
+
+
+def _readable_entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
+    """The entry of a key. What one pod made unreadable must not hide the models of others."""
+    try:
+        return _entry(cache, on_progress)
+    except PermissionError as error:
+        path = os.path.relpath(error.filename or cache.model, cache.model.parent)
+        return Entry(cache.key, State.UNREADABLE, unreadable=_printable(path))
 
 
 def _entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
