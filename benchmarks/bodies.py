@@ -7,7 +7,7 @@ import string
 import uuid
 from typing import Any
 
-import orjson
+import msgspec
 import yaml
 
 from tests.golden import FIXTURES
@@ -40,7 +40,7 @@ def cluster() -> list[dict[str, Any]]:
 
 
 def _recorded() -> Any:
-    return orjson.loads((_CASE / "review.json").read_bytes())
+    return msgspec.json.decode((_CASE / "review.json").read_bytes())
 
 
 def _review(source: str | None, template_hash: str) -> bytes:
@@ -52,7 +52,7 @@ def _review(source: str | None, template_hash: str) -> bytes:
         del metadata["labels"][keys.INFERENCE_SERVICE]
     else:
         metadata["annotations"][keys.SOURCE_URI] = source
-    text = orjson.dumps(review).decode()
+    text = msgspec.json.encode(review).decode()
     for recorded, replacement in (
         (metadata["labels"]["pod-template-hash"], template_hash),
         (request["uid"], str(uuid.UUID(int=_RANDOM.getrandbits(128)))),

@@ -90,7 +90,7 @@ class Case:
 
     def outcome(self) -> dict[str, Any]:
         """The result in the format of expected.yaml; `pod` is the complete pod after the patch."""
-        admission_review = review.parse(self.body)
+        admission_review = review.parse_pod(self.body)
         outcome = self.decide(admission_review.request.object)
         response = json.loads(review.respond(admission_review, outcome))["response"]
         return described(response, self.pod)

@@ -17,6 +17,7 @@ from webhook.admission.settings import admit_settings
 from webhook.cluster.facts import NO_FACTS
 from webhook.errors import BadReview
 from webhook.server.fingerprint import fingerprint, is_cacheable
+from webhook.server.response_cache import MAX_BODY_BYTES
 from webhook.settings.parse import parse
 
 S3 = "s3://bucket/model"
@@ -145,10 +146,11 @@ def parse_a_megabyte(_: bytes) -> None:
 
 
 def of_a_pod(body: bytes) -> None:
-    found = review.parse(body)
+    found = review.parse_pod(body)
     outcome = decide(found.request.object, SETTINGS)
     written = review.respond(found, outcome)
-    if (left_out := fingerprint(body)) is not None:
+    left_out = fingerprint(body) if len(body) <= MAX_BODY_BYTES else None
+    if left_out is not None:
         is_cacheable(left_out, body, found, written)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 
 from tests.hostile import (
@@ -260,7 +260,7 @@ def _sizes(found: Any, path: Path) -> Iterator[int]:
     if not isinstance(found, str):
         yield 30
     item = list(found.items())[:1] if isinstance(found, dict) else found if isinstance(found, str) else found[:1]
-    yield max(1, 10_000 // max(8, len(orjson.dumps(item))))
+    yield max(1, 10_000 // max(8, len(msgspec.json.encode(item))))
 
 
 def _changes(found: Any, path: Path) -> Iterator[Change]:

@@ -42,8 +42,9 @@ CACHED = fact_cache.Limits()
         ("Problems and warnings about settings", [parse.MAX_PROBLEMS]),
         (
             "Reads from the API server",
-            [CACHED.threads, CACHED.threads_per_namespace, CACHED.waiting_per_namespace, reader.MAX_RESPONSE_BYTES],
+            [CACHED.threads, CACHED.threads_per_namespace, CACHED.threads_unconfirmed, reader.MAX_RESPONSE_BYTES],
         ),
+        ("Reads from the API server", [CACHED.waiting_per_namespace]),
         ("Facts about the cluster", [CACHED.entries, CACHED.bytes, facts.MAX_SECRETS, facts.MAX_VALUE]),
         ("Cached responses", [response_cache.MAX_ENTRIES, response_cache.MAX_BODY_BYTES]),
         ("Cached responses", [response_cache.MAX_RESPONSE_BYTES]),

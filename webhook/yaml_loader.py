@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
+import msgspec
 import yaml
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,7 +39,7 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         """Construct an object. A key that is not a string becomes its JSON text."""
         pairs = super().construct_mapping(node, deep).items()
-        return {key if isinstance(key, str) else orjson.dumps(key).decode(): value for key, value in pairs}
+        return {key if isinstance(key, str) else msgspec.json.encode(key).decode(): value for key, value in pairs}
 
     def construct_integer(self, node: Any) -> int | float:
         """Construct a number. An integer outside 64 bits becomes a float, as in kubectl."""
@@ -87,8 +87,8 @@ def load(text: str, max_values: int = MAX_VALUES) -> list[Any]:
     first: it is the common form, and it may contain tabs, which YAML forbids.
     """
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
         return _load_yaml(text, max_values)
     _check_depth(value)
     return [] if value is None else [value]

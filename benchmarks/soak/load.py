@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 import jsonpatch
-import orjson
+import msgspec
 
 from benchmarks.soak.replicas import SERVER_NAME
 from webhook.admission import pods
@@ -135,7 +135,7 @@ class Load:
         tally = self.tally
         begin = time.perf_counter()
         try:
-            response = await self._send(orjson.dumps(review))
+            response = await self._send(msgspec.json.encode(review))
         except Exception as error:
             await self._failed(review, error)
         else:
@@ -151,7 +151,7 @@ class Load:
         self.tally.lost.append(type(why).__name__)
         await asyncio.sleep(self._retry_after)
         try:
-            self._check(review, await self._send(orjson.dumps(review)))
+            self._check(review, await self._send(msgspec.json.encode(review)))
         except Exception as error:
             self.tally.failed.append(f"retry: {type(error).__name__}: {error}")
 
@@ -162,7 +162,7 @@ class Load:
         async with session.post(f"https://{SERVER_NAME}:{port}/mutate-pods", data=body, headers=headers) as response:
             if response.status != 200:
                 raise RuntimeError(f"HTTP {response.status}: {await response.text()}")
-            return orjson.loads(await response.read())
+            return msgspec.json.decode(await response.read())
 
     def _current_session(self) -> aiohttp.ClientSession:
         """A session that trusts the current caBundle. Open connections stay open, as in an API server."""

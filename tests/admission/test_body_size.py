@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.admission.body_size import _SMALL, _without_strings, check_number
+from webhook.admission import review
+from webhook.admission.body_size import _SMALL, MAX_COMMAS, MAX_OBJECTS, _without_strings, check_number
 from webhook.errors import BadReview
+from webhook.server.endpoint import MAX_BODY_BYTES
 
 MIB = 2**20
 
@@ -74,6 +77,36 @@ def test_only_what_is_outside_of_strings_counts(value: Any) -> None:
 
     bare = _without_strings(json.dumps(value).encode())
     assert (bare.count(b","), bare.count(b"{") + bare.count(b"[")) == commas_and_opened(value)
+
+
+def _peak(found: Any) -> int:
+    """The memory in bytes that it takes to parse the review of an object."""
+    request = {"uid": "u", "object": found}
+    sent = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
+    body = json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(body) <= MAX_BODY_BYTES
+    tracemalloc.start()
+    try:
+        review.parse(body)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {f"k{index}": index for index in range(MAX_COMMAS - 10)},
+        [{f"k{index}": f"v{index}"} for index in range(MAX_OBJECTS - 10)],
+        [{f"k{index}": [f"v{index}", f"w{index}"]} for index in range(MAX_OBJECTS // 2 - 10)],
+        [[[[f"v{index}"]]] for index in range(MAX_OBJECTS // 4)],
+        {"a": {f"k{index}": f"v{index}" for index in range(240_000)}},
+        ["a" * 7_000_000 + "\U0001f600"],
+        ["a" * 15 + "\U0001f600" for _ in range(280_000)],
+    ],
+)
+def test_no_body_takes_more_than_64_megabytes(found: Any) -> None:
+    assert _peak(found) < 64e6
 
 
 def test_small_bodies_are_not_searched() -> None:

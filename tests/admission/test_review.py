@@ -52,7 +52,7 @@ def test_the_object_may_be_any_json_value(value: Any) -> None:
         (b"\xff\xfe", "not JSON"),
         (b"{", "not JSON"),
         (b'{"apiVersion": "admission.k8s.io/v1"}{}', "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         (b'"\\ud800"', "not JSON"),
         (b"null", "the body"),
         (b"[]", "the body"),

@@ -1,6 +1,6 @@
 """The number of values in a body, before it is parsed.
 
-Parsing costs up to 130 bytes of memory for one byte of JSON, so a limit of bytes alone would have to be very low.
+Parsing costs up to 40 bytes of memory for one byte of JSON, so a limit of bytes alone would have to be very low.
 """
 
 from __future__ import annotations

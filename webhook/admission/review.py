@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypedDict
 
-import orjson
+import msgspec
 
 from webhook.admission.body_size import check_number
 from webhook.admission.outcome import Outcome
@@ -23,10 +24,6 @@ _MAX_CUT = 16
 # Names are at most this long (DNS-1123 subdomain), and the API server's request UIDs are UUIDs.
 _MAX_NAME = 253
 _VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
-
-
-class TooDeep(Exception):
-    """The patch is nested too deeply to be serialized."""
 
 
 class Request(NamedTuple):
@@ -66,12 +63,72 @@ class Review(NamedTuple):
     request: Request
 
 
+class _ManagedFields(TypedDict, total=False):
+    time: Any
+
+
+class _Metadata(TypedDict, total=False):
+    name: Any
+    namespace: Any
+    generateName: Any
+    labels: Any
+    annotations: Any
+    ownerReferences: Any
+    managedFields: list[_ManagedFields]
+
+
+class _Pod(TypedDict, total=False):
+    kind: Any
+    metadata: _Metadata
+    spec: Any
+
+
+class _PodRequest(TypedDict, total=False):
+    uid: Any
+    kind: Any
+    operation: Any
+    namespace: Any
+    subResource: Any
+    dryRun: Any
+    object: _Pod
+
+
+class _PodReview(TypedDict, total=False):
+    """The parts of a pod's review that are read. Others, such as the API server's records of fields, are skipped."""
+
+    apiVersion: Any
+    kind: Any
+    request: _PodRequest
+
+
+_decode = msgspec.json.Decoder().decode
+_decode_pod_review = msgspec.json.Decoder(_PodReview).decode
+_encode = msgspec.json.Encoder().encode
+
+
 def parse(body: bytes) -> Review:
     """Parse the body of an HTTP request. Raises BadReview with the reason in one line."""
+    return _parse(body, _decode)
+
+
+def parse_pod(body: bytes) -> Review:
+    """Like `parse`, but leaves out the fields of a pod that no step reads."""
+    try:
+        return _parse(body, _decode_pod_review)
+    except msgspec.ValidationError:
+        # A field is not of its type. `parse` keeps all fields, and what reads the field says what is wrong.
+        return _parse(body, _decode)
+
+
+def _parse(body: bytes, decode: Callable[[bytes], Any]) -> Review:
     check_number(body)
     try:
-        review = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        review = decode(body)
+    except msgspec.ValidationError:
+        raise
+    except RecursionError:
+        raise BadReview("the body is nested too deeply") from None
+    except ValueError as error:
         raise BadReview(f"the body is not JSON: {error}") from None
     return from_object(review)
 
@@ -138,7 +195,7 @@ def patch(pod: Any, outcome: Outcome) -> list[Operation]:
 def respond(review: Review, outcome: Outcome) -> bytes:
     """The AdmissionReview response, with a patch if something changes.
 
-    Raises TooDeep for a patch that is nested deeper than orjson can serialize (254 levels).
+    Raises RecursionError for a patch that is nested too deeply.
     """
     request = review.request
     response: dict[str, Any] = {
@@ -148,7 +205,7 @@ def respond(review: Review, outcome: Outcome) -> bytes:
     }
     if operations := patch(request.object, outcome):
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(_dumps(operations)).decode()
+        response["patch"] = base64.b64encode(_encode(operations)).decode()
     if outcome.warnings:
         response["warnings"] = [_fitted(warning) for warning in outcome.warnings[:_MAX_WARNINGS]]
     if not outcome.allowed:
@@ -158,14 +215,7 @@ def respond(review: Review, outcome: Outcome) -> bytes:
             "reason": outcome.status_reason,
             "code": outcome.code,
         }
-    return orjson.dumps({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response})
-
-
-def _dumps(operations: list[Operation]) -> bytes:
-    try:
-        return orjson.dumps(operations)
-    except orjson.JSONEncodeError as error:
-        raise TooDeep(str(error)) from None
+    return _encode({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response})
 
 
 def _fitted(warning: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import orjson
+import msgspec
 
 from webhook.annotations import CREDENTIAL_ANNOTATIONS, LEGACY_ANNOTATIONS
 from webhook.cluster.facts import (
@@ -126,8 +126,8 @@ def storage_config(found: Mapping[str, Any], named: Collection[str] = ()) -> Map
 
 def _storage_entry(text: str) -> StorageEntry:
     try:
-        entry = orjson.loads(text)
-    except ValueError:
+        entry = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
         return StorageEntry(is_object=False)
     if not isinstance(entry, dict):
         return StorageEntry(is_object=False)

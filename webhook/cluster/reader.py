@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, TypeVar
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient, ApiException
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NewConnectionError
@@ -120,7 +120,7 @@ def _reduced(key: Key[T], body: bytes) -> tuple[T] | None:
     Errors are not passed on: a JSON parser's error contains the complete text, with a Secret's values.
     """
     try:
-        return (key.reduce(orjson.loads(body)),)
+        return (key.reduce(msgspec.json.decode(body)),)
     except Exception:
         return None
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient, ApiException, V1ConfigMapList, V1Secret
 from kubernetes.client.rest import RESTResponse
 
@@ -87,14 +87,14 @@ class CoreApi:
                 ("limit", _PAGE),
                 ("continue", token),
             ]
-            page = orjson.loads(self._send("GET", path, _PAGE_TIMEOUT, query=query, **names).read())
+            page = msgspec.json.decode(self._send("GET", path, _PAGE_TIMEOUT, query=query, **names).read())
             yield from page["items"]
             token = page["metadata"].get("continue") or None
 
     def namespace_labels(self, namespace: str, timeout: Timeout) -> Mapping[str, str]:
         """The labels of a namespace."""
         response = self._send("GET", _NAMESPACED.rstrip("/"), timeout, namespace=namespace)
-        return orjson.loads(response.read())["metadata"].get("labels") or {}
+        return msgspec.json.decode(response.read())["metadata"].get("labels") or {}
 
     def _send(
         self,

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import orjson
+import msgspec
 
 from webhook.admission import pods
 from webhook.admission.outcome import Outcome
@@ -108,13 +108,13 @@ class Mutator:
 def as_json(documents: list[Any]) -> str:
     """Format a single document as it is, and several as a List."""
     document = documents[0] if len(documents) == 1 else {"apiVersion": "v1", "kind": "List", "items": documents}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
 def as_patches(before: list[Any], after: list[Any]) -> Iterator[str]:
     """The JSON patch of each document, on one line."""
     for old, new in zip(before, after, strict=True):
-        yield orjson.dumps(diff(old, new)).decode()
+        yield msgspec.json.encode(diff(old, new)).decode()
 
 
 def as_diff(before: list[Any], after: list[Any]) -> Iterator[tuple[str, str | None]]:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
+from webhook.admission import review as reviews
 from webhook.errors import shortened
 from webhook.server import handlers
 from webhook.server.context import Webhook
@@ -21,7 +22,7 @@ def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None 
     """The ASGI application. `docs` enables FastAPI's OpenAPI pages; `tracing` makes a span of each admission."""
     on_admission = tracing.record if tracing else None
     endpoints: dict[str, Endpoint] = {
-        "/mutate-pods": AdmissionEndpoint(webhook, handlers.handle_pod, on_admission),
+        "/mutate-pods": AdmissionEndpoint(webhook, handlers.handle_pod, on_admission, parse=reviews.parse_pod),
         "/mutate-deployments": AdmissionEndpoint(webhook, handlers.handle_deployment, on_admission),
         "/validate-settings": AdmissionEndpoint(webhook, handlers.handle_settings, on_admission),
         "/validate-workloads": AdmissionEndpoint(webhook, handlers.handle_workload, on_admission, only_warns=True),

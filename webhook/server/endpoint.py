@@ -13,7 +13,7 @@ import structlog
 
 from webhook.admission import review as reviews
 from webhook.admission.outcome import Outcome, failed, lookup_failed, skipped
-from webhook.admission.review import Request, Review, TooDeep
+from webhook.admission.review import Request, Review
 from webhook.errors import BadReview, LookupFailed, shortened
 from webhook.server.context import Webhook
 from webhook.server.fingerprint import is_cacheable
@@ -57,11 +57,18 @@ class AdmissionEndpoint:
     """POST: an AdmissionReview with a request in, one with a response out."""
 
     def __init__(
-        self, webhook: Webhook, handler: Handler, on_admission: OnAdmission | None = None, *, only_warns: bool = False
+        self,
+        webhook: Webhook,
+        handler: Handler,
+        on_admission: OnAdmission | None = None,
+        *,
+        parse: Callable[[bytes], Review] = reviews.parse,
+        only_warns: bool = False,
     ) -> None:
         """`only_warns`: an unexpected error admits the object, because `failurePolicy` does not apply to denials."""
         self._webhook = webhook
         self._handler = handler
+        self._parse = parse
         self._only_warns = only_warns
         self._on_admission = on_admission
         self._cache = ResponseCache()
@@ -138,7 +145,7 @@ class AdmissionEndpoint:
         return response.body
 
     async def _handle(self, body: bytes, key: CacheKey | None) -> AdmissionResponse:
-        review = reviews.parse(body)
+        review = self._parse(body)
         try:
             outcome, dependencies = await self._handler(self._webhook, review.request)
             written = reviews.respond(review, outcome)
@@ -157,7 +164,7 @@ class AdmissionEndpoint:
 
     def _unexpected(self, review: Review, error: Exception) -> Outcome:
         """An unexpected error is logged and answered as a denial; the caller never sees a traceback."""
-        if isinstance(error, RecursionError | TooDeep):
+        if isinstance(error, RecursionError):
             return skipped("unexpected") if self._only_warns else _TOO_DEEP
         self._log.error("admission failed", uid=review.request.uid, exc_info=error)
         if self._only_warns:

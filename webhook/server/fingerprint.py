@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-import orjson
+import msgspec
 
 from webhook.admission.review import Review
 
@@ -82,7 +82,7 @@ def _is(text: bytes, value: Any) -> bool:
 
 
 def _patch(response: bytes) -> bytes:
-    return b64decode(orjson.loads(response)["response"].get("patch", b""))
+    return b64decode(msgspec.json.decode(response)["response"].get("patch", b""))
 
 
 def _managed_fields(review: Review) -> Iterator[dict[str, Any]]:

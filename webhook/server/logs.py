@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
-import orjson
+import msgspec
 import structlog
 
 LogFormat = Literal["json", "console"]
@@ -35,14 +35,17 @@ def log_crash() -> None:
     structlog.get_logger().exception("the server failed")
 
 
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
 def _as_json(logger: Any, level: str, event: Any) -> bytes:
     """One JSON line. A single function, because it runs on every admission."""
     if event.get("exc_info"):
         event = structlog.processors.format_exc_info(logger, level, event)
     line = {"timestamp": datetime.now(UTC), "level": level, **event}
     try:
-        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z)
-    except TypeError:
+        return _encode(line)
+    except (TypeError, ValueError):
         return json.dumps(line, default=str, skipkeys=True).encode()
 
 
