@@ -65,6 +65,7 @@ dashboard-picture: $(VENV)/.dev controlplane ## draw docs/dashboard.png under re
 
 docs: $(VENV)/.dev ## generate documentation from the code
 	@$(BIN)/python -m tools.chart_readme
+	@$(BIN)/python -m tools.chart_settings
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m tools.dashboard
 

@@ -142,6 +142,7 @@ def serving(
     drain_seconds: float = 0,
     max_connections: int = 1000,
     metrics_port: int = 0,
+    metrics_tls: bool = False,
     **bound: Any,
 ) -> Iterator[Running]:
     """A running server. Its certificate is written to `directory` unless `files` are given; `bound`: for `Webhook`."""
@@ -149,7 +150,7 @@ def serving(
     certificate = tls.CertificateFiles(context, *(files or authority.issue(directory)))
     bound = {"settings": settings or GivenSettings({}), "facts": NoCluster(), **bound}
     webhook = Webhook(client_certificates=client_ca is not None, **bound)
-    listener = ListenOptions(HOST, 0, context, drain_seconds, certificate, max_connections, metrics_port)
+    listener = ListenOptions(HOST, 0, context, drain_seconds, certificate, max_connections, metrics_port, metrics_tls)
     running = Running(webhook, listener, authority, docs=docs)
     try:
         yield running

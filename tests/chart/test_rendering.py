@@ -61,7 +61,7 @@ def test_lint_passes(path):
 @pytest.mark.parametrize("path", [None, *VALUE_SETS], ids=lambda path: path.name if path else "defaults")
 def test_settings_and_options_are_valid(path):
     objects = render(*(["--values", path] if path else []))
-    for settings in (found for found in of_kind("ConfigMap", objects) if "storageInitializer" in found["data"]):
+    for settings in (found for found in of_kind("ConfigMap", objects) if "storageInitializer" in found.get("data", {})):
         checked = _run("check-settings", "--strict", text=yaml.safe_dump(settings))
         assert checked.exit_code == 0, checked.output
     command, *options = _arguments(objects)

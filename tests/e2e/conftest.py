@@ -1,18 +1,22 @@
 """Fixtures for tests against a real API server."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import yamls
+from tests.chart.rendering import NAMESPACE, Object
 from tests.controlplane import binaries, plane
 from tests.controlplane.plane import ControlPlane
 from tests.e2e import installed
-from tests.e2e.api import Api
+from tests.e2e.api import Api, eventually
 from tests.e2e.installed import Installation
 from tests.serving import Authority
 
 HERE = Path(__file__).parent
+CRDS = HERE.parent / "chart" / "crds.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +44,23 @@ def control_plane(programs: None) -> Iterator[ControlPlane]:
 def api(control_plane: ControlPlane) -> Iterator[Api]:
     with control_plane.http() as http:
         yield Api(control_plane, http)
+
+
+@pytest.fixture(scope="session")
+def prerequisites(api: Api) -> None:
+    """Namespaces and custom resources that the chart's value sets need."""
+    for namespace in (NAMESPACE, "kserve", "team-a", "team-b", "models"):
+        api.namespace(namespace)
+    crds = yamls.documents(CRDS.read_text())
+    for crd in crds:
+        api.apply(crd).raise_for_status()
+    for crd in crds:
+        eventually(partial(_is_served, api, crd["spec"]))
+
+
+def _is_served(api: Api, crd: Object) -> bool:
+    (version,) = crd["versions"]
+    return api.http.get(f"/apis/{crd['group']}/{version['name']}/{crd['names']['plural']}").is_success
 
 
 @pytest.fixture(scope="session")

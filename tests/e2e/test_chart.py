@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from tests import yamls
 from tests.chart.rendering import (
     CHART,
     FULLNAME,
-    NAMESPACE,
     VALUE_SETS,
     Object,
     is_hook,
@@ -32,7 +30,6 @@ from tests.controlplane.ports import reserved_port
 from tests.e2e.api import Api, eventually
 from tests.e2e.release import SERVED_BY, Release, installed, point_at, run_helm, served
 
-CRDS = Path(__file__).parents[1] / "chart" / "crds.yaml"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 CHECK_INJECTION = CHART / "files" / "check_injection.py"
 SELF_SIGNED = values(certificates__mode="self-signed")
@@ -51,17 +48,6 @@ WITH_MODEL: Object = {
     "metadata": {"generateName": "with-model-", "annotations": URI},
     "spec": {"containers": [{"name": "server", "image": "server:1"}]},
 }
-
-
-@pytest.fixture(scope="module")
-def prerequisites(api: Api) -> None:
-    """Namespaces and custom resources that the examples of values need."""
-    for namespace in (NAMESPACE, "kserve", "team-a", "team-b", "models"):
-        api.namespace(namespace)
-    for crd in yamls.documents(CRDS.read_text()):
-        api.apply(crd).raise_for_status()
-    for crd in yamls.documents(CRDS.read_text()):
-        eventually(partial(_is_served, api, crd))
 
 
 @pytest.fixture(scope="module")
@@ -327,11 +313,6 @@ def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
 def _bundle(api: Api, release: Release) -> bytes:
     (bundle,) = {webhook["clientConfig"]["caBundle"] for webhook in api.get(release.configuration)["webhooks"]}
     return base64.b64decode(bundle)
-
-
-def _is_served(api: Api, crd: Object) -> bool:
-    conditions = (api.get(crd).get("status") or {}).get("conditions") or ()
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def _pod(metadata: Object, init_containers: Sequence[str]) -> Object:

@@ -163,3 +163,19 @@ def test_a_flood_of_either_port_leaves_the_other_its_descriptors():
             process.terminate()
             rest, _ = process.communicate(timeout=60)
     assert "cannot accept connections" not in rest
+
+
+def test_metrics_over_tls_have_the_certificate_of_the_webhook(authority, tmp_path):
+    port = free_port()
+    with serving(authority, tmp_path, metrics_port=port, metrics_tls=True):
+        response = httpx.get(f"https://{HOST}:{port}/metrics", verify=authority.client_context())
+        assert "storage_webhook_admissions" in families(response)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://{HOST}:{port}/metrics")
+
+
+def test_metrics_over_tls_need_no_client_certificate(authority, tmp_path):
+    port, client_ca = free_port(), tmp_path / "client-ca.crt"
+    client_ca.write_bytes(authority.pem)
+    with serving(authority, tmp_path, client_ca=client_ca, metrics_port=port, metrics_tls=True):
+        assert httpx.get(f"https://{HOST}:{port}/metrics", verify=authority.client_context()).is_success

@@ -197,8 +197,8 @@ def test_the_expiry_of_certificate_files_is_a_metric(authority, tmp_path):
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     options = ["--dev", "--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--metrics-port", str(port)]
-    with started(*options):
-        metrics = httpx.get(f"http://{HOST}:{port}/metrics").text
+    with started(*options, "--metrics-tls"):
+        metrics = httpx.get(f"https://{HOST}:{port}/metrics", verify=authority.client_context()).text
     (end,) = re.findall(r"^storage_webhook_certificate_expiry_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
     assert datetime.fromtimestamp(float(end), UTC).year == 2099
 

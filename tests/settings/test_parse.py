@@ -256,6 +256,16 @@ def test_requests_larger_than_limits_are_rejected(given, reason):
         parse({"storageInitializer": given})
 
 
+def test_a_limit_of_zero_is_none():
+    data = {
+        "storageInitializer": {"cpuLimit": "0", "memoryLimit": 0},
+        "storageDefaults": {"ephemeralStorage": {"request": "1Gi", "limit": "0Gi"}},
+    }
+    settings, warnings = parse(data)
+    assert settings.storage_initializer.cpu_request == "100m"
+    assert warnings == []
+
+
 @pytest.mark.parametrize(
     ("data", "warning"),
     [

@@ -69,6 +69,20 @@ def test_init_container_from_the_settings() -> None:
     assert init_container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
+@pytest.mark.parametrize(
+    ("settings", "limits"),
+    [
+        ({"storageInitializer": {"cpuLimit": "0"}}, {"memory": "1Gi"}),
+        ({"storageInitializer": {"cpuLimit": 0, "memoryLimit": "0Gi"}}, {}),
+        ({"storageDefaults": {"ephemeralStorage": {"request": "1Gi", "limit": "0"}}}, {"cpu": "1", "memory": "1Gi"}),
+    ],
+)
+def test_a_limit_of_zero_is_none(settings: Any, limits: dict[str, str]) -> None:
+    resources = initializer(mutated(plain_pod(S3), settings))["resources"]
+    assert resources["limits"] == limits
+    assert resources["requests"].items() >= {"cpu": "100m", "memory": "100Mi"}.items()
+
+
 def test_embedded_settings_are_kserve_defaults() -> None:
     init_container = initializer(mutated(plain_pod(S3)))
     assert init_container["image"] == "kserve/storage-initializer:latest"

@@ -93,7 +93,11 @@ Cluster = Annotated[
     ),
 ]
 MetricsPort = Annotated[
-    int, typer.Option(envvar=env("METRICS_PORT"), min=0, max=65535, help="HTTP port for /metrics. 0: no metrics.")
+    int, typer.Option(envvar=env("METRICS_PORT"), min=0, max=65535, help="Port for /metrics. 0: no metrics.")
+]
+MetricsTls = Annotated[
+    bool,
+    typer.Option("--metrics-tls", envvar=env("METRICS_TLS"), help="Serve the metrics over TLS, with the certificate."),
 ]
 DrainSeconds = Annotated[
     float,

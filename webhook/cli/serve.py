@@ -30,6 +30,7 @@ def serve(
     settings: opt.SettingsOption = "embedded",
     cluster: opt.Cluster = False,
     metrics_port: opt.MetricsPort = 0,
+    metrics_tls: opt.MetricsTls = False,
     drain_seconds: opt.DrainSeconds = 0,
     max_in_flight: opt.MaxInFlight = 1000,
     max_connections: opt.MaxConnections = 1000,
@@ -58,7 +59,16 @@ def serve(
     address = host or ("127.0.0.1" if dev else "0.0.0.0")  # noqa: S104
     configuration = next(iter(_split_list(webhook_configurations)), "")
     server = run.ServerOptions(
-        metrics_port, drain_seconds, max_in_flight, events, traces, dev, audit_seconds, configuration, max_connections
+        metrics_port,
+        drain_seconds,
+        max_in_flight,
+        events,
+        traces,
+        dev,
+        audit_seconds,
+        configuration,
+        max_connections,
+        metrics_tls,
     )
     run.exit_process(_serve(run.Options(address, port, certificate, client_ca_file, settings, cluster, server)))
 

@@ -1,4 +1,4 @@
-"""The metrics endpoint: the Prometheus metrics of the server, over plain HTTP on a port of its own."""
+"""The metrics endpoint: the Prometheus metrics of the server, on a port of its own."""
 
 from __future__ import annotations
 

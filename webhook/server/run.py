@@ -53,6 +53,7 @@ class ServerOptions:
     audited_configuration: str = ""
     """The MutatingWebhookConfiguration of this webhook; the audit reads it to find why a pod was not injected."""
     max_connections: int = 1000
+    metrics_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def _listener(options: Options) -> tuple[ListenOptions, Callable[[], float]]:
         options.server.drain_seconds,
         max_connections=options.server.max_connections,
         metrics_port=options.server.metrics_port,
+        metrics_tls=options.server.metrics_tls,
     )
     if isinstance(options.certificate, SelfManaged):
         _start_rotation(options.certificate, context, expires)

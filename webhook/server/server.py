@@ -47,7 +47,7 @@ class ListenOptions:
     """Where and how to serve.
 
     `drain_seconds`: how long the server accepts requests after SIGTERM. `max_connections`: open at once.
-    `metrics_port`: port of /metrics, in plain text; 0: none.
+    `metrics_port`: port of /metrics; 0: none. `metrics_tls`: with `tls` too, instead of in plain text.
     """
 
     host: str
@@ -57,6 +57,7 @@ class ListenOptions:
     certificate: CertificateFiles | None = None
     max_connections: int = 1000
     metrics_port: int = 0
+    metrics_tls: bool = False
 
 
 class Server(uvicorn.Server):
@@ -89,7 +90,8 @@ class Server(uvicorn.Server):
 
     def _listen_for_metrics(self, listening: socket.socket) -> Listener:
         config = _configure(MetricsEndpoint(self._webhook.metrics.registry))
-        return Listener(listening, None, MAX_METRICS_CONNECTIONS, self._connections(config))
+        tls = self._options.tls if self._options.metrics_tls else None
+        return Listener(listening, tls, MAX_METRICS_CONNECTIONS, self._connections(config))
 
     def _connections(self, config: uvicorn.Config) -> Callable[[PendingConnection], HttpConnection]:
         """A function that makes connections to the application of this configuration."""

@@ -24,6 +24,9 @@ class SettingsGroup(BaseModel):
 
 
 def check_order(request: str | None, limit: str | None, what: str) -> None:
-    """Raise ValueError when a request is larger than its limit: Kubernetes rejects such a container."""
-    if request is not None and limit is not None and quantity.parse(request) > quantity.parse(limit):
+    """Raise ValueError when a request is larger than its limit: Kubernetes rejects such a container.
+
+    None and a quantity of 0 are no limit.
+    """
+    if request is not None and limit is not None and 0 < quantity.parse(limit) < quantity.parse(request):
         raise ValueError(f"the {what} request {request} is larger than the {what} limit {limit}")

@@ -35,9 +35,9 @@ class StorageInitializer(SettingsGroup):
 
     image: Image = Field("kserve/storage-initializer:latest", description="Image of the init container.")
     cpu_request: Quantity = Field("100m", description="CPU request of the init container.")
-    cpu_limit: Quantity = Field("1", description="CPU limit of the init container.")
+    cpu_limit: Quantity = Field("1", description="CPU limit of the init container. `0`: none.")
     memory_request: Quantity = Field("100Mi", description="Memory request of the init container.")
-    memory_limit: Quantity = Field("1Gi", description="Memory limit of the init container.")
+    memory_limit: Quantity = Field("1Gi", description="Memory limit of the init container. `0`: none.")
     enable_direct_pvc_volume_mount: bool = Field(
         True, description="`true`: a `pvc://` model is mounted directly. `false`: the init container copies it first."
     )

@@ -45,7 +45,8 @@ class EphemeralStorage(SettingsGroup):
     request: Bytes | None = Field(None, description="Ephemeral storage request of the init container.")
     limit: Bytes | None = Field(
         None,
-        description="Ephemeral storage limit of the init container; of the whole pod, if no other container has one.",
+        description="Ephemeral storage limit of the init container; of the whole pod, if no other container has one. "
+        "`0`: none.",
     )
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from webhook import quantity
 from webhook.annotations import MOUNT_PATH, PVC_MOUNT, URIS
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
@@ -106,18 +107,23 @@ def _empty_dir(config: EmptyDir) -> JsonObject:
 
 def _container(config: StorageInitializer, ephemeral: EphemeralStorage, sources: tuple[Source, ...]) -> JsonObject:
     requests = {"cpu": config.cpu_request, "memory": config.memory_request}
-    limits = {"cpu": config.cpu_limit, "memory": config.memory_limit}
     if ephemeral.request is not None:
         requests["ephemeral-storage"] = ephemeral.request
-    if ephemeral.limit is not None:
-        limits["ephemeral-storage"] = ephemeral.limit
+    limits = {"cpu": config.cpu_limit, "memory": config.memory_limit, "ephemeral-storage": ephemeral.limit}
     return {
         "name": INIT_CONTAINER_NAME,
         "image": config.image,
         "args": [arg for source in sources for arg in (_location(source), source.mount_path)],
-        "resources": {"requests": requests, "limits": limits},
+        "resources": {
+            "requests": requests,
+            "limits": {name: limit for name, limit in limits.items() if _is_set(limit)},
+        },
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _is_set(limit: str | None) -> bool:
+    return limit is not None and quantity.parse(limit) > 0
 
 
 def _location(source: Source) -> str:

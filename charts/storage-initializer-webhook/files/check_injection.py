@@ -36,16 +36,17 @@ def pod_with_model(image, labels):
 def main(environ):
     """Run the check. Exits with a message if it fails."""
     config.load_config()
-    namespace, observing = environ["NAMESPACE"], environ["MODE"] == "observe"
+    namespace, mode = environ["NAMESPACE"], environ["MODE"]
     pod = pod_with_model(environ["IMAGE"], json.loads(environ["LABELS"]))
     try:
         created = client.CoreV1Api().create_namespaced_pod(namespace, pod, dry_run="All")
     except client.ApiException as error:
         sys.exit(f"The API server rejected a pod with a model in namespace {namespace}: {error.body}")
     injected = "storage-initializer" in [container.name for container in created.spec.init_containers or []]
-    if injected == observing:
-        sys.exit(f"A pod with a model in namespace {namespace} was {'' if injected else 'not '}injected; mode: {environ['MODE']}")
-    print(f"A pod with a model in namespace {namespace} was {'not changed, because of observe mode' if observing else 'injected'}.")
+    found = f"A pod with a model in namespace {namespace} was"
+    if injected == (mode == "observe"):
+        sys.exit(f"{found} {'' if injected else 'not '}injected; mode: {mode}")
+    print(f"{found} {'injected' if injected else 'not changed, because of observe mode'}.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 {{/* Certificate sources: everything that depends on `certificates.mode`, except RBAC and validation. */}}
 
 {{- define "storage-webhook.host" -}}
-{{- printf "%s.%s.svc" (include "storage-webhook.fullname" .) .Release.Namespace -}}
+{{- printf "%s.%s.svc" (include "storage-webhook.fullname" .) (include "storage-webhook.namespace" .) -}}
 {{- end -}}
 
 {{/* The Secret with the serving certificate. Names differ, because helm deletes its own Secret when the mode changes. */}}
@@ -19,7 +19,7 @@
 {{- define "storage-webhook.certificateArguments" -}}
 {{- if eq .Values.certificates.mode "self-managed" -}}
 {{- $host := include "storage-webhook.host" . -}}
-- --certificate-secret={{ .Release.Namespace }}/{{ include "storage-webhook.certificateSecret" . }}
+- --certificate-secret={{ include "storage-webhook.namespace" . }}/{{ include "storage-webhook.certificateSecret" . }}
 - --certificate-names={{ $host }},{{ $host }}.cluster.local
 - --webhook-configurations={{ include "storage-webhook.configurationName" . }}
 {{- with .Values.certificates.selfManaged }}
@@ -59,7 +59,7 @@
 {{/* Annotations of the webhook configurations for CA injection. */}}
 {{- define "storage-webhook.caAnnotations" -}}
 {{- if eq .Values.certificates.mode "cert-manager" -}}
-cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "storage-webhook.certificateSecret" . }}
+cert-manager.io/inject-ca-from: {{ include "storage-webhook.namespace" . }}/{{ include "storage-webhook.certificateSecret" . }}
 {{- end -}}
 {{- end -}}
 
@@ -75,7 +75,7 @@ delay of one or two minutes. The CA's private key is never stored.
 */}}
 {{- define "storage-webhook.selfSigned" -}}
 {{- if not (hasKey . "selfSigned") -}}
-{{- $old := lookup "v1" "Secret" .Release.Namespace (include "storage-webhook.certificateSecret" .) | default dict -}}
+{{- $old := lookup "v1" "Secret" (include "storage-webhook.namespace" .) (include "storage-webhook.certificateSecret" .) | default dict -}}
 {{- $expires := dig "metadata" "annotations" (include "storage-webhook.expiresAnnotation" .) "" $old -}}
 {{- if and $expires (gt (toDate "2006-01-02" $expires | unixEpoch | int64) (now | dateModify "+720h" | unixEpoch | int64)) -}}
 {{- $_ := set . "selfSigned" (dict "secret" $old.data "expires" $expires "caBundle" (index $old.data "ca.crt")) -}}
@@ -92,4 +92,13 @@ delay of one or two minutes. The CA's private key is never stored.
 {{- end -}}
 {{- end -}}
 {{- .selfSigned | toJson -}}
+{{- end -}}
+
+{{/* How Prometheus verifies the certificate of the metrics port. */}}
+{{- define "storage-webhook.metricsTLS" -}}
+serverName: {{ include "storage-webhook.host" . }}
+ca:
+  secret:
+    name: {{ include "storage-webhook.certificateSecret" . | quote }}
+    key: ca.crt
 {{- end -}}

@@ -52,7 +52,7 @@ roleRef:
 subjects:
   - kind: ServiceAccount
     name: {{ include "storage-webhook.serviceAccountName" .root | quote }}
-    namespace: {{ .root.Release.Namespace | quote }}
+    namespace: {{ include "storage-webhook.namespace" .root | quote }}
 {{- end -}}
 
 {{/* Whether the ValidatingAdmissionPolicies are created: "true", or empty. */}}
@@ -68,7 +68,7 @@ true
 {{- define "storage-webhook.requestsOfTheWebhook" -}}
 matchConditions:
   - name: is-the-webhook
-    expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "storage-webhook.serviceAccountName" . }}'
+    expression: request.userInfo.username == 'system:serviceaccount:{{ include "storage-webhook.namespace" . }}:{{ include "storage-webhook.serviceAccountName" . }}'
 {{- end -}}
 
 {{/* A binding that puts a policy in effect in the whole cluster: (dict "root" $ "policy" <suffix of its name>) */}}

@@ -4,7 +4,14 @@
 {{- end -}}
 
 {{- define "storage-webhook.settingsNamespace" -}}
-{{- .Values.existingConfigMap.namespace | default .Release.Namespace -}}
+{{- .Values.existingConfigMap.namespace | default (include "storage-webhook.namespace" .) -}}
+{{- end -}}
+
+{{/* The mode in the chart's settings; empty if the settings are in an existing ConfigMap. */}}
+{{- define "storage-webhook.mode" -}}
+{{- if not .Values.existingConfigMap.name -}}
+{{- .Values.storageDefaults.mode -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A map as JSON without null, "" and {}, so that the webhook's defaults apply. Lists are kept: [] means none. */}}
@@ -21,13 +28,45 @@
 {{- $set | toJson -}}
 {{- end -}}
 
-{{/* The key `storageInitializer` in KServe's format, with four separate keys for resources. */}}
+{{/* The keys of the ConfigMap, as JSON. */}}
+{{- define "storage-webhook.settings" -}}
+{{- $settings := dict
+  "storageInitializer" (omit .Values.storageInitializer "resources")
+  "credentials" .Values.credentials
+  "deploy" .Values.deploy
+  "storageDefaults" .Values.storageDefaults -}}
+{{- $settings = include "storage-webhook.set" $settings | fromJson -}}
+{{- $initializer := include "storage-webhook.storageInitializer" . | fromJson -}}
+{{- $_ := set $settings "storageInitializer" (merge $initializer $settings.storageInitializer) -}}
+{{- toJson $settings -}}
+{{- end -}}
+
+{{/* The image, and the resources as KServe's four keys. null is no request and no limit, which is 0 there. */}}
 {{- define "storage-webhook.storageInitializer" -}}
-{{- $resources := .Values.storageInitializer.resources -}}
-{{- $flat := dict
-  "cpuRequest" $resources.requests.cpu
-  "cpuLimit" $resources.limits.cpu
-  "memoryRequest" $resources.requests.memory
-  "memoryLimit" $resources.limits.memory -}}
-{{- merge $flat (omit .Values.storageInitializer "resources") | toJson -}}
+{{- with .Values.storageInitializer -}}
+{{- $requests := .resources.requests | default dict -}}
+{{- $limits := .resources.limits | default dict -}}
+{{- dict
+  "image" (include "storage-webhook.withRegistry" (dict "root" $ "image" .image))
+  "cpuRequest" ($requests.cpu | default "0")
+  "cpuLimit" ($limits.cpu | default "0")
+  "memoryRequest" ($requests.memory | default "0")
+  "memoryLimit" ($limits.memory | default "0") | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Names of the values that an existing ConfigMap replaces and that are not the defaults, one a line:
+(dict "name" "storageDefaults" "given" <value> "default" <value>)
+*/}}
+{{- define "storage-webhook.unused" -}}
+{{- $each := . -}}
+{{- if and (kindIs "map" .given) (kindIs "map" .default) -}}
+{{- range concat (keys .given) (keys .default) | uniq | sortAlpha -}}
+{{- $name := printf "%s.%s" $each.name . -}}
+{{- include "storage-webhook.unused" (dict "name" $name "given" (index $each.given .) "default" (index $each.default .)) -}}
+{{- end -}}
+{{- else if and (ne (toJson .given) (toJson .default)) (not (has .name (list "credentials.enabled" "storageDefaults.claims.read"))) -}}
+{{- printf "%s\n" .name -}}
+{{- end -}}
 {{- end -}}

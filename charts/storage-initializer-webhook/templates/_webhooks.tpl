@@ -10,12 +10,17 @@ name: {{ include "storage-webhook.configurationName" . | quote }}
 {{ include "storage-webhook.metadata" (dict "root" . "annotations" $annotations) }}
 {{- end -}}
 
+{{/* What happens to a request while the webhook is unavailable. A webhook that only observes must not block pods. */}}
+{{- define "storage-webhook.failurePolicy" -}}
+{{- .Values.webhook.failurePolicy | default (ternary "Ignore" "Fail" (eq (include "storage-webhook.mode" .) "observe")) -}}
+{{- end -}}
+
 {{/* Common fields of all webhooks: (dict "root" $ "path" "/…" "failurePolicy" …). */}}
 {{- define "storage-webhook.clientConfig" -}}
 clientConfig:
   service:
     name: {{ include "storage-webhook.fullname" .root | quote }}
-    namespace: {{ .root.Release.Namespace | quote }}
+    namespace: {{ include "storage-webhook.namespace" .root | quote }}
     path: {{ .path }}
     port: {{ .root.Values.service.port }}
   {{- with include "storage-webhook.caBundle" .root }}
@@ -24,7 +29,7 @@ clientConfig:
 admissionReviewVersions: [v1]
 # Dry-run requests create no Events.
 sideEffects: {{ .sideEffects | default (ternary "NoneOnDryRun" "None" .root.Values.events) }}
-failurePolicy: {{ .failurePolicy | default .root.Values.webhook.failurePolicy }}
+failurePolicy: {{ .failurePolicy | default (include "storage-webhook.failurePolicy" .root) }}
 timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 matchPolicy: {{ .root.Values.webhook.matchPolicy }}
 {{- end -}}
