@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.bodies import cluster
+from webhook.admission import review as reviews
 from webhook.cluster.fact_cache import FactCache, Limits
 from webhook.offline.facts_file import FactsFile
 from webhook.server import handlers, logs
@@ -46,7 +47,7 @@ def _endpoint(bodies: Iterator[bytes]) -> Callable[[], None]:
     _run(settings.start())
     manifests = FactsFile(cluster())
     facts = FactCache(lambda key, seconds: manifests.read(key), limits=Limits(found=3600))
-    endpoint = AdmissionEndpoint(Webhook(settings=settings, facts=facts), handlers.handle_pod)
+    endpoint = AdmissionEndpoint(Webhook(settings=settings, facts=facts), handlers.handle_pod, parse=reviews.parse_pod)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": next(bodies)}
