@@ -199,6 +199,52 @@ def test_certificates_are_stored_and_published_under_the_policies(control_plane,
     assert all(each["clientConfig"].get("caBundle") for each in api.get(release.configuration)["webhooks"])
 
 
+@pytest.fixture(scope="module")
+def owned(control_plane: ControlPlane, api: Api) -> Iterator[Release]:
+    """The chart, with configurations that Kubernetes removes with the namespace."""
+    options = values(certificates__selfManaged__removeWithNamespace=True)
+    with installed(control_plane, "certificate-owned", *options) as made:
+        with _as_the_webhook(control_plane, made.namespace) as webhook:
+            label = [{"op": "add", "path": "/metadata/labels/probe", "value": "x"}]
+            eventually(lambda: _denied(_patch(api, webhook, made.configuration, label, dryRun="All")))
+        yield made
+
+
+def test_the_namespace_becomes_the_owner_under_the_policies(control_plane, api, owned):
+    name = owned.configuration["metadata"]["name"]
+    kubeconfig = control_plane.service_account(owned.namespace, FULLNAME)
+    with control_plane.client(kubeconfig) as client:
+        target = Target(owned.namespace, SECRET, (name,), "pod", removed_with_namespace=True)
+        rotator = CertificateRotator(client, target, Policy((f"{FULLNAME}.svc",)), lambda pair, _: None)
+        rotator.start(timeout=60)
+        rotator.stop()
+    uid = api.http.get(f"/api/v1/namespaces/{owned.namespace}").json()["metadata"]["uid"]
+    reference = {"apiVersion": "v1", "kind": "Namespace", "name": owned.namespace, "uid": uid}
+    for configuration in owned.configurations:
+        assert api.get(configuration)["metadata"]["ownerReferences"] == [reference]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "ConfigMap"},
+        {"name": "default"},
+        {"apiVersion": "apps/v1"},
+        {"blockOwnerDeletion": True},
+        {"controller": True},
+    ],
+)
+def test_the_webhook_can_name_no_other_owner(control_plane, api, owned, change):
+    reference = {"apiVersion": "v1", "kind": "Namespace", "name": owned.namespace, "uid": "1"}
+    with _as_the_webhook(control_plane, owned.namespace) as webhook:
+        for owners in ([reference | change], [reference, reference | change]):
+            operations = [{"op": "add", "path": "/metadata/ownerReferences", "value": owners}]
+            assert _denied(_patch(api, webhook, owned.configuration, operations, dryRun="All"))
+        for field in ("labels", "annotations", "finalizers"):
+            operations = [{"op": "add", "path": f"/metadata/{field}", "value": METADATA[field]}]
+            assert _denied(_patch(api, webhook, owned.configuration, operations, dryRun="All"))
+
+
 @contextmanager
 def _as_the_webhook(plane: ControlPlane, namespace: str) -> Iterator[httpx.Client]:
     with plane.http_as(plane.service_account(namespace, FULLNAME), "webhook") as http:

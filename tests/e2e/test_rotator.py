@@ -25,9 +25,17 @@ CONFIGURATION = "rotator-test"
 class Replica:
     """A rotator and the certificates it serves."""
 
-    def __init__(self, client: k8s.ApiClient, namespace: str, name: str) -> None:
+    def __init__(
+        self,
+        client: k8s.ApiClient,
+        namespace: str,
+        name: str,
+        *,
+        configuration: str = CONFIGURATION,
+        removed_with_namespace: bool = False,
+    ) -> None:
         self.served: list[tuple[Pair, bytes]] = []
-        target = Target(namespace, SECRET, (CONFIGURATION,), name)
+        target = Target(namespace, SECRET, (configuration,), name, removed_with_namespace)
         self.rotator = CertificateRotator(client, target, POLICY, lambda pair, ca: self.served.append((pair, ca)))
 
     @property
@@ -214,8 +222,43 @@ def test_a_secret_that_cannot_be_written_is_named_with_what_to_do(
 
 
 def test_nothing_is_served_without_a_webhook_configuration(client: k8s.ApiClient, namespace: str) -> None:
-    replica = Replica(client, namespace, "one")
-    replica.rotator._target = Target(namespace, SECRET, ("no-such-configuration",), "one")
+    replica = Replica(client, namespace, "one", configuration="no-such-configuration")
     for _ in range(3):
         replica.rotator.tick(now())
     assert not replica.served
+
+
+def owners(client: k8s.ApiClient) -> list[tuple[str, str, str]]:
+    found: Any = k8s.AdmissionregistrationV1Api(client).read_mutating_webhook_configuration(CONFIGURATION)
+    return [(each.kind, each.name, each.uid) for each in found.metadata.owner_references or ()]
+
+
+def uid_of(client: k8s.ApiClient, namespace: str) -> str:
+    found: Any = k8s.CoreV1Api(client).read_namespace(namespace)
+    return str(found.metadata.uid)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_the_namespace_owns_the_configurations_if_it_was_asked_for(
+    client: k8s.ApiClient, namespace: str, removed: bool
+) -> None:
+    replica = Replica(client, namespace, "one", removed_with_namespace=removed)
+    for _ in range(2):
+        replica.rotator.tick(now())
+    assert replica.served
+    assert owners(client) == ([("Namespace", namespace, uid_of(client, namespace))] if removed else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "stays"), [("Namespace", True, False), ("Namespace", False, True), ("ConfigMap", True, True)]
+)
+def test_an_owner_that_others_set_stays(
+    client: k8s.ApiClient, namespace: str, kind: str, own: bool, stays: bool
+) -> None:
+    """A namespace of the same name that was deleted is replaced: with it, Kubernetes deletes the configuration."""
+    other = {"apiVersion": "v1", "kind": kind, "name": namespace if own else "other", "uid": str(uuid.uuid4())}
+    operations = [{"op": "add", "path": "/metadata/ownerReferences", "value": [other]}]
+    k8s.AdmissionregistrationV1Api(client).patch_mutating_webhook_configuration(CONFIGURATION, operations)
+    Replica(client, namespace, "one", removed_with_namespace=True).rotator.tick(now())
+    expected = (kind, other["name"], other["uid"]) if stays else (kind, namespace, uid_of(client, namespace))
+    assert owners(client) == [expected]

@@ -60,6 +60,8 @@ class SelfManaged:
     ca_days: float
     days: float
     propagation_seconds: float
+    removed_with_namespace: bool = False
+    """Kubernetes deletes the webhook configurations with the namespace of the Secret."""
 
 
 @dataclass(frozen=True, slots=True)

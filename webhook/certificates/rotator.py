@@ -12,12 +12,10 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 import urllib3
 from kubernetes.client import (
-    AdmissionregistrationV1Api,
     ApiClient,
     ApiException,
     CoordinationV1Api,
@@ -29,6 +27,7 @@ from kubernetes.leaderelection.leaderelection import LeaderElection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 from webhook.certificates import rotation
+from webhook.certificates.configurations import WebhookConfigurations, reason
 from webhook.certificates.rotation import Pair, Policy, State
 from webhook.certificates.tls import CertificateError
 from webhook.kubernetes_api.core_api import CoreApi
@@ -57,11 +56,18 @@ class Target:
     """Names of Mutating- and ValidatingWebhookConfigurations that call this webhook."""
     identity: str
     """The replica's identity in the Lease: the name of its pod."""
+    removed_with_namespace: bool = False
+    """The namespace becomes the owner of the configurations, so that Kubernetes deletes them with it."""
 
     @property
     def lease(self) -> str:
         """The Lease has the Secret's name."""
         return self.secret
+
+    @property
+    def owner(self) -> str:
+        """The namespace that owns the configurations; "" for none."""
+        return self.namespace if self.removed_with_namespace else ""
 
 
 class SecretNotWritable(Exception):
@@ -76,7 +82,7 @@ class CertificateRotator:
         self._policy = policy
         self._serve = serve
         self._core = CoreApi(client)
-        self._configurations = AdmissionregistrationV1Api(client)
+        self._configurations = WebhookConfigurations(client, target.configurations, target.owner)
         self._election = _election(client, target)
         self._state: State | None = None
         self._last_led: datetime.datetime | None = None
@@ -112,7 +118,7 @@ class CertificateRotator:
         try:
             self.tick(datetime.datetime.now(datetime.UTC))
         except (ApiException, urllib3.exceptions.HTTPError) as error:
-            problem = f"a request to the API server failed: {_reason(error)}"
+            problem = f"a request to the API server failed: {reason(error)}"
         except (SecretNotWritable, CertificateError) as error:
             problem = str(error)
         except Exception:
@@ -143,7 +149,7 @@ class CertificateRotator:
             self._serving.set()
 
     def _lead(self, secret: V1Secret | None, found: State | None, now: datetime.datetime) -> None:
-        state = found or self._restore() or rotation.initial_state(self._policy, now, self._published_bundle())
+        state = found or self._restore() or self._initial_state(now)
         if self._last_led is not None and now - self._last_led > _MAX_TICK_GAP and state.published is not None:
             state = replace(state, published=now)
         self._last_led = now
@@ -159,11 +165,14 @@ class CertificateRotator:
             # Store before publishing: a CA that API servers trust must not exist only in this process.
             self._write_secret(secret, state)
             secret = self._read_secret()
-        published = self._publish(state.bundle)
+        published = self._configurations.publish(state.bundle)
         if published != (state.published is not None):
             state = replace(state, published=now if published else None)
             self._write_secret(secret, state)
         self._state = state
+
+    def _initial_state(self, now: datetime.datetime) -> State:
+        return rotation.initial_state(self._policy, now, self._configurations.published_bundle())
 
     def _restore(self) -> State | None:
         """The last known state, to restore a Secret that was deleted or is invalid. It must be published again."""
@@ -210,57 +219,6 @@ class CertificateRotator:
     @property
     def _secret_name(self) -> str:
         return f"{self._target.namespace}/{self._target.secret}"
-
-    # --- The webhook configurations -------------------------------------------------------------------------------
-
-    def _publish(self, bundle: bytes) -> bool:
-        """Set the caBundle of all webhooks. True when there are webhooks and all of them had this bundle before."""
-        already_published = [
-            self._publish_in(configuration, patch, bundle) for configuration, patch in self._read_configurations()
-        ]
-        return bool(already_published) and all(already_published)
-
-    def _publish_in(self, configuration: Any, patch: Callable[..., Any], bundle: bytes) -> bool:
-        encoded_bundle = base64.b64encode(bundle).decode()
-        operations: list[dict[str, str]] = []
-        for index, webhook in enumerate(configuration.webhooks or ()):
-            if webhook.client_config.ca_bundle != encoded_bundle:
-                operations += [
-                    {"op": "test", "path": f"/webhooks/{index}/name", "value": webhook.name},
-                    {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": encoded_bundle},
-                ]
-        if not operations:
-            return True
-        patch(configuration.metadata.name, operations, _request_timeout=_TIMEOUT)
-        log.info("certificates published", configuration=configuration.metadata.name)
-        return False
-
-    def _read_configurations(self) -> list[tuple[Any, Callable[..., Any]]]:
-        api = self._configurations
-        kinds = (
-            (api.read_mutating_webhook_configuration, api.patch_mutating_webhook_configuration),
-            (api.read_validating_webhook_configuration, api.patch_validating_webhook_configuration),
-        )
-        found = []
-        for name in self._target.configurations:
-            for read, patch in kinds:
-                try:
-                    found.append((read(name, _request_timeout=_TIMEOUT), patch))
-                except ApiException as error:
-                    if error.status == 403:
-                        log.warning("certificates: access to a webhook configuration is forbidden", name=name)
-                    elif error.status != 404:
-                        raise
-        return found
-
-    def _published_bundle(self) -> bytes:
-        bundles = [
-            base64.b64decode(webhook.client_config.ca_bundle)
-            for configuration, _ in self._read_configurations()
-            for webhook in configuration.webhooks or ()
-            if webhook.client_config.ca_bundle
-        ]
-        return b"".join(dict.fromkeys(bundles))
 
 
 def _election(client: ApiClient, target: Target) -> LeaderElection:
@@ -323,7 +281,3 @@ def _pair_to_json(pair: Pair) -> dict[str, str]:
 
 def _pair_from_json(value: dict[str, str]) -> Pair:
     return Pair(value["certificate"].encode(), value["key"].encode())
-
-
-def _reason(error: Exception) -> str:
-    return f"{error.status} {error.reason}" if isinstance(error, ApiException) else type(error).__name__

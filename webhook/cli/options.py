@@ -184,6 +184,15 @@ PropagationSeconds = Annotated[
         "the previous one.",
     ),
 ]
+RemoveWithNamespace = Annotated[
+    bool,
+    typer.Option(
+        "--remove-with-namespace",
+        envvar=env("REMOVE_WITH_NAMESPACE"),
+        help="Make the Secret's namespace the owner of the webhook configurations, so that Kubernetes deletes them "
+        "with it.",
+    ),
+]
 LogFormatOption = Annotated[
     LogFormat | None,
     typer.Option(envvar=env("LOG_FORMAT"), help="Format of the log. Default: json; with --dev: console."),

@@ -27,6 +27,7 @@ def serve(
     certificate_days: opt.CertificateDays = 90,
     ca_days: opt.CaDays = 730,
     propagation_seconds: opt.PropagationSeconds = 600,
+    remove_with_namespace: opt.RemoveWithNamespace = False,
     settings: opt.SettingsOption = "embedded",
     cluster: opt.Cluster = False,
     metrics_port: opt.MetricsPort = 0,
@@ -52,7 +53,13 @@ def serve(
     if certificate_secret:
         names, configurations = _split_list(certificate_names), _split_list(webhook_configurations)
         certificate = SelfManaged(
-            certificate_secret, names, configurations, ca_days, certificate_days, propagation_seconds
+            certificate_secret,
+            names,
+            configurations,
+            ca_days,
+            certificate_days,
+            propagation_seconds,
+            remove_with_namespace,
         )
     logs.configure((log_format or (opt.LogFormat.console if dev else opt.LogFormat.json)).value, log_level.value)
     # Binding to all interfaces is intended: a NetworkPolicy restricts access.

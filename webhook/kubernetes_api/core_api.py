@@ -91,10 +91,11 @@ class CoreApi:
             yield from page["items"]
             token = page["metadata"].get("continue") or None
 
-    def namespace_labels(self, namespace: str, timeout: Timeout) -> Mapping[str, str]:
-        """The labels of a namespace."""
+    def namespace_metadata(self, namespace: str, timeout: Timeout) -> Mapping[str, Any]:
+        """The metadata of a namespace, as JSON."""
         response = self._send("GET", _NAMESPACED.rstrip("/"), timeout, namespace=namespace)
-        return msgspec.json.decode(response.read())["metadata"].get("labels") or {}
+        metadata: Mapping[str, Any] = msgspec.json.decode(response.read())["metadata"]
+        return metadata
 
     def _send(
         self,

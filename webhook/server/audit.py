@@ -116,7 +116,7 @@ class Auditor:
 
     def _labels(self, namespace: str) -> Mapping[str, str]:
         try:
-            return self._core.namespace_labels(namespace, _TIMEOUT)
+            return self._core.namespace_metadata(namespace, _TIMEOUT).get("labels") or {}
         except (ApiException, HTTPError):
             # The audit goes on with one possible reason less.
             return {}

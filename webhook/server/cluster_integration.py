@@ -77,7 +77,7 @@ def start_rotation(managed: SelfManaged, serve: Serve) -> None:
         serving_lifetime=datetime.timedelta(days=managed.days),
         propagation=datetime.timedelta(seconds=managed.propagation_seconds),
     )
-    target = Target(namespace, secret, managed.configurations, _replica_name())
+    target = Target(namespace, secret, managed.configurations, _replica_name(), managed.removed_with_namespace)
     CertificateRotator(api_client(), target, policy, serve).start(_FIRST_CERTIFICATE_TIMEOUT_SECONDS)
 
 

@@ -25,6 +25,9 @@
 {{- with .Values.certificates.selfManaged }}
 - --certificate-days={{ .days }}
 - --ca-days={{ .caDays }}
+{{- if .removeWithNamespace }}
+- --remove-with-namespace
+{{- end }}
 {{- end }}
 {{- else -}}
 - --tls-cert-file=/etc/storage-webhook/tls/tls.crt
