@@ -178,7 +178,8 @@ def pods(draw: st.DrawFn) -> JsonObject:
     spec |= draw(_pod_fields)
     how = draw(_how)
     if draw(st.booleans()):
-        how[str(keys.CONTAINERS)] = ", ".join(servers[:2])
+        inits = [each["name"] for each in spec["initContainers"] or () if each["name"] != "modelcar-init"]
+        how[str(keys.CONTAINERS)] = ", ".join(servers[:2] + inits[: draw(st.integers(0, 2))])
     metadata: JsonObject = {"name": "pod", "annotations": where | how, "unknown": draw(_unknown)}
     if managed:
         metadata["labels"] = {str(keys.INFERENCE_SERVICE): "iris"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests import strategies
 from tests.golden import FIXTURES, Case
-from tests.mutation import JsonObject, a_pod, decide, several
+from tests.mutation import JsonObject, a_container, a_pod, decide, several
 from tests.reinvocation import CHANGES, Change, changed, without_what_may_follow
 
 MODELCAR = "oci+modelcar://registry.example.com/model:1"
@@ -29,6 +29,10 @@ KINDS = {
     "modelcar of a job": a_pod(annotations={"storage.kserve.io/uri": MODELCAR}, restartPolicy="Never"),
     "image volume": a_pod(annotations={"storage.kserve.io/uri": NATIVE}),
     "fetched image": a_pod(annotations={"storage.kserve.io/uri": MODELCAR.replace("modelcar", "fetch")}),
+    "init container": a_pod(
+        annotations={"storage.kserve.io/uri": "s3://models/llama", "storage.kserve.io/containers": "server,build"},
+        initContainers=[a_container("build")],
+    ),
     "several": several(("pvc://models/base", "/mnt/base"), ("pvc://models/lora", "/mnt/lora")),
     "several of all": several((MODELCAR, "/car/m"), (NATIVE, "/mnt/native"), ("pvc://models/x", "/mnt/x")),
     "several with a download": several(("s3://models/a", "/dl/a"), ("hf://org/b", "/dl/b"), ("pvc://c/d", "/mnt/d")),

@@ -40,9 +40,9 @@ MOUNT_PATH = Key(
 )
 CONTAINERS = Key(
     PREFIX + "containers",
-    "The target containers: those that get the model.",
-    "comma-separated names; default: KServe's server containers, else the default container, else the first that is "
-    "not a well-known proxy",
+    "The target containers: those that get the model. Init containers among them run after the download.",
+    "comma-separated names of containers and init containers; default: KServe's server containers, else the default "
+    "container, else the first that is not a well-known proxy",
 )
 PATH_TYPE = Key(
     PREFIX + "path-type",

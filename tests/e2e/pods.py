@@ -1,7 +1,7 @@
 """Pods that request a model, one for each kind of source."""
 
 from tests.e2e.api import Api, Object
-from tests.mutation import kserve_pod, plain_pod, several
+from tests.mutation import a_container, kserve_pod, plain_pod, several
 
 SECRET: Object = {
     "apiVersion": "v1",
@@ -26,6 +26,11 @@ PODS = {
     "hf": plain_pod("hf://org/model:main", "warm-up", "server", annotations={"storage.kserve.io/containers": "server"}),
     "https": kserve_pod("https://example.com/model.tar.gz", "kserve-container", "transformer-container"),
     "s3, cached": plain_pod("s3://models/iris", annotations={"storage.kserve.io/cache": "pvc://cache/models"}),
+    "s3, for an init container": plain_pod(
+        "s3://models/iris",
+        annotations={"storage.kserve.io/containers": "server,build"},
+        initContainers=[a_container("proxy", restartPolicy="Always"), a_container("build")],
+    ),
     "claim": plain_pod("pvc://models/iris/v1"),
     "claim, copied": plain_pod("pvc://models/iris/v1", annotations={"storage.kserve.io/pvc-mount": "copy"}),
     "claim, read-write": kserve_pod("pvc://models/iris", annotations=READ_WRITE),

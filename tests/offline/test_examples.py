@@ -36,6 +36,7 @@ DELIVERIES = {
     "claim": Delivery(mounts=("/mnt/models/model.joblib",), volumes=("models",)),
     "claim-copy": Delivery(("/mnt/pvc/iris", *DOWNLOAD), ("/mnt/models", "/mnt/pvc"), volumes=("models",)),
     "deployment": Delivery(("s3://models/iris", *DOWNLOAD)),
+    "engine": Delivery(("s3://models/llama", *DOWNLOAD), ("/mnt/engine", "/mnt/models")),
     "gcs": Delivery(("gs://models/flowers", *DOWNLOAD), volumes=("gcs",)),
     "hdfs": Delivery(("hdfs://models/ranking", *DOWNLOAD), volumes=("hdfs",)),
     "https": Delivery(

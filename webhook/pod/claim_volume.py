@@ -73,7 +73,7 @@ def _serves(volume: Mapping[str, JsonObject], use: ClaimUse) -> bool:
 def _mounted_volume(pod: PodDraft, use: ClaimUse, names: Collection[str]) -> str | None:
     paths = dict.fromkeys((normal_path(use.path), normal_path(f"{use.path}/{use.file_name}")))
     for name in use.containers:
-        mounts = pod.mounts_of(pod.edit_container(name))
+        mounts = pod.mounts_of(pod.edit_target(name))
         for mount in (mount for path in paths for mount in mounts.at(path)):
             if mount["name"] in names:
                 return str(mount["name"])

@@ -175,8 +175,9 @@ class PodDraft(Draft):
         return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if exists else None
 
     def container(self, name: str) -> JsonObject:
-        """The container of this name; read-only. Empty when the pod has none."""
-        return self._edited.get(("containers", name)) or find(self.spec.get("containers"), name) or {}
+        """The container or init container of this name; read-only. Empty when the pod has none."""
+        edited = self._edited.get(("containers", name))
+        return edited or find(self.spec.get("containers"), name) or find(self.spec.get("initContainers"), name) or {}
 
     def effective_id(self, container: JsonObject, field: str) -> Any:
         """The `runAsUser` or `runAsGroup` of a container: its own, else the pod's. None: the image decides."""
@@ -193,6 +194,11 @@ class PodDraft(Draft):
                 self._edited[field, name] = found
                 return found
         raise KeyError(name)
+
+    def edit_target(self, name: str) -> JsonObject:
+        """The editable container or init container of this name. Raises KeyError when the pod has none."""
+        is_container = ("containers", name) in self._edited or find(self.spec.get("containers"), name) is not None
+        return self.edit_container(name, "containers" if is_container else "initContainers")
 
     def add_container(self, container: JsonObject, field: str = "initContainers") -> None:
         """Append a container. Raises Denied when the pod has a container or init container of this name."""

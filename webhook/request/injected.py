@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, derived_names, is_derived
-from webhook.pod.pod import JsonObject, find, normal_path
+from webhook.pod.pod import INIT_CONTAINER_NAME, JsonObject, find, normal_path
 from webhook.request.model_request import MAX_SOURCES, Source, delivery
 from webhook.request.oci import MODELCAR, Image, has_modelcar_name, is_modelcar, link_starts, modelcar_script, numbered
 
@@ -95,7 +95,7 @@ def download_volumes(spec: JsonObject, initializer: Mapping[str, Any]) -> set[tu
     }
     mounted = {
         (mount["name"], normal_path(mount.get("mountPath")))
-        for container in (spec.get("containers") or () if written else ())
+        for container in (_other_containers(spec) if written else ())
         for mount in container.get("volumeMounts") or ()
     }
     return written & mounted
@@ -112,9 +112,15 @@ def is_injected(spec: JsonObject, initializer: Mapping[str, Any]) -> bool:
     names = {mount["name"] for mount in initializer.get("volumeMounts") or ()}
     return any(
         mount["name"] in names and mount.get("mountPath") != _TOKEN_PATH
-        for container in (spec.get("containers") or () if names else ())
+        for container in (_other_containers(spec) if names else ())
         for mount in container.get("volumeMounts") or ()
     )
+
+
+def _other_containers(spec: JsonObject) -> Iterator[JsonObject]:
+    """All containers and init containers except the storage initializer."""
+    yield from spec.get("containers") or ()
+    yield from (each for each in spec.get("initContainers") or () if each["name"] != INIT_CONTAINER_NAME)
 
 
 def _contains_any(directory: str, paths: list[str]) -> bool:

@@ -97,6 +97,8 @@ class ModelRequest:
     """The sources are from a list annotation. Volumes are then named after their mount paths."""
     targets: tuple[str, ...] = ()
     """The names of the containers that get the model."""
+    init_targets: tuple[str, ...] = ()
+    """Those of them that are init containers, in the order of the pod."""
     default_targets: bool = False
     """The targets were chosen by default, and the pod does not have the model yet."""
     read_only: bool = True

@@ -12,7 +12,7 @@ from webhook.request.injected import as_delivered, download_volumes, is_injected
 from webhook.request.model_request import ModelRequest, Skip, Source
 from webhook.request.pull_secrets import read_pull_secrets
 from webhook.request.sources import read_sources
-from webhook.request.targets import read_targets
+from webhook.request.targets import init_targets, read_targets
 from webhook.request.unknown_annotations import unknown_keys
 from webhook.settings.model import Settings
 
@@ -103,6 +103,7 @@ def _read_reinvoked(
         namespace,
         annotations,
         read_only=_read_read_only(annotations, namespace, settings, warnings),
+        init_targets=init_targets(pod, annotations),
         already_injected=True,
         literal_headers=any(is_literal_header(variable) for variable in initializer.get("env") or ()),
         service_account=pod["spec"].get("serviceAccountName") or "default",
@@ -135,6 +136,7 @@ def _read_request(
         sources=sources,
         several=several,
         targets=targets.names,
+        init_targets=init_targets(pod, annotations),
         default_targets=targets.by_default,
         read_only=_read_read_only(annotations, namespace, settings, warnings),
         direct=direct,

@@ -1,4 +1,4 @@
-"""The targets of a request: the containers that get the model."""
+"""The targets of a request: the containers and init containers that get the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from webhook import annotations as keys
 from webhook.errors import Denied, quoted
-from webhook.pod.pod import container_names, find
+from webhook.pod.pod import INIT_CONTAINER_NAME, container_names, find
 from webhook.request import oci
 from webhook.request.injected import targets_with_model
 from webhook.request.model_request import Source
@@ -55,6 +55,21 @@ def read_targets(
     return _default_target(pod, present, annotations)
 
 
+def init_targets(pod: Mapping[str, Any], annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The init containers that get the model, in the order of the pod: those that the pod's annotation names."""
+    text = annotations.get(keys.CONTAINERS)
+    if text is None:
+        return ()
+    wanted = _split(text)
+    return tuple(name for name in _init_container_names(pod) if name in wanted)
+
+
+def _init_container_names(pod: Mapping[str, Any]) -> list[str]:
+    """The pod's init containers, without the storage initializer of an earlier call."""
+    containers = pod["spec"].get("initContainers") or ()
+    return [each["name"] for each in containers if each["name"] != INIT_CONTAINER_NAME]
+
+
 def _default_target(pod: Mapping[str, Any], present: list[str], annotations: Mapping[str, str]) -> Targets:
     """The default container of the pod, or its first container that is not a proxy."""
     candidates = [name for name in present if name not in PROXIES] or present
@@ -64,7 +79,7 @@ def _default_target(pod: Mapping[str, Any], present: list[str], annotations: Map
     first = candidates[0]
     if default is not None and default not in present:
         warning = (
-            f"annotation {keys.DEFAULT_CONTAINER} {quoted(default)} {_why_no_target(pod, default)}: "
+            f"annotation {keys.DEFAULT_CONTAINER} {quoted(default)} {_why_no_default(pod, default)}: "
             f"container {quoted(first)} gets the model; choose another with annotation {keys.CONTAINERS}"
         )
     elif present[0] != first or _several_serve(pod, candidates):
@@ -83,24 +98,30 @@ def _several_serve(pod: Mapping[str, Any], candidates: list[str]) -> bool:
 def _named_targets(pod: Mapping[str, Any], text: str, present: list[str]) -> tuple[str, ...]:
     if len(text) > _MAX_NAMES:
         raise Denied(f"annotation {keys.CONTAINERS} is {len(text)} characters long: the maximum is {_MAX_NAMES}")
-    wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    wanted = tuple(_split(text))
     if not wanted:
         raise Denied(f"annotation {keys.CONTAINERS} is empty: set it to names of containers of the pod, or remove it")
     if len(wanted) > _MAX_TARGETS:
         raise Denied(f"annotation {keys.CONTAINERS} names {len(wanted)} containers: the maximum is {_MAX_TARGETS}")
-    missing = [name for name in wanted if name not in present]
+    possible = {*present, *_init_container_names(pod)}
+    missing = [name for name in wanted if name not in possible]
     if missing:
         names = ", ".join(quoted(name) for name in present[:_MAX_TARGETS])
         raise Denied(
-            f"annotation {keys.CONTAINERS} names {quoted(missing[0])}, which {_why_no_target(pod, missing[0])}; "
+            f"annotation {keys.CONTAINERS} names {quoted(missing[0])}, which is not a container of the pod; "
             f"its containers are {names}"
         )
     return wanted
 
 
-def _why_no_target(pod: Mapping[str, Any], name: str) -> str:
+def _split(text: str) -> dict[str, None]:
+    """The names in the annotation, in order and without repetitions."""
+    return dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
+
+
+def _why_no_default(pod: Mapping[str, Any], name: str) -> str:
     if find(pod["spec"].get("initContainers"), name):
-        return "is an init container and cannot get the model"
+        return "is an init container"
     return "is not a container of the pod"
 
 

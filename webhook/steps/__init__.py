@@ -28,7 +28,7 @@ from webhook.steps.oci_fetch import correct_kserve_oci_fetch, mount_pull_secret
 from webhook.steps.oci_modelcar import add_modelcars
 from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
-from webhook.steps.placement import place_after_native_sidecars
+from webhook.steps.placement import place_init_containers
 from webhook.steps.pod_resources import fit_pod_resources
 from webhook.steps.quality_of_service import keep_guaranteed
 from webhook.steps.security_context import secure_injected_containers
@@ -63,7 +63,7 @@ STEPS: tuple[Step, ...] = (
     run_as_istio_proxy,
     secure_injected_containers,
     set_storage_uri,
-    place_after_native_sidecars,
+    place_init_containers,
     warn_about_nested_mounts,
     warn_about_archives,
     warn_about_snapshots,
@@ -79,7 +79,7 @@ REINVOCATION_STEPS: tuple[Step, ...] = (
     adopt_kserve_injection,
     secure_injected_containers,
     run_as_istio_proxy,
-    place_after_native_sidecars,
+    place_init_containers,
 )
 
 __all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step"]

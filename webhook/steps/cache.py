@@ -66,7 +66,7 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
     container["command"], container["args"] = wrap_command(command, args, request.mount_path, model, Limits())
     wanted = mount(volume, request.mount_path, read_only=True, sub_path=model.sub_path)
     for target in request.targets:
-        pod.ensure_mount(pod.edit_container(target), wanted)
+        pod.ensure_mount(pod.edit_target(target), wanted)
 
 
 def _cached_model(pod: PodDraft, container: JsonObject, cache: ClaimPath, inputs: Inputs) -> CachedModel:

@@ -22,7 +22,7 @@ def mount_claims(pod: PodDraft, inputs: Inputs) -> None:
             # KServe's webhook mounts the claim at this path, whatever the mount path.
             moved_from += (MODEL_PATH,)
         for target in request.targets:
-            pod.ensure_mount(pod.edit_container(target), wanted, *moved_from)
+            pod.ensure_mount(pod.edit_target(target), wanted, *moved_from)
         used.add(volume)
     if used and request.default_targets and not _is_recognizable(used, request):
         _record_targets(pod, request)

@@ -41,8 +41,7 @@ def _server_token(pod: PodDraft, container: JsonObject, inputs: Inputs) -> Itera
     from_hub = any(storage_uri.scheme(source.uri) == "hf" for source in inputs.request.downloaded)
     if not from_hub or container.get("envFrom") or _token(container):
         return
-    containers = [each for each in pod.spec.get("containers") or () if each["name"] in inputs.request.targets]
-    for server in containers:
+    for server in map(pod.container, inputs.request.targets):
         if token := _token(server):
             yield (
                 f"container {quoted(server['name'])} has {token}, but the init container, which downloads the model, "

@@ -44,7 +44,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     ]
     pod.add_container(init_container)
     for target in request.targets:
-        container = pod.edit_container(target)
+        container = pod.edit_target(target)
         _drop_direct_mounts(pod, container, request)
         pod.ensure_mount(container, mount(volume, directory, read_only=request.read_only))
     for source in request.downloaded:
@@ -151,7 +151,7 @@ def _mount_claim_to_copy(pod: PodDraft, request: ModelRequest, source: Source, c
     wanted = mount(only_claim_volume(pod, request, use), PVC_COPY_PATH, read_only=request.read_only)
     pod.ensure_mount(pod.edit_container(INIT_CONTAINER_NAME, "initContainers"), wanted)
     for target in request.targets:
-        pod.ensure_mount(pod.edit_container(target), wanted)
+        pod.ensure_mount(pod.edit_target(target), wanted)
 
 
 def _nested_mounts(pod: PodDraft, request: ModelRequest, volume: str, directory: str) -> list[JsonObject]:

@@ -53,6 +53,11 @@ def add_modelcars(pod: PodDraft, inputs: Inputs) -> None:
         _share_process_namespace(pod)
     for modelcar in modelcars:
         field = _find_sidecar(pod, modelcar)
+        if field == "containers" and request.init_targets:
+            raise Denied(
+                f"init container {quoted(request.init_targets[0])} cannot read the model, because KServe's webhook "
+                f"added a modelcar that starts after it: use oci+native:// or oci+fetch://"
+            )
         pod.ensure_volume({"name": modelcar.volume, "emptyDir": {}})
         for target in request.targets:
             _mount_link(pod, target, modelcar)
@@ -125,7 +130,7 @@ def _mount_link(pod: PodDraft, target: str, modelcar: _Modelcar) -> None:
 
     The mount is writable, so that the container runtime can create mount points of other volumes inside it.
     """
-    container = pod.edit_container(target)
+    container = pod.edit_target(target)
     _check_link_is_visible(container, modelcar)
     pod.ensure_mount(container, mount(modelcar.volume, modelcar.directory, read_only=False), _KSERVE_DIRECTORY)
     # KServe's model servers then wait for the link instead of failing.
@@ -157,8 +162,9 @@ def _add(pod: PodDraft, modelcar: _Modelcar, inputs: Inputs) -> None:
     config = inputs.settings.storage_initializer
     pod.add_container(_check_container(modelcar, config))
     sidecar = _sidecar(modelcar, config, read_only=inputs.request.read_only)
-    # A pod that runs to completion, such as a Job's, needs a native sidecar: Kubernetes ends it with the pod.
-    if (pod.spec.get("restartPolicy") or "Always") == "Always":
+    # A pod that runs to completion, such as a Job's, needs a native sidecar: Kubernetes ends it with the pod. Init
+    # containers need one, because the pod's other containers start after them.
+    if (pod.spec.get("restartPolicy") or "Always") == "Always" and not inputs.request.init_targets:
         pod.add_container(sidecar, "containers")
     else:
         link_exists = {"exec": {"command": ["test", "-e", modelcar.path]}, "periodSeconds": 1, "failureThreshold": 60}
@@ -170,7 +176,7 @@ def _add(pod: PodDraft, modelcar: _Modelcar, inputs: Inputs) -> None:
 
 def _run_targets_as(pod: PodDraft, targets: tuple[str, ...], uid: int | None) -> None:
     for target in targets if uid is not None else ():
-        pod.edit_object(pod.edit_container(target), "securityContext")["runAsUser"] = uid
+        pod.edit_object(pod.edit_target(target), "securityContext")["runAsUser"] = uid
 
 
 def _adopt(pod: PodDraft, field: str, modelcar: _Modelcar, inputs: Inputs) -> None:
@@ -209,7 +215,7 @@ def _follow_ids(pod: PodDraft, container: JsonObject, targets: tuple[str, ...]) 
 
     Only a process with the same ids can read /proc/PID/root (proc(5): ptrace access mode).
     """
-    target = (find(pod.spec["containers"], targets[0]) or {}).get("securityContext") or {}
+    target = pod.container(targets[0]).get("securityContext") or {}
     for field in ("runAsUser", "runAsGroup"):
         if target.get(field) is not None:
             pod.edit_object(container, "securityContext")[field] = target[field]

@@ -24,7 +24,7 @@ def mount_images(pod: PodDraft, inputs: Inputs) -> None:
         volume = image_volume(pod, source, mounted)
         pod.ensure_volume(volume)
         for target in inputs.request.targets:
-            pod.ensure_mount(pod.edit_container(target), image_mount(volume["name"], source))
+            pod.ensure_mount(pod.edit_target(target), image_mount(volume["name"], source))
 
 
 def image_volume(pod: PodDraft, source: Source, mounted: Mapping[str, JsonObject]) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webhook.pod.pod import PodDraft, find
+from webhook.pod.pod import PodDraft
 from webhook.steps.inputs import Inputs
 
 STORAGE_URI = "STORAGE_URI"
@@ -19,8 +19,8 @@ def set_storage_uri(pod: PodDraft, inputs: Inputs) -> None:
 
 def replace_storage_uri(pod: PodDraft, container_name: str, path: str) -> None:
     """Set STORAGE_URI of the container to the path, if the variable has a value."""
-    for index, variable in enumerate((find(pod.spec["containers"], container_name) or {}).get("env") or ()):
+    for index, variable in enumerate(pod.container(container_name).get("env") or ()):
         if variable["name"] == STORAGE_URI and variable.get("value"):
             # Duplicate names are allowed and the last one takes effect, so all of them are set.
-            variables = pod.edit_list(pod.edit_container(container_name), "env")
+            variables = pod.edit_list(pod.edit_target(container_name), "env")
             pod.edit_object(variables, index)["value"] = path

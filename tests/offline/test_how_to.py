@@ -1,0 +1,68 @@
+"""The how-tos about downloads are correct: their commands run on their files, and print what they say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.mutation import JsonObject, container, mount_list, names
+from webhook.cli.app import app
+from webhook.offline import manifests
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_NAME = re.compile(r"# (\S+\.yaml)\n")
+PAGES = ("download-options.md",)
+
+
+def _blocks(page: str) -> list[tuple[str, str]]:
+    return _BLOCK.findall((DOCS / page).read_text())
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with all files of the how-tos."""
+    for page in PAGES:
+        for language, text in _blocks(page):
+            if language == "yaml" and (name := _NAME.match(text)):
+                assert not (tmp_path / name[1]).exists(), f"{page}: {name[1]} is there twice"
+                (tmp_path / name[1]).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(command: str) -> Result:
+    return CliRunner().invoke(app, shlex.split(command)[1:])
+
+
+def injected(command: str) -> JsonObject:
+    """The only pod that a `mutate` command of a how-to prints, with another output format."""
+    result = run(re.sub(r" -o \w+", "", command))
+    assert result.exit_code == 0, result.output
+    (document,) = manifests.load(result.stdout)
+    template: Any = document["spec"].get("template", document)
+    return dict(template)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_runs(page: str) -> None:
+    lines = [line for language, text in _blocks(page) if language == "sh" for line in text.splitlines()]
+    commands = [line for line in lines if line.startswith("storage-webhook ")]
+    assert commands
+    for command in commands:
+        result = run(command)
+        assert result.exit_code == 0, f"{command}: {result.output}"
+        assert result.stdout.strip()
+
+
+def test_the_download_stands_before_the_engine_builder() -> None:
+    pod = injected("storage-webhook mutate -f engine.yaml -o diff")
+    assert names(pod["spec"]["initContainers"]) == ["proxy", "storage-initializer", "build-engine"]
+    model = [mount for mount in mount_list(pod, "build-engine") if mount["mountPath"] == "/mnt/models"]
+    assert model == [mount for mount in mount_list(pod) if mount["mountPath"] == "/mnt/models"] != []
+    assert "volumeMounts" not in container(pod, "proxy")
