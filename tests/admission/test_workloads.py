@@ -34,7 +34,7 @@ def workload(
 ) -> JsonObject:
     """A workload of this kind with the pod as its template."""
     template = copy.deepcopy({"metadata": pod["metadata"], "spec": pod["spec"]})
-    *parents, last = TEMPLATES[kind] if path is None else path
+    *parents, last = map(str, TEMPLATES[kind] if path is None else path)
     made: JsonObject = {"kind": kind[1], "metadata": {"name": "iris", **metadata}}
     inner = made
     for key in parents:
@@ -164,9 +164,10 @@ def _changed(path: Path, value: Any) -> JsonObject:
     """The stored CronJob with one value changed."""
     changed = copy.deepcopy(STORED)
     inner = changed
-    for key in path[:-1]:
+    *parents, last = map(str, path)
+    for key in parents:
         inner = inner.setdefault(key, {})
-    inner[path[-1]] = value
+    inner[last] = value
     return changed
 
 

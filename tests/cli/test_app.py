@@ -1,7 +1,6 @@
 """The command line: output, messages, exit codes and start-up."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,13 +8,11 @@ import sys
 import click
 import jsonpatch
 import pytest
-import typer
-from click.testing import CliRunner
 
 from tests import yamls
+from tests.cli.running import COMMAND, run, storage_webhook, written
 from tests.golden import injected_cases
 from tests.serving import pod, review
-from webhook.cli.app import app
 
 DEPLOYMENT = """\
 # A comment
@@ -44,19 +41,6 @@ data:
   storageDefaults: |
     mode: %s
 """
-
-
-COMMAND = typer.main.get_command(app)
-
-
-def run(*arguments, stdin="", env=None):
-    return CliRunner().invoke(COMMAND, list(arguments), input=stdin, env=env or {})
-
-
-def written(tmp_path, text, name="input.yaml"):
-    path = tmp_path / name
-    path.write_text(text)
-    return str(path)
 
 
 # --- mutate: output
@@ -258,7 +242,7 @@ def test_the_reason_is_printed_when_nothing_changes():
     assert result.stderr == "unchanged: Deployment iris: The pod does not request a model.\n"
     assert yamls.document(result.stdout)["kind"] == "Deployment"
     result = run("mutate", stdin="kind: Service\n")
-    assert result.stderr == "unchanged: standard input contains no pod and no pod template.\n"
+    assert result.stderr == "unchanged: no pod and no pod template in standard input.\n"
 
 
 @pytest.mark.parametrize(
@@ -437,19 +421,6 @@ def test_the_server_does_not_start_with_invalid_settings(tmp_path):
 # --- The command
 
 
-def storage_webhook(*arguments, stdin="", **env):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_WEBHOOK_")}
-    return subprocess.run(
-        [sys.executable, "-m", "webhook", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**clean, **env},
-    )
-
-
 def test_python_m_webhook_reads_options_from_the_environment(tmp_path):
     path = written(tmp_path, DEPLOYMENT)
     finished = storage_webhook("mutate", STORAGE_WEBHOOK_FILE=path, STORAGE_WEBHOOK_OUTPUT="patch")
@@ -484,11 +455,11 @@ def _options(command, path=()):
         for name, inner in command.commands.items():
             yield from _options(inner, (*path, name))
     for parameter in command.params:
-        if parameter.name not in ("help", "version") and parameter.param_type_name == "option":
+        if path and parameter.name != "help" and parameter.param_type_name == "option":
             yield pytest.param(parameter, path, id=" ".join((*path, parameter.name)))
 
 
-@pytest.mark.parametrize(("parameter", "path"), list(_options(typer.main.get_command(app))))
+@pytest.mark.parametrize(("parameter", "path"), list(_options(COMMAND)))
 def test_every_option_has_an_environment_variable(parameter, path):
     (*_, long) = parameter.opts
     name = long.removeprefix("--").upper().replace("-", "_")

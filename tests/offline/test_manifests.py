@@ -3,7 +3,7 @@
 import pytest
 
 from tests.serving import pod, review
-from webhook.offline.manifests import Owner, edit_pods, name_of
+from webhook.offline.manifests import edit_pods, name_of
 
 TEMPLATE: dict[str, object] = {"metadata": {}, "spec": {"containers": []}}
 
@@ -13,7 +13,7 @@ def edit_and_collect(document):
     owners = []
 
     def mark(pod, owner):
-        owners.append(owner)
+        owners.append((owner.name, owner.namespace))
         return {**pod, "marked": True}
 
     return edit_pods(document, mark), owners
@@ -29,7 +29,7 @@ def workload(kind, spec, **metadata):
 def test_a_workload_has_a_pod_template(kind):
     edited, owners = edit_and_collect(workload(kind, {"replicas": 1, "template": TEMPLATE}, namespace="models"))
     assert edited == workload(kind, {"replicas": 1, "template": {**TEMPLATE, "marked": True}}, namespace="models")
-    assert owners == [Owner(f"{kind} iris", "models")]
+    assert owners == [(f"{kind} iris", "models")]
 
 
 def test_a_cron_job_has_a_nested_pod_template():
@@ -44,7 +44,7 @@ def test_a_pod_template_is_edited():
 def test_a_pod_is_edited():
     edited, owners = edit_and_collect(pod())
     assert edited["marked"]
-    assert owners == [Owner("Pod iris", "models")]
+    assert owners == [("Pod iris", "models")]
 
 
 def test_a_pod_without_a_name_is_named_by_generate_name():
@@ -57,20 +57,20 @@ def test_items_of_a_list_are_edited_and_named():
     assert edited["items"][0]["marked"]
     assert edited["items"][1] == {"kind": "Service"}
     assert edited["items"][2]["items"][0]["marked"]
-    assert owners == [Owner("Pod iris", "models")] * 2
+    assert owners == [("Pod iris", "models")] * 2
 
 
 def test_items_of_a_typed_list_need_no_kind():
     bare = {key: value for key, value in pod().items() if key != "kind"}
     edited, owners = edit_and_collect({"kind": "PodList", "items": [bare]})
     assert edited == {"kind": "PodList", "items": [{**bare, "marked": True}]}
-    assert owners == [Owner("Pod iris", "models")]
+    assert owners == [("Pod iris", "models")]
 
 
 def test_the_pod_in_a_review_is_edited():
     edited, owners = edit_and_collect(review(pod()))
     assert edited["request"]["object"]["marked"]
-    assert owners == [Owner("Pod iris", "models")]
+    assert owners == [("Pod iris", "models")]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,6 @@ def test_other_reviews_are_unchanged(request_fields):
         {},
         {"kind": None},
         {"kind": ["Pod"]},
-        {"kind": "Service", "spec": {"template": TEMPLATE}},
         {"kind": "Deployment"},
         {"kind": "Deployment", "spec": []},
         {"kind": "Deployment", "spec": {"template": None}},

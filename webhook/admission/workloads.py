@@ -15,7 +15,8 @@ from webhook.pod.pod import metadata_list
 from webhook.request.unknown_annotations import unknown_keys
 from webhook.settings.model import Settings
 
-Path = tuple[str, ...]
+Path = tuple[str | int, ...]
+"""The keys and list indices that lead to a value in an object."""
 
 TEMPLATES: Mapping[tuple[str, str], Path] = {
     ("apps", "Deployment"): ("spec", "template"),
@@ -78,15 +79,22 @@ def misplaced(workload: Any, path: Path) -> tuple[str, ...]:
     """
     template = _at(workload, path)
     annotations, labels = _texts(template, "annotations"), _texts(template, "labels")
-    target = ".".join((*path, "metadata"))
+    target = f"{dotted(path)}.metadata"
     return tuple(
         sentence
         for place in _places(workload, path)
         for sentence in (
-            *_misplaced_annotations(place, annotations, target),
-            *_misplaced_labels(place, annotations, labels, target),
+            *_about_annotations(place, annotations, target),
+            *_about_labels(place, annotations, labels, target),
         )
     )
+
+
+def misplaced_annotations(found: Any, target: Path) -> dict[str, str]:
+    """The known annotations of an object that are not among those at the path `target`, with their values."""
+    annotations = _strings(_at(found, target))
+    places = _places(found, target[:-1])
+    return {key: text for place in places for key, text in _missing(place, annotations).items() if key in keys.KNOWN}
 
 
 class _Place(NamedTuple):
@@ -107,22 +115,26 @@ def _place(workload: Any, path: Path) -> _Place:
     holder = _at(workload, path)
     annotations, labels = _texts(holder, "annotations"), _texts(holder, "labels")
     return _Place(
-        f"in {'.'.join((*path, 'metadata'))}" if path else f"on the {workload.get('kind') or 'object'}",
+        f"in {dotted(path)}.metadata" if path else f"on the {workload.get('kind') or 'object'}",
         {key: text for key, text in annotations.items() if key.startswith(keys.PREFIX) and key not in _FOR_DEPLOYMENTS},
         {key: text for key, text in labels.items() if key in _LABELS},
     )
 
 
-def _misplaced_annotations(place: _Place, annotations: Mapping[str, str], target: str) -> Iterator[str]:
+def _missing(place: _Place, annotations: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in place.annotations.items() if annotations.get(key) != text}
+
+
+def _about_annotations(place: _Place, annotations: Mapping[str, str], target: str) -> Iterator[str]:
     """Those that request a model come first. `annotations` are the template's."""
-    wrong = {key: text for key, text in place.annotations.items() if annotations.get(key) != text}
+    wrong = _missing(place, annotations)
     for key in keys.ALL:
         if key in wrong and key in keys.KNOWN:
             yield f"annotation {key} has no effect {place.name}: set it in {target}.annotations"
     yield from unknown_keys(wrong, {})
 
 
-def _misplaced_labels(
+def _about_labels(
     place: _Place, annotations: Mapping[str, str], labels: Mapping[str, str], target: str
 ) -> Iterator[str]:
     """A label counts only if it decides what the template's annotations mean."""
@@ -133,13 +145,24 @@ def _misplaced_labels(
         yield f"label {keys.INFERENCE_SERVICE} has no effect {place.name}: set it in {target}.labels"
 
 
+def dotted(path: Path) -> str:
+    """The path as in messages, such as `spec.workers[0].template`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
+
+
 def _at(value: Any, path: Path) -> Any:
     for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(key, int):
+            value = value[key] if isinstance(value, list) and key < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def _texts(holder: Any, field: str) -> Mapping[str, str]:
     """The annotations or labels of an object; empty for malformed ones."""
-    found = _at(holder, ("metadata", field))
+    return _strings(_at(holder, ("metadata", field)))
+
+
+def _strings(found: Any) -> Mapping[str, str]:
     return {key: text for key, text in found.items() if isinstance(key, str)} if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
     from webhook.offline import facts_file
     from webhook.settings.model import Settings
     from webhook.settings.parse import Problem
+
+
+_MANIFESTS = frozenset({".yaml", ".yml", ".json"})
+
+
+def manifest_files(paths: Sequence[Path], recursive: bool) -> list[str]:
+    """The files to read: for a directory those in it with the extension of a manifest, as in kubectl."""
+    files: list[str] = []
+    for path in paths:
+        found = _files_in(path, recursive) if path.is_dir() else [path]
+        if not found:
+            advice = "" if recursive else "; use -R to read the directories in it"
+            exit_with(f"{path}: the directory contains no .yaml, .yml or .json file{advice}", UNUSABLE)
+        files += map(str, found)
+    return files
+
+
+def _files_in(directory: Path, recursive: bool) -> list[Path]:
+    found = directory.rglob("*") if recursive else directory.iterdir()
+    return sorted(path for path in found if path.suffix in _MANIFESTS and path.is_file())
 
 
 def read_text(file: str) -> str:

@@ -45,6 +45,18 @@ def env(name: str) -> str:
     return f"STORAGE_WEBHOOK_{name}"
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from webhook.version import version
+
+        typer.echo(f"storage-webhook {version()}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
 Dev = Annotated[
     bool,
     typer.Option(
@@ -199,11 +211,19 @@ LogFormatOption = Annotated[
 ]
 LogLevelOption = Annotated[LogLevel, typer.Option(envvar=env("LOG_LEVEL"), help="Lowest level that is logged.")]
 
-ManifestFile = Annotated[
-    str,
+ManifestFiles = Annotated[
+    list[Path] | None,
     typer.Option(
-        "-f", "--file", envvar=env("FILE"), metavar="FILE", help="Manifests, YAML or JSON. -: standard input."
+        "-f",
+        "--file",
+        envvar=env("FILE"),
+        metavar="PATH",
+        help="File or directory of manifests, YAML or JSON; can be repeated (in the variable: separated by `:`). "
+        "-: standard input, the default.",
     ),
+]
+Recursive = Annotated[
+    bool, typer.Option("-R", "--recursive", envvar=env("RECURSIVE"), help="Also read the directories in directories.")
 ]
 OfflineSettings = Annotated[
     str,
@@ -237,6 +257,16 @@ OutputOption = Annotated[
         "--output",
         envvar=env("OUTPUT"),
         help="Output format. patch: a JSON patch per document, one per line; diff: a unified diff.",
+    ),
+]
+
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        envvar=env("EXPLAIN"),
+        help="Print one line for each pod instead of the manifests: the outcome, its reason, the annotations that were "
+        "looked for and where, the containers, and warnings.",
     ),
 ]
 

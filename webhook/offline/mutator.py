@@ -13,6 +13,8 @@ from webhook.admission.outcome import Outcome
 from webhook.annotations import CONTAINERS
 from webhook.cluster.facts import NO_FACTS, Facts
 from webhook.offline import manifests
+from webhook.offline.advice import advice
+from webhook.offline.explain import explain
 from webhook.offline.facts_file import FactsFile
 from webhook.offline.manifests import Owner
 from webhook.pod.diff import diff
@@ -31,13 +33,16 @@ class Decision(NamedTuple):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (*self.owner.warnings, *self.outcome.warnings)
+        """Those about the object that contains it, and those about it."""
+        misplaced = (each.text for each in advice(self.owner.document) if not each.is_command)
+        return (*misplaced, *self.outcome.warnings)
 
 
 class Mutator:
     """Mutates the objects in documents, and collects the decisions about them.
 
-    `warnings`, `denials`, `skips` and `notes` are lines that start with the kind and name of the object.
+    `misplaced`, `warnings`, `denials`, `skips`, `notes` and `commands` are lines that start with the kind and name of
+    the object. `misplaced` is about annotations that reach no pod, and `commands` has what to run next.
     """
 
     def __init__(self, settings: Settings, namespace: str, facts: FactsFile | None) -> None:
@@ -47,10 +52,17 @@ class Mutator:
         self._facts = facts
         self.decisions: list[Decision] = []
         """In the order of the manifests."""
+        self.misplaced: list[str] = []
+        self.commands: list[str] = []
+
+    @property
+    def explanations(self) -> list[str]:
+        """One line for each decision."""
+        return [explain(*decision) for decision in self.decisions]
 
     @property
     def warnings(self) -> list[str]:
-        return [f"{each.owner.name}: {warning}" for each in self.decisions for warning in each.warnings]
+        return [f"{each.owner.name}: {warning}" for each in self.decisions for warning in each.outcome.warnings]
 
     @property
     def denials(self) -> list[str]:
@@ -73,13 +85,20 @@ class Mutator:
 
     def mutate_pods(self, document: Any) -> Any:
         """Return the document with its pods mutated; the same object when nothing changes."""
+        self._advise(document)
         return manifests.edit_pods(document, lambda pod, owner: self._collect(pod, owner, self._mutate_pod(pod, owner)))
 
     def mutate_deployments(self, document: Any) -> Any:
         """Return the document with its Deployments mutated as by the Deployment webhook, which does not change pods."""
+        self._advise(document)
         return manifests.edit_deployments(
             document, lambda each, owner: self._collect(each, owner, self._mutate_deployment(each, owner))
         )
+
+    def _advise(self, document: Any) -> None:
+        for each in manifests.objects(document):
+            for is_command, text in advice(each):
+                (self.commands if is_command else self.misplaced).append(f"{manifests.name_of(each)}: {text}")
 
     def _mutate_pod(self, pod: Any, owner: Owner) -> Outcome:
         request = pods.read(pod, owner.namespace or self._namespace, self._settings)

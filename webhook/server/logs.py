@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
 
 import msgspec
 import structlog
+
+from webhook.terminal import has_colours
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -59,7 +62,9 @@ def _console() -> list[Any]:
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("%H:%M:%S", utc=False),
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=formatter),
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty() and has_colours(os.environ), exception_formatter=formatter
+        ),
     ]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from webhook.server.context import Webhook
+from webhook.version import version
 
 
 class StateCollector(Collector):
@@ -31,7 +31,7 @@ class StateCollector(Collector):
             yield _counter("events_dropped", "Events that could not be recorded.", webhook.events.dropped)
         if webhook.uninjected is not None:
             yield _gauge("uninjected_pods", "Pods that requested a model but were not injected.", webhook.uninjected)
-        yield InfoMetricFamily("storage_webhook_build", "The running version.", {"version": _version()})
+        yield InfoMetricFamily("storage_webhook_build", "The running version.", {"version": version()})
 
     def _settings(self) -> Iterator[Metric]:
         source = self._webhook.settings
@@ -54,10 +54,3 @@ def _gauge(name: str, documentation: str, value: float) -> Metric:
 
 def _counter(name: str, documentation: str, value: float) -> Metric:
     return CounterMetricFamily(f"storage_webhook_{name}", documentation, value)
-
-
-def _version() -> str:
-    try:
-        return version("storage-initializer-webhook")
-    except PackageNotFoundError:
-        return "unknown"
