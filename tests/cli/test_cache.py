@@ -117,6 +117,18 @@ def test_prune_keeps_mounted_models(claim: Claim, tmp_path: Path, source: str):
     assert listed(claim).keys() == {"s3://models/used"}
 
 
+def test_prune_warns_when_running_pods_are_not_known(claim: Claim):
+    download(claim, "s3://models/old", idle_days=100)
+    pods = ("--pods", "-")
+    for options, warned in ((pods, False), (("--dry-run",), True), ((), True), ((), False)):
+        result = cache("prune", claim.cache.directory, "--unused-for", "30d", *options, stdin='{"items": []}')
+        # The last time, nothing is left to remove.
+        assert ("finds an empty directory" in result.stderr) is warned
+        if options == pods:
+            assert listed(claim) == {}
+            download(claim, "s3://models/old", idle_days=100)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "not json"])
 def test_prune_fails_when_the_pods_cannot_be_read(claim: Claim, text: str):
     download(claim, "s3://models/old", idle_days=100)

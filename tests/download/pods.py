@@ -59,6 +59,7 @@ class Claim:
     python: Path = Path(sys.executable)
     user: int | None = None
     group: int | None = None
+    fs_group: int | None = None
     pods: list["Pod"] = field(default_factory=list)
     """All started pods; shared with copies made by `dataclasses.replace`."""
 
@@ -94,7 +95,7 @@ class Claim:
             text=True,
             user=self.user,
             group=self.group,
-            extra_groups=None if self.user is None else [],
+            extra_groups=None if self.user is None else [self.fs_group] if self.fs_group else [],
         )
         self.pods.append(Pod(process, log))
         return self.pods[-1]

@@ -70,7 +70,8 @@ def test_the_downloader_gets_its_arguments_and_the_download_directory(claim: Cla
         ("exit 0", "wrote no files"),
         ('ln -s /etc/passwd "$1/passwd"', "link to a target outside of it: passwd -> /etc/passwd"),
         ('ln -s ../../../outside "$1/up"', "link to a target outside of it: up"),
-        ("kill -9 $$", "was killed; out of memory?"),
+        ("kill -9 $$", "was killed, probably by the container's memory limit"),
+        ("sh -c 'kill -9 $$'; exit $?", "was killed, probably by the container's memory limit"),
         ('printf x > "$1/part"; echo "OSError: [Errno 122] Disk quota exceeded"; exit 1', "the cache claim is full"),
     ],
 )
@@ -272,7 +273,21 @@ def test_a_claim_without_permission_is_reported(open_claim: Claim):
     pod = replace(open_claim, user=1000, group=1000).run(DOWNLOAD)
     assert pod.process.returncode == 1
     assert "denies access to user 1000, groups [1000]" in pod.message
-    assert "fsGroup" in pod.message
+    assert "Set fsGroup in the pod's securityContext" in pod.message
+
+
+def test_a_driver_that_does_not_apply_the_fs_group_is_named(open_claim: Claim):
+    pod = replace(open_claim, user=1000, group=1000, fs_group=2000).run(DOWNLOAD)
+    assert pod.process.returncode == 1
+    assert "denies access to user 1000, groups [1000, 2000]" in pod.message
+    driver = subprocess.check_output(["findmnt", "-n", "-o", "FSTYPE", "--target", open_claim.root], text=True).strip()
+    assert f"Its driver ({driver}) does not apply the pod's fsGroup" in pod.message
+    assert "the claim belongs to group 0 with mode 755" in pod.message
+
+
+def test_the_message_of_a_pod_says_what_a_prune_does_to_it(claim: Claim):
+    assert "If it is pruned while this pod runs" in claim.run(DOWNLOAD).message
+    assert "If it is pruned while this pod runs" in claim.run(DOWNLOAD, "pod-b").message
 
 
 def test_users_with_the_same_fs_group_delete_each_others_files(open_claim: Claim):

@@ -160,6 +160,12 @@ def prune(
             f"{format_size(left)} remain, more than --max-size: mounted, or requested within the grace period",
             "yellow",
         )
+    if namespace is None and pods is None and any(removal.is_model for removal in done):
+        _print_message(
+            "without --namespace or --pods, running pods are not known: a restarted container of a pod that mounts a "
+            "removed model finds an empty directory; delete such pods",
+            "yellow",
+        )
     for failure in failures:
         _print_message(failure, "red")
     if failures:

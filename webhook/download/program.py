@@ -306,14 +306,20 @@ def clean(cache: Cache, leftovers: list[Path]) -> None:
     delete_tree(cache, cache.record)
 
 
-def unsuitable_mount(mounts: str, path: Path) -> str:
-    """Why the mount of `path` cannot be used as a cache, or "". `mounts` is /proc/self/mountinfo."""
+def mount_of(mounts: str, path: Path) -> str:
+    """Type, source and options of the mount of `path`. `mounts` is /proc/self/mountinfo."""
     best, mount = "", ""
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")
         point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
         if len(point) >= len(best) and Path(point) in (path, *path.parents):
             best, mount = point, right
+    return mount
+
+
+def unsuitable_mount(mounts: str, path: Path) -> str:
+    """Why the mount of `path` cannot be used as a cache, or "". `mounts` is /proc/self/mountinfo."""
+    mount = mount_of(mounts, path)
     found = ((re.match(pattern, mount), reason) for pattern, reason in UNSUITABLE_MOUNTS)
     return next((match.expand(reason) for match, reason in found if match), "")
 
@@ -334,10 +340,13 @@ def rename_directory(source: Path, target: Path) -> bool:
     return True
 
 
+def read_mounts() -> str:
+    return Path("/proc/self/mountinfo").read_text("utf-8", "replace")
+
+
 def check_claim(work: Path, trust_locks: bool) -> None:
     """Raise Failed unless locks are exclusive and renames are atomic in this directory."""
-    mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
-    reason = unsuitable_mount(mounts, work.resolve())
+    reason = unsuitable_mount(read_mounts(), work.resolve())
     require(trust_locks or not reason, reason)
     try:
         check_locks(work / "lock")
@@ -440,8 +449,8 @@ def run(command: list[str], lock: int, timeout: float) -> None:
             status = terminate(process)
     if status and DISK_FULL_OUTPUT.search(tail):
         raise OSError(errno.ENOSPC, "No space left")
-    if status == -signal.SIGKILL:
-        raise Failed(f"the downloader was killed; out of memory?\n{tail}")
+    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        raise Failed(f"the downloader was killed, probably by the container's memory limit: raise it\n{tail}")
     if status:
         raise Failed(f"the downloader failed with exit status {status}:\n{tail}")
 
@@ -538,8 +547,22 @@ def ensure_model(options: Options) -> str:
         os.close(lock)
     return (
         f"{options.uri} is available after {format_duration(time.monotonic() - start)}: {record['files']} files, "
-        f"{format_size(record['bytes'])}, downloaded by pod {shown(record.get('pod'))} at {shown(record.get('time'))}"
+        f"{format_size(record['bytes'])}, downloaded by pod {shown(record.get('pod'))} at {shown(record.get('time'))}. "
+        "If it is pruned while this pod runs, a restarted container finds an empty directory: delete the pod then"
     )
+
+
+def explain_denial(text: str, root: Path) -> str:
+    """Explain that permissions are missing. The kubelet adds the pod's fsGroup to the process's groups."""
+    groups, status = sorted({os.getgid(), *os.getgroups()}), root.stat()
+    driver, mode = mount_of(read_mounts(), root).partition(" ")[0], f"{stat.S_IMODE(status.st_mode):o}"
+    remedy = "Set fsGroup in the pod's securityContext: pods that share a cache need the same"
+    if len(groups) > 1:
+        remedy = (
+            f"Its driver ({driver}) does not apply the pod's fsGroup, or other pods have another one: the claim belongs "
+            f"to group {status.st_gid} with mode {mode}. Give it to a group of the pod, writable"
+        )
+    return f"the cache claim denies access to user {os.getuid()}, groups {groups}: {text}. {remedy}"
 
 
 def explain(error: OSError, options: Options) -> str:
@@ -553,12 +576,8 @@ def explain(error: OSError, options: Options) -> str:
             "The partial download was removed; other models are unchanged. "
             "Enlarge the claim, or free space with `storage-webhook cache prune`"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        groups = sorted({os.getgid(), *os.getgroups()})
-        return (
-            f"the cache claim denies access to user {os.getuid()}, groups {groups}: {text}. "
-            "Pods that share a cache need the same fsGroup"
-        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return explain_denial(text, options.root)
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR):
         return f"the cache claim contains a link or a special file: {text}. Remove it"
     return f"I/O error on the cache claim: {text}"
