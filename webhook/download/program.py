@@ -559,8 +559,8 @@ def explain_denial(text: str, root: Path) -> str:
     remedy = "Set fsGroup in the pod's securityContext: pods that share a cache need the same"
     if len(groups) > 1:
         remedy = (
-            f"Its driver ({driver}) does not apply the pod's fsGroup, or other pods have another one: the claim belongs "
-            f"to group {status.st_gid} with mode {mode}. Give it to a group of the pod, writable"
+            f"Its driver ({driver}) does not apply the pod's fsGroup, or other pods have another one: the claim "
+            f"belongs to group {status.st_gid} with mode {mode}. Give it to a group of the pod, writable"
         )
     return f"the cache claim denies access to user {os.getuid()}, groups {groups}: {text}. {remedy}"
 
