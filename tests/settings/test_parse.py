@@ -1,6 +1,7 @@
 """Parsing of settings: every field of every KServe release, and every invalid value with its key and reason."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -359,8 +360,8 @@ def _problems(data: dict[str, object]) -> list[Problem]:
         ("#" * (MAX_TEXT + 1), "is 131,073 characters long: the maximum is 131,072"),
         ({"a": "x" * (MAX_TEXT + 1)}, "has more than 131,072 characters"),
         ({"x" * (MAX_TEXT + 1): 1}, "has more than 131,072 characters"),
-        ("[" + "a," * MAX_VALUES + "a]", "more than 3,000 values (line 1"),
-        ("a: [" + "1," * MAX_VALUES + "1]", "more than 3,000 values (line 1"),
+        ("[" + "a," * 3 * MAX_VALUES + "a]", "more than 9,000 values (line 1"),
+        ("a: [" + "1," * MAX_VALUES + "1]", "has more than 3,000 values"),
         (json.dumps({"a": [1] * MAX_VALUES}), "has more than 3,000 values"),
         ({"a": {str(number): [1, 2] for number in range(MAX_VALUES // 2)}}, "has more than 3,000 values"),
         ("%TAG !a! b\n" * 102 + "---\n", "more than 100 directives"),
@@ -372,10 +373,14 @@ def test_settings_that_would_cost_much_are_rejected(key: str, value: object, rea
     assert reason in _problems({key: value})[0].reason
 
 
-def test_a_default_cache_for_a_thousand_namespaces_is_accepted() -> None:
-    caches = "".join(f"  team-{number}: pvc://models/cache\n" for number in range(1_000))
-    settings, _ = parse({"storageDefaults": f"cache:\n{caches}"})
-    assert len(settings.storage_defaults.cache) == 1_000
+@pytest.mark.parametrize("write", [json.dumps, yaml.safe_dump, dict])
+def test_settings_have_the_same_bounds_however_they_are_written(write: Callable[[object], object]) -> None:
+    caches = {f"team-{number}": "pvc://models/cache" for number in range(MAX_VALUES - 10)}
+    settings, _ = parse({"storageDefaults": write({"cache": caches})})
+    assert len(settings.storage_defaults.cache) == len(caches)
+    more = caches | {f"more-{number}": "pvc://models/cache" for number in range(10)}
+    (problem,) = _problems({"storageDefaults": write({"cache": more})})
+    assert "more than 3,000 values" in problem.reason
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ MAX_TEXT = 128 * 1024
 """The maximum length of a key's text, in characters. A ConfigMap has at most 1 MiB, and other keys of it are larger."""
 MAX_VALUES = 3_000
 """The maximum number of values in a key: each one costs microseconds, and a webhook's caller may send any settings."""
+# In YAML a key is a node of its own, and so is an alias.
+_MAX_YAML_NODES = 3 * MAX_VALUES
 MAX_PROBLEMS = 20
 """The maximum number of problems, or warnings, that are described. The last one gives the number of the others."""
 # Of a name or reason in a message, in characters.
@@ -147,7 +149,7 @@ def _parse_object(value: Any) -> dict[Any, Any]:
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             raise ValueError(f"is {len(value):,} characters long: the maximum is {MAX_TEXT:,}")
-        documents = yaml_loader.load(value, MAX_VALUES)
+        documents = yaml_loader.load(value, _MAX_YAML_NODES)
         if len(documents) > 1:
             raise ValueError("must be one YAML document, without `---` separators")
         value = documents[0] if documents else None
