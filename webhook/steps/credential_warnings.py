@@ -95,17 +95,16 @@ def _s3_annotations(inputs: Inputs) -> Iterator[str]:
     """Annotations of the connection to S3 that do not count, or not as they are meant."""
     if not any(S3_KIND.is_for(source.uri) for source in inputs.request.downloaded):
         return
-    account_name = f"service account {quoted(inputs.request.service_account)}"
     secrets = [secret for secret in inputs.facts.secrets.values() if secret]
-    named = named_secret(inputs.request, inputs.settings)
-    owner = f"the Secrets of {account_name}" if named is None else f"Secret {quoted(named)}"
     legacy = {name for secret in secrets for name in secret.legacy_annotations}
     switches = {name for secret in secrets for name in s3.unknown_switches(secret.annotations, secret.plain)}
-    yield from _annotation_warnings(owner, legacy, switches)
-    if account := inputs.facts.service_account:
-        yield from _annotation_warnings(
-            account_name, account.legacy_annotations, s3.unknown_switches(account.annotations)
-        )
+    account = f"service account {quoted(inputs.request.service_account)}"
+    if legacy or switches:
+        named = named_secret(inputs.request, inputs.settings)
+        owner = f"the Secrets of {account}" if named is None else f"Secret {quoted(named)}"
+        yield from _annotation_warnings(owner, legacy, switches)
+    if found := inputs.facts.service_account:
+        yield from _annotation_warnings(account, found.legacy_annotations, s3.unknown_switches(found.annotations))
 
 
 def _annotation_warnings(owner: str, legacy: Iterable[str], switches: Iterable[str]) -> Iterator[str]:

@@ -36,6 +36,8 @@ def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
 def _nested(container: JsonObject, candidates: set[str]) -> dict[str, JsonObject]:
     """The mounts, by path, that are inside a read-only mount at one of the candidate paths."""
     mounts = container.get("volumeMounts") or ()
+    if not any(mount.get("readOnly") for mount in mounts):
+        return {}
     by_path = {str(mount.get("mountPath")).rstrip("/"): mount for mount in mounts}
     nested, outer = {}, None
     # With a slash at the end, all paths inside a directory follow it directly.

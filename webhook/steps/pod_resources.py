@@ -21,7 +21,9 @@ def fit_pod_resources(pod: PodDraft, inputs: Inputs) -> None:
     because Kubernetes replaces a missing request by the limit.
     Raises Denied when the pod's annotation requests more than the pod-level request or limit.
     """
-    pod_level = pod.spec.get("resources") or {}
+    pod_level = pod.spec.get("resources")
+    if not pod_level:
+        return
     for name, annotation in _ANNOTATIONS.items():
         requested, limit = amount(pod_level, "requests", name), amount(pod_level, "limits", name)
         for field, container_name in [*pod.added, *pod.adopted]:

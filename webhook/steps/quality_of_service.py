@@ -39,8 +39,14 @@ def keep_guaranteed(pod: PodDraft, inputs: Inputs) -> None:
 
 def _was_guaranteed(pod: PodDraft) -> bool:
     added = {name for _, name in pod.added}
-    containers = (each for field in ("containers", "initContainers") for each in pod.spec.get(field) or ())
-    return all(_is_guaranteed(each) for each in containers if each["name"] not in added)
+    containers = [*(pod.spec.get("containers") or ()), *(pod.spec.get("initContainers") or ())]
+    present = [each for each in containers if each["name"] not in added]
+    # Most pods have a container without limits, and quantities take time to parse.
+    return all(map(_has_limits, present)) and all(map(_is_guaranteed, present))
+
+
+def _has_limits(container: JsonObject) -> bool:
+    return bool((container.get("resources") or {}).get("limits"))
 
 
 def _is_guaranteed(container: JsonObject) -> bool:

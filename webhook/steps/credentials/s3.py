@@ -74,8 +74,10 @@ def connection_variables(
 
 def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = _NO_DATA) -> list[str]:
     """The annotations and keys of a Secret that must be 0 or 1 and are another word."""
-    given = [(each.annotation, annotations.get(each.annotation)) for each in _SWITCHES]
-    given += [(each.name, plain.get(each.name)) for each in _SWITCHES if each.annotation not in annotations]
+    given = [(each.annotation, annotations[each.annotation]) for each in _SWITCHES if each.annotation in annotations]
+    given += [
+        (each.name, plain[each.name]) for each in _SWITCHES if each.name in plain and each.annotation not in annotations
+    ]
     return [name for name, value in given if value and _switch(value) not in ("0", "1")]
 
 
