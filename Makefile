@@ -13,7 +13,7 @@ SAMPLE_REQUEST = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: a
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast controlplane record check bench mutants soak alerts dashboard-picture docs image image-test lock clean
+.PHONY: help run test test-all test-fast test-node controlplane node record check bench mutants soak alerts dashboard-picture docs image image-test lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -32,17 +32,23 @@ check: $(VENV)/.dev ## run linters, type checks and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test-all: $(VENV)/.dev controlplane
+test-all: $(VENV)/.dev node
 	@$(PYTEST)
 
 test-fast: $(VENV)/.dev ## run the tests that need no API server and are not slow
 	@$(PYTEST) -m "not e2e and not slow"
+
+test-node: $(VENV)/.dev node ## run the tests with a real kubelet and containerd (needs root, and cgroup v1)
+	@$(BIN)/pytest tests/node
 
 record: $(VENV)/.dev controlplane ## record the API server's requests for the golden cases (CASES="name …": only these)
 	@$(BIN)/python -m tests.fixtures.record $(CASES)
 
 controlplane: $(VENV)/.dev ## download or build kube-apiserver, etcd and helm for the tests (once)
 	@$(BIN)/python -m tests.controlplane.obtain >/dev/null
+
+node: controlplane ## download or build kubelet, containerd and images for the tests (once)
+	@$(BIN)/python -m tests.node.obtain >/dev/null
 
 bench: $(VENV)/.dev ## measure the cost of an admission, as ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks

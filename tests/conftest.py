@@ -31,6 +31,7 @@ _SOAK = "e2e/test_soak.py"
 _FIRST = (
     f"{_SOAK}::test_no_request_is_lost_to_bursts_attacks_restarts_and_kills",
     f"{_SOAK}::test_no_request_is_lost_during_changes",
+    "node",
     "e2e",
     "download/test_race.py",
     "e2e/test_recording.py",

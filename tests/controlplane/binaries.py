@@ -21,9 +21,9 @@ def find(program: Program, environ: Mapping[str, str] = os.environ) -> Path | No
     return next((path for path in _candidates(program, environ) if os.access(path, os.X_OK)), None)
 
 
-def missing(environ: Mapping[str, str] = os.environ) -> list[Program]:
-    """Programs that the tests need and that must be obtained first."""
-    return [program for program in pins.PROGRAMS if find(program, environ) is None]
+def missing(programs: Sequence[Program] = pins.PROGRAMS, environ: Mapping[str, str] = os.environ) -> list[Program]:
+    """Those of the programs that must be obtained first."""
+    return [program for program in programs if find(program, environ) is None]
 
 
 def advice(programs: Sequence[Program]) -> str:

@@ -37,13 +37,13 @@ def main() -> int:
     return 0
 
 
-def obtain() -> None:
+def obtain(programs: Sequence[Program] = pins.PROGRAMS) -> None:
     """Put every missing program into the cache. Raises ObtainError or OSError if that fails."""
-    if not binaries.missing():
+    if not binaries.missing(programs):
         return
     cache = binaries.cache_directory()
-    with _locked(cache), TemporaryDirectory(prefix=".obtain-", dir=cache) as scratch:
-        missing = binaries.missing()  # another run may have obtained them while this one waited
+    with locked(cache), TemporaryDirectory(prefix=".obtain-", dir=cache) as scratch:
+        missing = binaries.missing(programs)  # another run may have obtained them while this one waited
         if missing:
             say(f"Obtaining {_names(missing)} into {cache} (once)")
             _fill(missing, Path(scratch))
@@ -52,7 +52,7 @@ def obtain() -> None:
 def _fill(missing: Sequence[Program], scratch: Path) -> None:
     if any(program in pins.ENVTEST_PROGRAMS for program in missing):
         _download(scratch)
-    if missing := binaries.missing():
+    if missing := binaries.missing(missing):
         minutes = sum(program.minutes for program in missing)
         say(f"Building {_names(missing)} from source: about {minutes} minutes on two cores, 2 GB of memory")
     for program in missing:
@@ -95,7 +95,7 @@ def _install(source: Path, target: Path) -> Path:
 
 
 @contextmanager
-def _locked(cache: Path) -> Iterator[None]:
+def locked(cache: Path) -> Iterator[None]:
     """Hold the cache's lock, so that only one run builds, and remove leftovers of killed runs."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".lock").open("w") as lock:

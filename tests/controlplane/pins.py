@@ -16,7 +16,8 @@ class Program:
     """One executable and how to build it.
 
     `directory` holds the go.mod, `module` is the Go module whose version names the build,
-    `package` is the argument of `go build`, `minutes` the approximate duration on two cores, in the order of PROGRAMS.
+    `package` is the argument of `go build`, `minutes` the approximate duration on two cores, in the order of PROGRAMS
+    and NODE_PROGRAMS.
     """
 
     name: str
@@ -32,6 +33,17 @@ KUBE_APISERVER = Program(
 KUBECTL = Program("kubectl", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kubectl", minutes=1)
 ETCD = Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", minutes=1)
 HELM = Program("helm", "helm", "helm.sh/helm/v3", "helm.sh/helm/v3/cmd/helm", minutes=3)
+KUBE_CONTROLLER_MANAGER = Program(
+    "kube-controller-manager",
+    "kubernetes",
+    "k8s.io/kubernetes",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    minutes=2,
+)
+KUBE_SCHEDULER = Program(
+    "kube-scheduler", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", minutes=1
+)
+KUBELET = Program("kubelet", "kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kubelet", minutes=3)
 SETUP_ENVTEST = Program(
     "setup-envtest",
     "setup-envtest",
@@ -40,10 +52,22 @@ SETUP_ENVTEST = Program(
     minutes=1,
 )
 
+
+def _containerd(name: str, minutes: int) -> Program:
+    module = "github.com/containerd/containerd/v2"
+    return Program(name, "containerd", module, f"{module}/cmd/{name}", minutes)
+
+
+CONTAINERD = _containerd("containerd", minutes=3)
+CONTAINERD_SHIM = _containerd("containerd-shim-runc-v2", minutes=1)
+CTR = _containerd("ctr", minutes=1)
+
 ENVTEST_PROGRAMS = (KUBE_APISERVER, ETCD, KUBECTL)
 """Programs in the official envtest archive."""
 PROGRAMS = (*ENVTEST_PROGRAMS, HELM)
-"""Programs that the tests need."""
+"""Programs that the tests with an API server need."""
+NODE_PROGRAMS = (KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBELET, CONTAINERD, CONTAINERD_SHIM, CTR)
+"""Programs that the tests with a node need as well."""
 
 
 def version(program: Program) -> str:
@@ -61,7 +85,7 @@ def module_version(program: Program, module: str) -> str:
 
 def oldest_go() -> tuple[int, ...]:
     """The oldest Go version that can build all programs, from the go.mod files: (1, 26, 0)."""
-    lines = re.findall(r"^go (\S+)", "\n".join(map(_go_mod, (*PROGRAMS, SETUP_ENVTEST))), re.MULTILINE)
+    lines = re.findall(r"^go (\S+)", "\n".join(map(_go_mod, (*PROGRAMS, *NODE_PROGRAMS, SETUP_ENVTEST))), re.MULTILINE)
     return max(map(numbers, lines))
 
 

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 
@@ -112,17 +113,19 @@ class ControlPlane:
     def create_namespace_defaults(self, name: str) -> None:
         """Create the objects in a namespace that the controller manager would create and that pods reference.
 
-        These are the service account `default` and the ConfigMap `kube-root-ca.crt` for pods' token volumes.
+        These are the service account `default` and the ConfigMap `kube-root-ca.crt` for pods' token volumes. Objects
+        that exist stay as they are.
         """
         bundle = k8s.V1ConfigMap(
             metadata=k8s.V1ObjectMeta(name="kube-root-ca.crt"), data={"ca.crt": self.ca_file.read_text()}
         )
         with self.client() as api:
             core = k8s.CoreV1Api(api)
-            core.create_namespaced_service_account(
-                name, k8s.V1ServiceAccount(metadata=k8s.V1ObjectMeta(name="default"))
-            )
-            core.create_namespaced_config_map(name, bundle)
+            account = k8s.V1ServiceAccount(metadata=k8s.V1ObjectMeta(name="default"))
+            with _existing_allowed():
+                core.create_namespaced_service_account(name, account)
+            with _existing_allowed():
+                core.create_namespaced_config_map(name, bundle)
 
     def resource_quota(self, namespace: str, name: str, hard: Mapping[str, str]) -> None:
         """Create a quota that takes effect at once, in a namespace without pods.
@@ -141,6 +144,15 @@ class ControlPlane:
         path.touch(mode=0o600)
         path.write_text(text)
         return path
+
+
+@contextmanager
+def _existing_allowed() -> Iterator[None]:
+    try:
+        yield
+    except k8s.ApiException as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+IN = HERE / "requirements.in"
 LOCK = HERE / "requirements.lock"
 ENTRYPOINT = HERE / "entrypoint.py"
 """The script for `initializer_python()`. It takes the arguments of the init container."""
