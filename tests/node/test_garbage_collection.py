@@ -4,24 +4,32 @@ import uuid
 
 from tests.e2e.api import Object, eventually
 from tests.node.cluster import Cluster
+from webhook.certificates.rotation import Policy
+from webhook.certificates.rotator import CertificateRotator, Target
 
 
-def owned_configuration(namespace: Object) -> Object:
-    """A webhook configuration that belongs to the namespace."""
-    owner = {"apiVersion": "v1", "kind": "Namespace"}
-    owner |= {key: namespace["metadata"][key] for key in ("name", "uid")}
-    return {
+def test_the_configuration_disappears_with_the_namespace_that_the_webhook_made_its_owner(cluster: Cluster) -> None:
+    api, name = cluster.api, f"owner-{uuid.uuid4().hex[:8]}"
+    namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    webhook: Object = {
+        "name": "a.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/mutate-pods"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["nothing"]}],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    configuration: Object = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": owner["name"], "ownerReferences": [owner]},
+        "metadata": {"name": name},
+        "webhooks": [webhook],
     }
-
-
-def test_a_configuration_disappears_with_the_namespace_that_owns_it(cluster: Cluster) -> None:
-    name = f"owner-{uuid.uuid4().hex[:8]}"
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    cluster.api.apply(namespace).raise_for_status()
-    configuration = owned_configuration(cluster.api.get(namespace))
-    cluster.api.apply(configuration).raise_for_status()
-    cluster.api.delete(namespace)
-    eventually(lambda: cluster.api.http.get(cluster.api.path(configuration)).status_code == 404)
+    for each in (namespace, configuration):
+        api.apply(each).raise_for_status()
+    with api.plane.client() as client:
+        target = Target(name, "certificates", (name,), "pod", removed_with_namespace=True)
+        rotator = CertificateRotator(client, target, Policy(("hook.example.com",)), lambda pair, ca: None)
+        rotator.start(timeout=60)
+        rotator.stop()
+    api.delete(namespace)
+    eventually(lambda: api.http.get(api.path(configuration)).status_code == 404)
