@@ -82,6 +82,7 @@ _how = _annotations(
         keys.READ_ONLY: _one_of("true", "false", "FALSE", "perhaps"),
         keys.PATH_TYPE: _one_of("auto", "directory", "file"),
         keys.PVC_MOUNT: _one_of("direct", "copy"),
+        keys.CHECK_PATH: _one_of("true", "false"),
         keys.IMAGE: st.just("registry.example.com/initializer:2"),
         keys.CPU_REQUEST: _one_of("100m", "2"),
         keys.MEMORY_LIMIT: _one_of("50Mi", "2Gi"),
@@ -200,6 +201,7 @@ settings = _some(
         optional={
             "readOnly": st.booleans(),
             "allowReadWrite": _one_of(True, ["models"]),
+            "checkPath": st.booleans(),
             "emptyDir": _one_of({"sizeLimit": "5Gi"}, {"medium": "Memory"}),
             "ephemeralStorage": st.just({"request": "1Gi", "limit": "2Gi"}),
             "securityContext": _one_of({}, {"runAsUser": 1000}),

@@ -54,6 +54,11 @@ PVC_MOUNT = Key(
     "Whether a `pvc://` model is mounted from its claim or copied by the init container.",
     "`direct` or `copy`; default: the setting `enableDirectPvcVolumeMount`",
 )
+CHECK_PATH = Key(
+    PREFIX + "check-path",
+    "Whether an init container checks that the path of a mounted `pvc://` URI exists.",
+    "`true` or `false`; default: the setting `storageDefaults.checkPath`",
+)
 READ_ONLY = Key(
     PREFIX + "readonly",
     "Whether the target containers mount the model read-only.",

@@ -137,6 +137,7 @@ ANNOTATIONS: dict[keys.Key, Any] = {
     keys.CONTAINERS: OF_THE_POD,
     keys.PATH_TYPE: "about claims",
     keys.PVC_MOUNT: "about claims",
+    keys.CHECK_PATH: "about claims",
     keys.READ_ONLY: OF_THE_POD,
     keys.IMAGE: ({keys.IMAGE: "a:1"}, {keys.IMAGE: "b:1"}),
     keys.CPU_REQUEST: RESOURCES,

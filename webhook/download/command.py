@@ -1,8 +1,8 @@
-"""The command of an init container that downloads into the shared cache."""
+"""The commands of the init containers: the download into the shared cache, and the check of paths in claims."""
 
 import ast
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -43,12 +43,33 @@ def _indented(line: str) -> str:
 
 
 @cache
-def program_text() -> str:
-    """The download program, shortened, because it is part of every pod that uses a cache.
+def program_text(name: str = "program") -> str:
+    """A program of this package, by default the one that downloads. It is shortened, because it is part of pods.
 
     It contains no dollar sign, so Kubernetes expands no variables in it.
     """
-    return shortened(Path(__file__).with_name("program.py").read_text("utf-8"))
+    return shortened(Path(__file__).with_name(f"{name}.py").read_text("utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPath:
+    """A path in a claim that is mounted as a directory or as a file."""
+
+    claim: str
+    root: str
+    """Mount path of the claim's root in the init container."""
+    path: str
+    is_file: bool
+
+
+def check_command(paths: Iterable[ClaimedPath]) -> tuple[list[str], list[str]]:
+    """Command and args of an init container that fails unless all paths exist."""
+    fields = (field for each in paths for field in (each.claim, _kind(each), each.root, each.path))
+    return [*INTERPRETER, program_text("path_check")], [_escape(field) for field in fields]
+
+
+def _kind(path: ClaimedPath) -> str:
+    return "file" if path.is_file else "directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +146,9 @@ def _redirect(arg: str, model_path: str) -> str:
     return arg
 
 
-def _escape(option: str) -> str:
-    """Escape the option, so that Kubernetes passes it on as it is.
+def _escape(argument: str) -> str:
+    """Escape the argument, so that Kubernetes passes it on as it is.
 
     Kubernetes replaces `$$` with `$` before it looks at what follows (EnvVar: `$$(NAME)`), so each `$` is doubled.
     """
-    return option.replace("$", "$$")
+    return argument.replace("$", "$$")

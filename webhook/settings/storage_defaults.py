@@ -127,6 +127,11 @@ class StorageDefaults(SettingsGroup):
         SINGLE_FILE_EXTENSIONS,
         description="File extensions for which a `pvc://` path is a single file, not a directory.",
     )
+    check_path: bool = Field(
+        False,
+        description="`true`: an init container checks that the path of a mounted `pvc://` URI exists, before the "
+        "kubelet creates an empty directory in its place.",
+    )
     security_context: SecurityContext | None = Field(
         None,
         description="securityContext of injected containers. "

@@ -28,6 +28,7 @@ from webhook.steps.oci_fetch import correct_kserve_oci_fetch, mount_pull_secret
 from webhook.steps.oci_modelcar import add_modelcars
 from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
+from webhook.steps.path_check import check_paths
 from webhook.steps.placement import place_init_containers
 from webhook.steps.pod_resources import fit_pod_resources
 from webhook.steps.quality_of_service import keep_guaranteed
@@ -44,6 +45,7 @@ Step = Callable[[PodDraft, Inputs], None]
 STEPS: tuple[Step, ...] = (
     check_claims,
     mount_claims,
+    check_paths,
     mount_images,
     add_modelcars,
     download_into_cache,
