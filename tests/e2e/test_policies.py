@@ -18,7 +18,9 @@ def controller_pod(pod, pod_context=None, **fields):
     """The pod as a controller creates it, with these fields in each container."""
     pod = copy.deepcopy(unnamed(pod))
     pod["spec"] |= {"securityContext": pod_context} if pod_context else {}
-    pod["spec"]["containers"] = [each | fields for each in pod["spec"]["containers"]]
+    for field in ("initContainers", "containers"):
+        if field in pod["spec"]:
+            pod["spec"][field] = [each | fields for each in pod["spec"][field]]
     return pod
 
 
