@@ -19,7 +19,8 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
 
 run: $(VENV)/.run ## run the webhook on https://127.0.0.1:8443, without a cluster
-	@echo 'Run this command in another terminal, in this directory:'
+	@echo 'Open https://127.0.0.1:8443/ in a browser (its certificate is temporary, so the browser warns),'
+	@echo 'or run this command in another terminal, in this directory:'
 	@echo
 	@echo '  $(SAMPLE_REQUEST)'
 	@echo

@@ -75,13 +75,13 @@ class Authority:
 class Running:
     """A server that runs until `stop`."""
 
-    def __init__(self, webhook: Webhook, listener: ListenOptions, authority: Authority, *, docs: bool = False) -> None:
+    def __init__(self, webhook: Webhook, listener: ListenOptions, authority: Authority, *, page: bool = False) -> None:
         self.webhook = webhook
         self.authority = authority
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop
         self._server: Server
-        app = create_app(webhook, docs=docs)
+        app = create_app(webhook, page=page)
         self._thread = threading.Thread(
             target=lambda: uvloop.run(serve(app, webhook, listener, started=self._on_start)), daemon=True
         )
@@ -138,7 +138,7 @@ def serving(
     files: tuple[Path, Path] | None = None,
     settings: LiveSettings | None = None,
     client_ca: Path | None = None,
-    docs: bool = False,
+    page: bool = False,
     drain_seconds: float = 0,
     max_connections: int = 1000,
     metrics_port: int = 0,
@@ -151,7 +151,7 @@ def serving(
     bound = {"settings": settings or GivenSettings({}), "facts": NoCluster(), **bound}
     webhook = Webhook(client_certificates=client_ca is not None, **bound)
     listener = ListenOptions(HOST, 0, context, drain_seconds, certificate, max_connections, metrics_port, metrics_tls)
-    running = Running(webhook, listener, authority, docs=docs)
+    running = Running(webhook, listener, authority, page=page)
     try:
         yield running
     finally:

@@ -390,8 +390,7 @@ def test_a_missing_cache_is_reported(tmp_path):
         (["--dev", "--settings", "nonsense"], ["nonsense", "embedded", "file:PATH", "configmap:NAMESPACE/NAME"]),
         (["--dev", "--settings", "configmap:kserve"], ["configmap:NAMESPACE/NAME"]),
         (["--dev", "--settings", "file:absent.yaml"], ["absent.yaml", "No such file"]),
-        (["--dev", "--host", "no.such.host.invalid"], ["no.such.host.invalid"]),
-        (["--dev", "--host", "203.0.113.7"], ["203.0.113.7", "address"]),
+        *((["--dev", "--host", host], [host, "loopback"]) for host in ("0.0.0.0", "::", "10.0.0.1", "a.example")),
     ],
 )
 def test_start_up_errors_name_what_to_change(arguments, words, in_this_process):
@@ -400,6 +399,14 @@ def test_start_up_errors_name_what_to_change(arguments, words, in_this_process):
     assert isinstance(finished.exception, SystemExit)
     for word in words:
         assert word in finished.stderr
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7"])
+def test_an_address_that_cannot_be_used_is_named(host, authority, tmp_path, in_this_process):
+    certificate, key = authority.issue(tmp_path)
+    finished = run("serve", "--host", host, "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    assert finished.exit_code == 2
+    assert f"cannot listen on {host}" in finished.stderr
 
 
 @pytest.fixture

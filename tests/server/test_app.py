@@ -356,12 +356,6 @@ def test_readyz_reports_that_changes_cannot_be_seen(authority, tmp_path):
     assert http_response.text.splitlines()[1] == "changes cannot be seen: the API server does not answer"
 
 
-def test_openapi_is_served_in_development_only(authority, tmp_path):
-    with serving(authority, tmp_path, docs=True) as server, server.client() as client:
-        assert client.get("/docs").status_code == 200
-        assert "/healthz" in client.get("/openapi.json").json()["paths"]
-
-
 # --- Settings and facts
 
 

@@ -161,9 +161,23 @@ def test_a_cached_response_logs_the_same_line(process, client):
     assert lines == [new, new, known, known]
 
 
-def test_development_listens_on_loopback_only_with_documentation(process, client):
+def test_development_listens_on_loopback_only_with_a_page(process, client):
     assert process.url.startswith("https://127.0.0.1:")
-    assert client.get("/docs").status_code == 200
+    assert "storage-initializer-webhook" in client.get("/").text
+
+
+def test_a_production_server_imports_nothing_of_the_page(authority, tmp_path):
+    certificate, key = authority.issue(tmp_path)
+    report = "import atexit, sys; atexit.register(lambda: print(*(m for m in sys.modules if 'playground' in m)));"
+    command = [sys.executable, "-c", f"{report} from webhook.__main__ import main; main()", "serve", "--port", "0"]
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--log-format", "json"]
+    for options, imported in (["--host", HOST], []), (["--dev"], ["webhook.playground"]):
+        with subprocess.Popen([*command, *files, *options], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["event"] == "serving"
+            process.terminate()
+            modules = process.stdout.read().splitlines()[-1].split()
+        assert modules[:1] == imported
 
 
 def test_metrics_have_a_separate_port(client, metrics_port):
@@ -185,10 +199,10 @@ def test_metrics_have_a_separate_port(client, metrics_port):
 
 def test_an_explicit_option_overrides_the_development_default(authority, tmp_path):
     certificate, key = authority.issue(tmp_path)
-    options = ["--dev", "--host", "0.0.0.0", "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    options = ["--dev", "--host", "127.0.0.2", "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
     with started(*options) as process:
-        assert process.url.startswith("https://0.0.0.0:")
-        http_response = httpx.get(f"https://{HOST}:{process.port}/healthz", verify=authority.client_context())
+        assert process.url.startswith("https://127.0.0.2:")
+        http_response = httpx.get(f"https://127.0.0.2:{process.port}/healthz", verify=False)
         assert http_response.status_code == 200
 
 

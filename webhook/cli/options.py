@@ -62,7 +62,8 @@ Dev = Annotated[
     typer.Option(
         "--dev",
         envvar=env("DEV"),
-        help="Development defaults: temporary certificate, 127.0.0.1 only, console logs, API docs at /docs.",
+        help="Development: a page to try manifests, its API at /docs, a temporary certificate, loopback only, and "
+        "console logs.",
     ),
 ]
 Host = Annotated[

@@ -62,8 +62,7 @@ def serve(
             remove_with_namespace,
         )
     logs.configure((log_format or (opt.LogFormat.console if dev else opt.LogFormat.json)).value, log_level.value)
-    # Binding to all interfaces is intended: a NetworkPolicy restricts access.
-    address = host or ("127.0.0.1" if dev else "0.0.0.0")  # noqa: S104
+    address = _address(host, dev)
     configuration = next(iter(_split_list(webhook_configurations)), "")
     server = run.ServerOptions(
         metrics_port,
@@ -78,6 +77,26 @@ def serve(
         metrics_tls,
     )
     run.exit_process(_serve(run.Options(address, port, certificate, client_ca_file, settings, cluster, server)))
+
+
+def _address(host: str | None, dev: bool) -> str:
+    if not dev:
+        # Binding to all interfaces is intended: a NetworkPolicy restricts access.
+        return host or "0.0.0.0"  # noqa: S104
+    if host is not None and not _is_loopback(host):
+        raise typer.BadParameter(
+            f"--host {host}: with --dev the server listens on loopback only. Leave out --host, or use 127.0.0.1 or ::1"
+        )
+    return host or "127.0.0.1"
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _serve(options: run.Options) -> int:

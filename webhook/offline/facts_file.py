@@ -19,7 +19,11 @@ class FactsFile:
 
     def __init__(self, documents: list[Any]) -> None:
         """`documents` are manifests or Lists. Kinds that are not needed for facts are ignored."""
-        self._objects = list(_flatten(documents))
+        self._objects: dict[str, dict[str, list[Any]]] = {}
+        for each in _flatten(documents):
+            name = each["metadata"].get("name")
+            if isinstance(each.get("kind"), str) and isinstance(name, str):
+                self._objects.setdefault(each["kind"], {}).setdefault(name, []).append(each)
 
     def facts(self, request: ModelRequest, settings: Settings) -> Facts:
         """Return the facts for a request."""
@@ -33,13 +37,12 @@ class FactsFile:
 
     def read(self, key: Key[T], suffices: Callable[[T], bool] = always) -> T | None:
         """Read one fact; None when the file has no such object."""
-        found = [each for each in self._objects if each.get("kind") == key.kind.name]
+        named = self._objects.get(key.kind.name, {})
         if key.kind is STORAGE_CONTAINERS:
-            return key.reduce({"items": found})
-        for each in found:
-            metadata = each["metadata"]
+            return key.reduce({"items": [each for found in named.values() for each in found]})
+        for each in named.get(key.name, []):
             # As in kubectl, a manifest without a namespace belongs to the requested one.
-            if metadata.get("name") == key.name and metadata.get("namespace", key.namespace) == key.namespace:
+            if each["metadata"].get("namespace", key.namespace) == key.namespace:
                 return key.reduce(each)
         return None
 

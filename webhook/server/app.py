@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -13,27 +14,33 @@ from webhook.server import handlers
 from webhook.server.context import Webhook
 from webhook.server.endpoint import AdmissionEndpoint
 from webhook.server.tracing import Endpoint, Tracing
+from webhook.settings.model import Settings
 
 _MAX_LINE = 4096
 """Characters in a line of /readyz. Anybody may read it, and a rejected ConfigMap has as many problems as keys."""
 
 
-def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None = None) -> FastAPI:
-    """The ASGI application. `docs` enables FastAPI's OpenAPI pages; `tracing` makes a span of each admission."""
+def create_app(webhook: Webhook, *, page: bool = False, tracing: Tracing | None = None) -> FastAPI:
+    """The ASGI application. `page` adds the development page; `tracing` makes a span of each admission."""
     on_admission = tracing.record if tracing else None
-    endpoints: dict[str, Endpoint] = {
+    admission = {
         "/mutate-pods": AdmissionEndpoint(webhook, handlers.handle_pod, on_admission, parse=reviews.parse_pod),
         "/mutate-deployments": AdmissionEndpoint(webhook, handlers.handle_deployment, on_admission),
         "/validate-settings": AdmissionEndpoint(webhook, handlers.handle_settings, on_admission),
         "/validate-workloads": AdmissionEndpoint(webhook, handlers.handle_workload, on_admission, only_warns=True),
     }
+    endpoints: dict[str, Endpoint] = {**admission}
     if tracing:
-        endpoints = {path: tracing.traced(endpoint, f"POST {path}") for path, endpoint in endpoints.items()}
+        endpoints = {path: tracing.traced(endpoint, f"POST {path}") for path, endpoint in admission.items()}
     app = _App(
         title="storage-initializer-webhook",
-        openapi_url="/openapi.json" if docs else None,
+        openapi_url="/openapi.json" if page else None,
+        docs_url=None,
+        redoc_url=None,
         direct=endpoints,
     )
+    if page:
+        _add_page(app, webhook, {path: endpoint.summary for path, endpoint in admission.items()})
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -48,6 +55,19 @@ def create_app(webhook: Webhook, *, docs: bool = False, tracing: Tracing | None 
         return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if ready else 503)
 
     return app
+
+
+def _add_page(app: FastAPI, webhook: Webhook, admission_routes: Mapping[str, str]) -> None:
+    # Imported only for development: a production server does not pay for it.
+    from webhook.playground.openapi import describe
+    from webhook.playground.routes import routes
+
+    def current() -> Settings | None:
+        snapshot = webhook.settings.current
+        return snapshot.settings if snapshot else None
+
+    app.include_router(routes(current))
+    describe(app, admission_routes)
 
 
 class _App(FastAPI):

@@ -68,6 +68,7 @@ class AdmissionEndpoint:
         """`only_warns`: an unexpected error admits the object, because `failurePolicy` does not apply to denials."""
         self._webhook = webhook
         self._handler = handler
+        self.summary = handler.__doc__ or ""
         self._parse = parse
         self._only_warns = only_warns
         self._on_admission = on_admission

@@ -47,7 +47,8 @@ class ServerOptions:
     max_in_flight: int = 1000
     events: bool = False
     traces: bool = False
-    docs: bool = False
+    page: bool = False
+    """Serve the development page."""
     audit_seconds: float = 0
     """Interval of the audit of all pods; 0: none."""
     audited_configuration: str = ""
@@ -130,7 +131,7 @@ def _run(options: Options) -> None:
     webhook.metrics.registry.register(StateCollector(webhook, expires))
     tracing = Tracing() if options.server.traces else None
     try:
-        uvloop.run(serve(create_app(webhook, docs=options.server.docs, tracing=tracing), webhook, listener))
+        uvloop.run(serve(create_app(webhook, page=options.server.page, tracing=tracing), webhook, listener))
     finally:
         if tracing:
             tracing.close()
