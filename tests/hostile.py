@@ -18,7 +18,7 @@ from webhook.cluster.facts import NO_FACTS
 from webhook.errors import BadReview
 from webhook.server.fingerprint import fingerprint, is_cacheable
 from webhook.server.response_cache import MAX_BODY_BYTES
-from webhook.settings.parse import parse
+from webhook.settings.parse import KEYS, parse
 
 S3 = "s3://bucket/model"
 ISTIO = {"sidecar.istio.io/interceptionMode": "REDIRECT"}
@@ -31,6 +31,21 @@ SETTINGS = {
         "overrides": {"image": ["*"], "memoryLimit": "2Gi"},
         "cache": {"other": "pvc://cache/models"},
     },
+    "storageContainers": [
+        {
+            "name": "git",
+            "namespaces": ["models", "team-*"],
+            "supportedUriFormats": [{"regex": "^git(\\+ssh)?://"}],
+            "container": {
+                "image": "git:1",
+                "command": ["fetch"],
+                "env": [{"name": "A", "value": "b"}],
+                "resources": {"limits": {"cpu": "1"}},
+                "volumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}],
+            },
+            "volumes": [{"name": "ca", "configMap": {"name": "ca", "items": [{"key": "a", "path": "b"}]}}],
+        }
+    ],
 }
 
 
@@ -115,7 +130,18 @@ HOSTILE_PODS = {
 
 
 def _settings_of(value: Any) -> JsonObject:
-    return {"data": dict.fromkeys(("storageInitializer", "credentials", "deploy", "storageDefaults"), value)}
+    return {"data": dict.fromkeys(KEYS, value)}
+
+
+def _storage_containers(number: int, **fields: Any) -> JsonObject:
+    containers = [{"name": f"a{index}", "container": {"image": "a:1"}, **fields} for index in range(number)]
+    return {"data": {"storageContainers": json.dumps(containers)}}
+
+
+def _regexes(number: int, regex: str) -> JsonObject:
+    """Storage containers with different regexes that cost as much as this one."""
+    formats = [{"regex": f"{regex}{index}"} for index in range(number)]
+    return _storage_containers(1, supportedUriFormats=formats)
 
 
 HOSTILE_SETTINGS = {
@@ -127,6 +153,14 @@ HOSTILE_SETTINGS = {
     "a long key": _settings_of({"k" * 1_500_000: 1}),
     "other keys": {"data": {"storageInitializer": "", **{f"storageInitialize{index}": "" for index in range(200_000)}}},
     "invalid values": _settings_of(json.dumps({"singleFile": [1] * 1_400, "allowReadWrite": [1] * 1_400})),
+    "storage containers": _storage_containers(300),
+    "storage containers with many patterns": _storage_containers(20, namespaces=["*a*b*c*d*e*"] * 100),
+    "storage containers with many volumes": _storage_containers(
+        5, volumes=[{"name": f"a{index}", "emptyDir": {}} for index in range(150)]
+    ),
+    "large regexes": _regexes(100, "(a{30}){30}"),
+    "too large regexes": _regexes(100, "\\pL{1000}"),
+    "too many regexes": _regexes(1_000, "\\pL{1000}"),
     "directives": _settings_of("".join(f"%TAG !a{index}! x\n" for index in range(7_000)) + "---\na: b"),
     "documents": _settings_of("---\n" * 30_000),
     "small objects": [{"": {}}] * 900_000,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook import quantity, uri
+from webhook import quantity, storage_container, uri
 from webhook.admission import body_size, review
 from webhook.cluster import fact_cache, facts, reader
 from webhook.download import program
@@ -13,7 +13,7 @@ from webhook.pod import pod
 from webhook.request import model_request, sources, targets
 from webhook.request import reader as request_reader
 from webhook.server import endpoint, events, response_cache
-from webhook.settings import parse
+from webhook.settings import parse, storage_containers
 from webhook.steps import oci_modelcar
 
 ROWS = {
@@ -38,6 +38,10 @@ CACHED = fact_cache.Limits()
         ("Containers that get the model", [targets._MAX_TARGETS]),
         ("Quantity", [quantity._MAX_LENGTH]),
         ("Warnings of a response", [review._MAX_WARNINGS, review._MAX_WARNING]),
+        (
+            "Storage containers of the settings",
+            [storage_containers.MAX_REGEXES, storage_containers.MAX_REGEX, storage_container._MAX_PATTERN_BYTES],
+        ),
         ("A key of the settings", [parse.MAX_TEXT, parse.MAX_VALUES]),
         ("Problems and warnings about settings", [parse.MAX_PROBLEMS]),
         (

@@ -12,11 +12,13 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from webhook import annotations as keys
 from webhook.request.model_request import SKIP_REASONS
 from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
 from webhook.settings.model import EMBEDDED
+from webhook.settings.storage_containers import StorageContainerSettings
 from webhook.settings.storage_defaults import StorageDefaults
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +28,7 @@ _HEAD = """# Reference
 
 Generated from the code by `make docs`. Do not edit.
 """
-_OWN_GROUPS = (StorageInitializer, Credentials, Deploy, StorageDefaults)
+_OWN_GROUPS = (StorageInitializer, Credentials, Deploy, StorageDefaults, StorageContainerSettings)
 _STATUS = {"Denied": "422", "Forbidden": "403"}
 
 
@@ -69,7 +71,7 @@ def _key_table(found: list[keys.Key]) -> str:
 def _settings() -> str:
     intro = (
         "## Settings\n\nKeys of the ConfigMap. Each value is JSON or YAML text. Unknown settings are an error in "
-        "`storageDefaults` and a warning in KServe's keys.\n"
+        "`storageDefaults` and `storageContainers`, and a warning in KServe's keys.\n"
     )
     return intro + _embedded() + "".join(_setting_group(group) for group in _OWN_GROUPS)
 
@@ -88,7 +90,7 @@ def _embedded() -> str:
     )
 
 
-def _setting_group(group: type[StorageInitializer | Credentials | Deploy | StorageDefaults]) -> str:
+def _setting_group(group: Any) -> str:
     title = (group.__doc__ or "").partition(": ")[2]
     rows = _fields(group, "")
     return f"\n### `{group.key}`\n\n{title[:1].upper()}{title[1:]}\n\n" + _table(
@@ -101,19 +103,21 @@ def _fields(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
         path = prefix + (field.alias or name)
         nested = _nested(field.annotation)
         if nested is not None:
-            yield from _fields(nested, path + ".")
+            yield from _fields(nested, path + ("[]." if "tuple" in str(field.annotation) else "."))
         else:
-            yield f"`{path}`", _default(field.default), _type(field.annotation), field.description or ""
+            yield f"`{path}`", _default(field), _type(field.annotation), field.description or ""
 
 
 def _nested(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_nested, get_args(annotation))), None)
 
 
-def _default(value: Any) -> str:
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if field.is_required():
+        return "required"
     if value is None:
         return "none"
     if isinstance(value, tuple):

@@ -12,6 +12,7 @@ from tests.chart.rendering import CHART, CHART_VALUES, VALUE_SETS
 from tools.chart_readme import Source, readme, values
 from tools.chart_settings import TARGET, default_settings
 from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
+from webhook.settings.storage_containers import StorageContainerSettings, UriFormatSettings
 from webhook.settings.storage_defaults import StorageDefaults
 
 SOURCE = Source(CHART_VALUES.read_text())
@@ -70,6 +71,13 @@ def test_artifact_hub_annotations_are_those_that_it_reads():
     for change in yaml.safe_load(annotations["changes"]):
         assert change["kind"] in kinds
         assert change["description"]
+
+
+def test_a_storage_container_has_the_fields_of_the_settings():
+    items = SCHEMA["properties"][StorageContainerSettings.key]["items"]
+    assert set(items["properties"]) == {field.alias for field in StorageContainerSettings.model_fields.values()}
+    formats = items["properties"]["supportedUriFormats"]["items"]["properties"]
+    assert set(formats) == {field.alias for field in UriFormatSettings.model_fields.values()}
 
 
 @pytest.mark.parametrize("path", VALUE_SETS, ids=lambda path: path.name)

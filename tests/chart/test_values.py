@@ -20,7 +20,7 @@ from tests.chart.rendering import (
     rendering_error,
     values,
 )
-from webhook.settings.parse import parse
+from webhook.settings.parse import KEYS, parse
 
 pytestmark = pytest.mark.e2e  # helm comes with the control plane
 
@@ -217,6 +217,7 @@ def test_labels_and_annotations_reach_their_objects():
         ({"storageDefaults": {"singleFile": [".gguf"]}}, "storageDefaults.singleFile"),
         ({"credentials": {"s3": {"s3Region": "x"}}}, "credentials.s3.s3Region"),
         ({"deploy": {"defaultDeploymentMode": "Standard"}}, "deploy.defaultDeploymentMode"),
+        ({"storageContainers": [{"name": "a", "container": {"image": "a:1"}}]}, "storageContainers"),
     ],
 )
 def test_settings_that_an_existing_configmap_replaces_are_rejected_by_name(settings, unused):
@@ -225,7 +226,7 @@ def test_settings_that_an_existing_configmap_replaces_are_rejected_by_name(setti
 
 
 def test_permissions_and_repeated_defaults_go_with_an_existing_configmap():
-    settings = {key: DEFAULTS[key] for key in ("storageInitializer", "credentials", "deploy", "storageDefaults")}
+    settings = {key: DEFAULTS[key] for key in KEYS}
     permissions = values(credentials__enabled=False, storageDefaults__claims__read=True)
     objects = render(*values(existingConfigMap={"name": "mine"}, **settings), *permissions)
     assert of_kind("ConfigMap", objects) == []

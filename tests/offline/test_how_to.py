@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.mutation import JsonObject, container, mount_list, names
+from tests.mutation import JsonObject, container, env, initializer, mount_list, names, volumes
 from webhook.cli.app import app
 from webhook.offline import manifests
 
 DOCS = Path(__file__).parents[2] / "docs"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r"# (\S+\.yaml)\n")
-PAGES = ("download-options.md",)
+PAGES = ("download-options.md", "storage-containers.md")
 
 
 def _blocks(page: str) -> list[tuple[str, str]]:
@@ -58,6 +58,30 @@ def test_every_command_runs(page: str) -> None:
         result = run(command)
         assert result.exit_code == 0, f"{command}: {result.output}"
         assert result.stdout.strip()
+
+
+def _variables(command: str) -> dict[str, Any]:
+    return env(initializer(injected(command)))
+
+
+def test_a_plug_in_downloads_its_scheme() -> None:
+    pod = injected("storage-webhook mutate -f git-model.yaml --settings file:plug-in.yaml")
+    found = initializer(pod)
+    assert (found["image"], found["command"]) == ("registry.example.com/git-fetch:1", ["git-fetch", "--depth=1"])
+    assert found["args"] == ["git://git.example.com/models/iris", "/mnt/models"]
+    assert volumes(pod)["known-hosts"] == {"configMap": {"name": "known-hosts"}}
+
+
+def test_a_proxy_is_for_every_download() -> None:
+    assert _variables("storage-webhook mutate -f hub-model.yaml --settings file:proxy.yaml")["NO_PROXY"]
+
+
+def test_a_tenant_has_its_own_place() -> None:
+    command = "storage-webhook mutate -f hub-model.yaml --settings file:tenants.yaml"
+    assert _variables(command)["HF_ENDPOINT"] == "https://hub-a.example.com"
+    manifest = Path("hub-model.yaml")
+    manifest.write_text(manifest.read_text().replace("team-a", "team-b"))
+    assert _variables(command)["HF_ENDPOINT"] == "https://hub.example.com"
 
 
 def test_the_download_stands_before_the_engine_builder() -> None:

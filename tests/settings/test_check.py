@@ -21,7 +21,13 @@ data:
 
 def test_effective_settings_are_complete_and_use_kserve_names():
     expected_keys = yaml.safe_load(check(CONFIG_MAP).effective)
-    assert list(expected_keys) == ["storageInitializer", "credentials", "deploy", "storageDefaults"]
+    assert list(expected_keys) == [
+        "storageInitializer",
+        "credentials",
+        "deploy",
+        "storageDefaults",
+        "storageContainers",
+    ]
     assert expected_keys["storageInitializer"]["memoryLimit"] == "2Gi"
     assert expected_keys["storageInitializer"]["cpuRequest"] == "100m"
     assert expected_keys["credentials"]["s3"]["s3AccessKeyIDName"] == ""

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.mutation import answer, container, denied, env, kserve_pod, mounts, mutated, volumes
-from webhook.cluster.facts import Facts, Secret, ServiceAccount, StorageContainer, UriFormat
+from webhook.cluster.facts import Facts, Secret, ServiceAccount
 from webhook.settings.parse import SettingsError, parse
+from webhook.storage_container import StorageContainer, UriFormat
 
 ON = {"storageInitializer": {"caBundleConfigMapName": "company-ca"}}
 POD = kserve_pod("s3://b/m")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.mutation import decide, mutated, plain_pod, several
-from webhook.cluster.facts import Claim, Facts, StorageContainer, UriFormat
+from webhook.cluster.facts import Claim, Facts
+from webhook.storage_container import StorageContainer, UriFormat
 
 CACHE = {"storage.kserve.io/cache": "pvc://models/cache"}
 ROOT = "/mnt/storage-cache"

@@ -12,16 +12,7 @@ from pydantic import BaseModel
 from tests.mutation import decide, initializer, kserve_pod, names
 from webhook import annotations as keys
 from webhook.admission import pods
-from webhook.cluster.facts import (
-    PLAIN_KEYS,
-    Facts,
-    PullSecret,
-    Secret,
-    ServiceAccount,
-    StorageContainer,
-    StorageEntry,
-    UriFormat,
-)
+from webhook.cluster.facts import PLAIN_KEYS, Facts, PullSecret, Secret, ServiceAccount, StorageEntry
 from webhook.cluster.kinds import SERVICE_ACCOUNT, STORAGE_CONFIG
 from webhook.cluster.lookups import gather
 from webhook.download.inputs import IGNORED_FIELDS, IGNORED_VARIABLES
@@ -30,6 +21,7 @@ from webhook.settings.kserve_keys import Credentials
 from webhook.settings.model import Settings
 from webhook.settings.parse import parse
 from webhook.steps.credentials.kinds import KINDS
+from webhook.storage_container import StorageContainer, UriFormat
 
 URI = "s3://bucket/iris"
 CACHE = {str(keys.CACHE): "pvc://models/cache"}
@@ -400,6 +392,7 @@ SETTINGS: dict[str, Any] = {
     "credentials.s3.s3CABundleConfigMap": TRUST,
     "credentials.s3.s3CABundle": TRUST,
     "deploy": OF_ROLLOUTS,
+    "storageContainers": "their containers count as those of ClusterStorageContainers do: see the tests of fields",
     "storageDefaults": "where the model goes, what pods may ask for, and what Deployments get",
 }
 BASIC_SETTINGS = {"credentials": {"s3": {"s3Endpoint": "minio"}}, **OCI}

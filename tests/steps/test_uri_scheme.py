@@ -17,7 +17,7 @@ DOWNLOADED = sorted(name for name in storage_uri.KNOWN_SCHEMES if name != "pvc" 
 
 
 def _warnings(pod: JsonObject, *objects: JsonObject) -> list[str]:
-    return [warning for warning in warnings(pod, *objects) if "a ClusterStorageContainer for it" in warning]
+    return [warning for warning in warnings(pod, *objects) if "a storage container for it" in warning]
 
 
 MEANT = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from webhook.storage_container import StorageContainer
+
 if TYPE_CHECKING:
     from webhook.request.model_request import ModelRequest
     from webhook.settings.model import Settings
@@ -80,27 +82,6 @@ class StorageEntry(NamedTuple):
     ca_bundle_config_map: str = ""
     is_object: bool = True
     """The entry is a JSON object. If not, the other fields are empty."""
-
-
-class UriFormat(NamedTuple):
-    """A format of URIs that a ClusterStorageContainer supports: a prefix or, when that is empty, a regex to search."""
-
-    prefix: str = ""
-    regex: str = ""
-
-
-class StorageContainer(NamedTuple):
-    """A ClusterStorageContainer."""
-
-    name: str
-    container: Mapping[str, Any] = _NOTHING
-    formats: tuple[UriFormat, ...] = ()
-    workload_type: str = "initContainer"
-    several: bool = False
-    """It can download several models in one run (`supportsMultiModelDownload`)."""
-    disabled: bool = False
-    problem: str = ""
-    """Why it cannot be used: what is wrong with its container; "" when nothing is."""
 
 
 class Claim(NamedTuple):

@@ -25,10 +25,9 @@ from webhook.cluster.facts import (
     PullSecret,
     Secret,
     ServiceAccount,
-    StorageContainer,
     StorageEntry,
-    UriFormat,
 )
+from webhook.storage_container import INIT_CONTAINER, StorageContainer, UriFormat
 from webhook.uri import is_object_name
 
 T = TypeVar("T")
@@ -158,7 +157,7 @@ def storage_container(found: Mapping[str, Any]) -> StorageContainer:
             UriFormat(_text(item.get("prefix")), _text(item.get("regex")))
             for item in _objects(spec.get("supportedUriFormats"))
         ),
-        workload_type=_text(spec.get("workloadType")) or "initContainer",
+        workload_type=_text(spec.get("workloadType")) or INIT_CONTAINER,
         several=spec.get("supportsMultiModelDownload") is True,
         disabled=found.get("disabled") is True,
         problem=_problem(container),

@@ -13,7 +13,6 @@ from webhook.cluster.facts import (
     PullSecret,
     Secret,
     ServiceAccount,
-    StorageContainer,
     StorageEntry,
 )
 from webhook.cluster.kinds import (
@@ -30,6 +29,7 @@ from webhook.cluster.kinds import (
 from webhook.request.model_request import ModelRequest
 from webhook.request.shared_cache import cache_claim
 from webhook.settings.model import Settings
+from webhook.storage_container import StorageContainer
 
 T = TypeVar("T")
 

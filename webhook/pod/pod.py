@@ -133,6 +133,7 @@ _REFERENCES = {
     "secret": "secretName",
     "configMap": "name",
     "image": "reference",
+    "csi": "driver",
 }
 
 

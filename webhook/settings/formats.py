@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from webhook import quantity, strategy, uri
+from webhook import quantity, strategy, uri, variables
 from webhook.errors import Denied
 
 # Kubernetes: ConfigMap, Secret and namespace names (DNS-1123), keys of their data, names of annotations.
@@ -117,6 +117,12 @@ def _claim_uri(value: str) -> str:
     return value
 
 
+def _variable_name(value: str) -> str:
+    if not variables.is_name(value):
+        raise ValueError("must be the name of a variable: letters, digits, `_`, `-` and `.`")
+    return value
+
+
 def is_namespace(value: Any) -> bool:
     """Whether the value is a valid namespace name (Kubernetes: DNS-1123 label)."""
     return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
@@ -144,6 +150,14 @@ ObjectName = Annotated[
     Field(max_length=_MAX_NAME),
     _matches(_DNS_SUBDOMAIN, "a name of lower-case letters, digits, `-` and `.` (DNS-1123)"),
 ]
+RequiredName = Annotated[ObjectName, Field(min_length=1)]
+DnsLabel = Annotated[
+    str, Field(min_length=1), _matches(_DNS_LABEL, "a name of lower-case letters, digits and `-` (DNS-1123 label)")
+]
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+NamespacePattern = Annotated[
+    str, Field(min_length=1, max_length=_MAX_NAME), _matches(r"[a-z0-9*?-]+", "the name or pattern of a namespace")
+]
 NamespaceName = Annotated[str, _matches(_DNS_LABEL, "the name of a namespace: lower-case letters, digits and `-`")]
 DataKey = Annotated[str, _matches(_DATA_KEY, "a key of letters, digits, `-`, `_` and `.`")]
 AnnotationName = Annotated[str, _matches(_QUALIFIED_NAME, "the name of an annotation, such as example.com/secret")]
@@ -158,21 +172,23 @@ Extension = Annotated[str, AfterValidator(_extension)]
 ClaimUri = Annotated[str, AfterValidator(_claim_uri)]
 
 
-class _Strict(TypedDict):
+class Strict(TypedDict):
+    """The fields of an object of Kubernetes: no others, and no conversions."""
+
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
 
 
-class _Capabilities(_Strict, total=False):
+class _Capabilities(Strict, total=False):
     add: list[str]
     drop: list[str]
 
 
-class _SeccompProfile(_Strict, total=False):
+class _SeccompProfile(Strict, total=False):
     type: Required[Literal["RuntimeDefault", "Localhost", "Unconfined"]]
     localhostProfile: str
 
 
-class _SecurityContext(_Strict, total=False):
+class _SecurityContext(Strict, total=False):
     """Kubernetes: core/v1 SecurityContext."""
 
     allowPrivilegeEscalation: bool
@@ -189,7 +205,7 @@ class _SecurityContext(_Strict, total=False):
     windowsOptions: dict[str, str | bool]
 
 
-class _PodSecurityContext(_Strict, total=False):
+class _PodSecurityContext(Strict, total=False):
     """Kubernetes: core/v1 PodSecurityContext."""
 
     appArmorProfile: dict[str, str]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
+from pydantic import Field
+
 from webhook.settings.group import SettingsGroup
 from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
+from webhook.settings.storage_containers import StorageContainerSettings
 from webhook.settings.storage_defaults import StorageDefaults
+from webhook.storage_container import StorageContainer
 
 
 class Settings(SettingsGroup):
@@ -14,6 +20,12 @@ class Settings(SettingsGroup):
     credentials: Credentials = Credentials.model_construct()
     deploy: Deploy = Deploy.model_construct()
     storage_defaults: StorageDefaults = StorageDefaults.model_construct()
+    storage_container_settings: tuple[StorageContainerSettings, ...] = Field((), alias="storageContainers")
+
+    @cached_property
+    def storage_containers(self) -> tuple[StorageContainer, ...]:
+        """The storage containers, in the order in which they are tried."""
+        return tuple(each.storage_container for each in self.storage_container_settings)
 
     @property
     def observing(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,10 +15,17 @@ from webhook.errors import quoted
 from webhook.settings.formats import is_absolute_path
 from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
 from webhook.settings.model import Settings
+from webhook.settings.storage_containers import StorageContainerSettings, check_together, literal_secrets, never_used
 from webhook.settings.storage_defaults import StorageDefaults
 
-Group = StorageInitializer | Credentials | Deploy | StorageDefaults
-KEYS = (StorageInitializer.key, Credentials.key, Deploy.key, StorageDefaults.key)
+Group = StorageInitializer | Credentials | Deploy | StorageDefaults | StorageContainerSettings
+KEYS = (
+    StorageInitializer.key,
+    Credentials.key,
+    Deploy.key,
+    StorageDefaults.key,
+    StorageContainerSettings.key,
+)
 """The keys of the ConfigMap that the webhook reads."""
 
 
@@ -80,6 +87,7 @@ def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
     for group in (StorageInitializer, Credentials, Deploy):
         groups[group.key] = _read(group, data.get(group.key), problems, warnings)
     groups[StorageDefaults.key] = _read(StorageDefaults, data.get(StorageDefaults.key), problems, problems)
+    storage_containers = _read_list(data.get(StorageContainerSettings.key), problems)
     if problems:
         raise SettingsError(problems)
     settings = Settings.model_construct(
@@ -87,6 +95,7 @@ def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
         credentials=groups[Credentials.key],
         deploy=groups[Deploy.key],
         storage_defaults=groups[StorageDefaults.key],
+        storage_container_settings=storage_containers,
     )
     return settings, _first(warnings + _suspicious_values(settings))
 
@@ -118,7 +127,7 @@ def _suspicious_values(settings: Settings) -> list[Problem]:
             ("memoryModelcar", initializer.memory_modelcar),
         )
         if quantity.parse(value) % 1
-    ] + _unusable_ca_bundle(settings.credentials)
+    ] + [*_unusable_ca_bundle(settings.credentials), *_storage_container_warnings(settings)]
 
 
 def _unusable_ca_bundle(credentials: Credentials) -> list[Problem]:
@@ -131,21 +140,74 @@ def _unusable_ca_bundle(credentials: Credentials) -> list[Problem]:
     return [Problem(f"{credentials.key}.s3.s3CABundle", reason)]
 
 
+def _storage_container_warnings(settings: Settings) -> Iterator[Problem]:
+    key, containers = StorageContainerSettings.key, settings.storage_container_settings
+    for number, each in enumerate(containers):
+        for name in literal_secrets(each.container):
+            yield Problem(f"{key}.{number}.container.env", f"{name} is text that all can read in pods: use valueFrom")
+    if unused := never_used(containers):
+        yield Problem(key, f"{_format(unused)} is never used: one before it is for all namespaces and every URI")
+
+
 def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list[Problem]) -> Any:
     try:
-        fields = _known_fields(group, _parse_object(value), group.key, unknown)
-        return group.model_validate(fields)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        problems.extend(_problem(group.key, each) for each in details[:MAX_PROBLEMS])
-        problems.extend(Problem(group.key, each["msg"]) for each in details[MAX_PROBLEMS:])
+        return _validated(group, _parse_object(value), group.key, problems, unknown)
     except ValueError as error:
         problems.append(Problem(group.key, str(error)))
     return None
 
 
+def _validated(
+    group: type[Group], value: dict[Any, Any], path: str, problems: list[Problem], unknown: list[Problem]
+) -> Any:
+    try:
+        return group.model_validate(_known_fields(group, value, path, unknown))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems.extend(_problem(path, each) for each in details[:MAX_PROBLEMS])
+        problems.extend(Problem(path, each["msg"]) for each in details[MAX_PROBLEMS:])
+    return None
+
+
+def _read_list(value: Any, problems: list[Problem]) -> tuple[StorageContainerSettings, ...]:
+    """The storage containers, each validated on its own and then all together."""
+    key, before = StorageContainerSettings.key, len(problems)
+    try:
+        items = _parse_list(value)
+        found = [_validated(StorageContainerSettings, item, f"{key}.{i}", problems, problems) for i, item in items]
+        if len(problems) == before:
+            check_together(found)
+            return tuple(found)
+    except ValueError as error:
+        problems.append(Problem(key, str(error)))
+    return ()
+
+
+def _parse_list(value: Any) -> Iterable[tuple[int, dict[Any, Any]]]:
+    """The objects of a list with their positions. Raises ValueError when it is not a list of objects."""
+    items = _parse_value(value)
+    if items is None or items == {}:
+        return ()
+    if not isinstance(items, list):
+        raise ValueError(f"must be a list, not {_format(items)}")
+    for item in items:
+        if not isinstance(item, dict):
+            raise ValueError(f"must be a list of objects, not {_format(item)}")
+    return enumerate(items)
+
+
 def _parse_object(value: Any) -> dict[Any, Any]:
     """Return the object, parsed from JSON or YAML when it is a string. Raises ValueError when it is not an object."""
+    value = _parse_value(value)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"must be an object, not {_format(value)}")
+    return value
+
+
+def _parse_value(value: Any) -> Any:
+    """Return the value, parsed from JSON or YAML when it is a string. Raises ValueError when it is too large."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             raise ValueError(f"is {len(value):,} characters long: the maximum is {MAX_TEXT:,}")
@@ -153,10 +215,6 @@ def _parse_object(value: Any) -> dict[Any, Any]:
         if len(documents) > 1:
             raise ValueError("must be one YAML document, without `---` separators")
         value = documents[0] if documents else None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(f"must be an object, not {_format(value)}")
     _check_number(value)
     return value
 

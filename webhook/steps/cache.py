@@ -6,7 +6,7 @@ from webhook import annotations as keys
 from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, redirected, wrap_command
 from webhook.download.inputs import download_inputs
 from webhook.download.key import key
-from webhook.errors import Denied, quoted
+from webhook.errors import Denied
 from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, serving_volume
 from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
@@ -92,7 +92,7 @@ def _command(container: JsonObject, inputs: Inputs) -> list[str]:
     selected = select_storage_container(inputs)
     if not command and selected is not None and selected.container.get("image"):
         raise Denied(
-            f"ClusterStorageContainer {quoted(selected.name)} has no command, so its download cannot be shared: add "
+            f"{selected.title} has no command, so its download cannot be shared: add "
             f'"command" to its container, or set annotation {keys.CACHE} to "none"'
         )
     return command or list(STOCK_COMMAND)

@@ -10,7 +10,7 @@ from webhook.errors import quoted
 from webhook.pod.pod import PodDraft
 from webhook.request.model_request import Source
 from webhook.steps.inputs import Inputs
-from webhook.steps.storage_container import select_storage_container, supports
+from webhook.steps.storage_container import select_storage_container
 from webhook.uri import KNOWN_SCHEMES, has_known_scheme
 
 _MAX_WARNINGS = 16
@@ -34,7 +34,7 @@ _AZURE_NAMES = frozenset("azure az abfs abfss wasb wasbs adl blob".split())
 
 
 def warn_about_unknown_schemes(pod: PodDraft, inputs: Inputs) -> None:
-    """Warn about each download whose scheme neither the storage initializer nor a ClusterStorageContainer knows."""
+    """Warn about each download whose scheme neither the storage initializer nor a storage container knows."""
     sources = [source for source in inputs.request.downloaded if _is_unknown(source)]
     if sources:
         pod.warnings.extend(_warning(source) for source in _unsupported(sources[:_MAX_WARNINGS], inputs))
@@ -45,16 +45,16 @@ def _is_unknown(source: Source) -> bool:
 
 
 def _unsupported(sources: list[Source], inputs: Inputs) -> Iterator[Source]:
-    """The sources that the selected ClusterStorageContainer does not support. It downloads all models of the pod."""
+    """The sources that the selected storage container does not support. It downloads all models of the pod."""
     selected = select_storage_container(inputs)
     for source in sources:
-        if selected is None or not any(supports(selected, uri) for uri in (source.uri, source.written) if uri):
+        if selected is None or not any(selected.supports(uri) for uri in (source.uri, source.written) if uri):
             yield source
 
 
 def _warning(source: Source) -> str:
     problem, remedy = _explain(source.uri)
-    return f"{source.origin}: {problem}, so the download fails without a ClusterStorageContainer for it: {remedy}"
+    return f"{source.origin}: {problem}, so the download fails without a storage container for it: {remedy}"
 
 
 def _explain(uri: str) -> tuple[str, str]:

@@ -38,6 +38,9 @@
 {{- $settings = include "storage-webhook.set" $settings | fromJson -}}
 {{- $initializer := include "storage-webhook.storageInitializer" . | fromJson -}}
 {{- $_ := set $settings "storageInitializer" (merge $initializer $settings.storageInitializer) -}}
+{{- with .Values.storageContainers -}}
+{{- $_ := set $settings "storageContainers" . -}}
+{{- end -}}
 {{- toJson $settings -}}
 {{- end -}}
 

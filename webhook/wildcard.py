@@ -1,0 +1,17 @@
+"""Patterns with the wildcards `*` and `?`, as in the administrator's settings."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from functools import lru_cache
+
+
+def matches(text: str, patterns: tuple[str, ...]) -> bool:
+    """Whether the whole text matches one of the patterns. Upper and lower case differ."""
+    return bool(patterns) and _compiled(patterns).match(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)))
