@@ -1,7 +1,7 @@
 # Base image of both stages. Tags can change. For reproducible builds, pin the current digest of the tag
-# (`skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.11-slim-bookworm`):
-#   make image PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:…
-ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
+# (`skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.13-slim-trixie`):
+#   make image PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie@sha256:…
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore

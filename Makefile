@@ -28,10 +28,19 @@ run: $(VENV)/.run ## run the webhook on https://127.0.0.1:8443, without a cluste
 
 test: check test-all ## run linters, type checks, import contracts and all tests
 
-check: $(VENV)/.dev ## run linters, type checks and import contracts
+SCHEMA = $(BIN)/check-jsonschema --quiet
+
+check: $(VENV)/.dev ## run linters, type checks, import contracts, and checks of schemas and workflows
 	@$(BIN)/ruff check webhook tests tools benchmarks && $(BIN)/ruff format --check webhook tests tools benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/zizmor --offline --quiet --no-progress .github
+	@$(SCHEMA) --check-metaschema charts/storage-initializer-webhook/values.schema.json
+	@$(SCHEMA) --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(SCHEMA) --builtin-schema vendor.dependabot .github/dependabot.yaml
+	@$(SCHEMA) --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yaml
+	@$(SCHEMA) --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(BIN)/pre-commit validate-config
 
 test-all: $(VENV)/.dev node
 	@$(PYTEST)

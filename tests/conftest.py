@@ -33,6 +33,7 @@ _FIRST = (
     f"{_SOAK}::test_no_request_is_lost_during_changes",
     "node",
     "e2e",
+    "e2e/test_value_sets.py",
     "download/test_race.py",
     "e2e/test_recording.py",
     "chart",

@@ -64,7 +64,6 @@ def apiserver(directory: Path, port: int, etcd_port: int, authority: Authority, 
         "service-cluster-ip-range": "10.0.0.0/24",
         "authorization-mode": "RBAC",
         "allow-privileged": "true",  # as in most clusters, where Pod Security decides
-        "feature-gates": "ImageVolume=true",
     }
     command = [*_command(binaries.path(pins.KUBE_APISERVER), flags), *extra]
     ready = _is_ready(f"https://127.0.0.1:{port}/readyz", connection(authority, probe))

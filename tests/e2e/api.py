@@ -3,10 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import httpx
+import pytest
 
+from tests.controlplane import pins
 from tests.controlplane.plane import ControlPlane
 
 Object = dict[str, Any]
@@ -23,6 +26,16 @@ class Api:
         self.http = http
         self.http.timeout = httpx.Timeout(TIMEOUT)
         self._resources: dict[str, list[dict[str, Any]]] = {}
+
+    @cached_property
+    def minor(self) -> int:
+        """The API server's minor version: 35."""
+        return pins.numbers(self.plane.version())[1]
+
+    def require(self, minor: int) -> None:
+        """Skip the test on an API server older than Kubernetes 1.`minor` (`make test` has a newer one)."""
+        if self.minor < minor:
+            pytest.skip(f"needs Kubernetes 1.{minor}, and this API server is 1.{self.minor}")
 
     def apply(self, manifest: Object, **parameters: str) -> httpx.Response:
         """Server-side apply. Unknown fields are rejected."""

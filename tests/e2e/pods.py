@@ -43,6 +43,10 @@ PODS = {
 }
 
 
+SINCE = {"modelcar of a job": 29, "native image": 35}
+"""Minor versions of Kubernetes that the pods need, if they need another one than the oldest that is supported."""
+
+
 def unnamed(pod: Object) -> Object:
     """The pod as a controller creates it: with generateName instead of a name."""
     metadata = {key: value for key, value in pod["metadata"].items() if key != "name"}

@@ -21,7 +21,7 @@ import pytest
 from tests.serving import pod, response_of, review
 
 ROOT = Path(__file__).parents[2]
-RELEASE = "bookworm"
+RELEASE = "trixie"
 BASE = f"localhost/python-of-debian:{RELEASE}"
 IMAGE = "localhost/storage-initializer-webhook:tested"
 # The restrictions of the chart. The host's network avoids publishing ports, and the limits work on any machine.
@@ -120,3 +120,22 @@ def test_build_is_reproducible(image: str) -> None:
     flags = f"BUILD_FLAGS=--no-cache --network=host {os.environ.get('BUILD_FLAGS', '')}"
     run("make", "image", "ENGINE=podman", f"IMAGE={image}", f"PYTHON_IMAGE={BASE}", flags)
     assert set(inside(image, hashed).splitlines()) ^ first == set()
+
+
+# The commands of the Makefile, in a copy of the checkout that the container may write to.
+SUITE = """
+python3 -m venv .venv
+.venv/bin/pip install -q --require-hashes -r requirements-dev.lock
+.venv/bin/pip install -q --no-deps --no-build-isolation -e .
+.venv/bin/pytest -n 2 -q -m "not e2e and not slow"
+"""
+
+
+def test_suite_without_an_api_server_passes_on_the_python_of_the_image(base: str, tmp_path: Path) -> None:
+    archive, checkout = tmp_path / "checkout.tar", tmp_path / "checkout"
+    run("git", "archive", "--output", archive, "HEAD")
+    checkout.mkdir()
+    run("tar", "--directory", checkout, "--extract", "--file", archive)
+    options = ("--network=host", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096", "--workdir=/checkout")
+    flags = os.environ.get("BUILD_FLAGS", "").split()
+    run("podman", "run", "--rm", *options, *flags, f"--volume={checkout}:/checkout", base, "sh", "-ec", SUITE)
