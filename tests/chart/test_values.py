@@ -141,8 +141,10 @@ def test_name_that_is_no_label_is_rejected():
     assert 'nameOverride is "my models", which cannot be a label' in rendering_error(*values(nameOverride="my models"))
 
 
-def test_namespace_can_be_overridden():
-    objects = render(*values(namespaceOverride="models", certificates__mode="self-signed"))
+@pytest.mark.parametrize("mode", ["self-signed", "self-managed", "cert-manager"])
+def test_namespace_can_be_overridden(mode):
+    managed = values(certificates__selfManaged={"admissionPolicies": "always", "removeWithNamespace": True})
+    objects = render(*values(namespaceOverride="models", certificates__mode=mode), *managed)
     namespaces = {each["metadata"].get("namespace") for each in objects if each["kind"] != "Pod"}
     assert NAMESPACE not in json.dumps(objects)
     assert namespaces == {None, "models", "default"}  # `default` has the role of `helm test`

@@ -201,13 +201,19 @@ def test_expiring_certificate_is_renewed_and_the_old_ca_stays_trusted_for_one_up
         assert _bundle(api, release) == base64.b64decode(new["ca.crt"])
 
 
-def test_helm_test_reports_an_injected_pod(control_plane, api, running):
+def test_helm_test_reports_what_happened_to_a_pod(control_plane, api, running):
     release, namespace = running
     account = _test_account(control_plane, api, release)
     assert _check(account, namespace) == (0, f"A pod with a model in namespace {namespace} was injected.\n")
-    code, output = _check(account, namespace, mode="observe")
-    assert code == 1
-    assert "was injected; mode: observe" in output
+    settings = api.get(one("ConfigMap", release.objects))
+    mode = {"op": "replace", "path": "/data/storageDefaults", "value": "mode: observe"}
+    api.patch(settings, [mode])
+    try:
+        eventually(lambda: "because of observe mode" in _check(account, namespace)[1])
+        assert _check(account, namespace)[0] == 0
+    finally:
+        api.patch(settings, [{**mode, "value": settings["data"]["storageDefaults"]}])
+        eventually(lambda: api.injected(namespace, WITH_MODEL))
 
 
 def test_invalid_settings_are_rejected_on_apply(api, running):
@@ -243,7 +249,8 @@ def test_helm_test_fails_if_a_pod_is_rejected_or_not_injected(control_plane, api
     assert f"rejected a pod with a model in namespace {namespace}" in output
     assert _check(control_plane.kubeconfig, elsewhere) == (
         1,
-        f"A pod with a model in namespace {elsewhere} was not injected; mode: enforce\n",
+        f"A pod with a model in namespace {elsewhere} was not injected: the API server did not call the webhook, or "
+        "the webhook skipped the pod.\n",
     )
 
 
@@ -290,9 +297,9 @@ def _strategy(api: Api, namespace: str, annotations: Mapping[str, str]) -> str:
     return str(response.json()["spec"]["strategy"]["type"])
 
 
-def _check(kubeconfig: Path, namespace: str, mode: str = "enforce") -> tuple[int, str]:
+def _check(kubeconfig: Path, namespace: str) -> tuple[int, str]:
     """Run the script of `helm test`. Returns its exit code and output."""
-    variables = {"NAMESPACE": namespace, "IMAGE": "server:1", "LABELS": "{}", "MODE": mode}
+    variables = {"NAMESPACE": namespace, "IMAGE": "server:1", "LABELS": "{}"}
     run = subprocess.run(
         [sys.executable, "-c", CHECK_INJECTION.read_text()],
         env={"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig), **variables},

@@ -52,7 +52,7 @@ def test_an_exception_is_written_without_the_values_of_its_variables(log_format)
 def fail(secret):
     raise ValueError('bad')
 try:
-    fail('hunter2')
+    fail('hunter' + str(2))  # Python 3.13 also writes this line
 except ValueError:
     log.exception('failed')
 """
