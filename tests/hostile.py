@@ -28,7 +28,7 @@ SETTINGS = {
     "storageDefaults": {
         "singleFile": [".bin"],
         "allowReadWrite": ["models"],
-        "overrides": {"image": ["*"], "memoryLimit": "2Gi"},
+        "overrides": {"image": ["*"], "memoryLimit": "2Gi", "env": ["*", "HF_*", "*a*b*c*"]},
         "cache": {"other": "pvc://cache/models"},
     },
     "storageContainers": [

@@ -84,6 +84,8 @@ _how = _annotations(
         keys.PVC_MOUNT: _one_of("direct", "copy"),
         keys.CHECK_PATH: _one_of("true", "false"),
         keys.IMAGE: st.just("registry.example.com/initializer:2"),
+        keys.ENV: _one_of('[{"name": "HF_ENDPOINT", "value": "https://hub"}]', "[]"),
+        keys.ENV_FROM_CONTAINER: _one_of("true", "false"),
         keys.CPU_REQUEST: _one_of("100m", "2"),
         keys.MEMORY_LIMIT: _one_of("50Mi", "2Gi"),
         keys.EPHEMERAL_STORAGE_LIMIT: st.just("5Gi"),

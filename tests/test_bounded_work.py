@@ -111,6 +111,10 @@ URIS = [
     {"uri": "s3://bucket/model", "mountPath": "/mnt/c/d"},
     {"uri": "oci+native://registry/model:1", "mountPath": "/mnt/e/f"},
 ]
+VARIABLES = [
+    {"name": "HF_ENDPOINT", "value": "a"},
+    {"name": "HF_HOME", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}},
+]
 OF_A_CONTAINER: JsonObject = {
     "args": ["--a=b"],
     "command": ["serve"],
@@ -153,13 +157,21 @@ def _pods() -> dict[str, JsonObject]:
         "sidecar.istio.io/status": json.dumps({"containers": ["second"]}),
         keys.URIS: json.dumps(URIS),
         keys.CONTAINERS: ",".join(TARGETS),
+        keys.ENV: json.dumps(VARIABLES),
+        keys.ENV_FROM_CONTAINER: "true",
         keys.READ_ONLY: "maybe",
         "storage.kserve.io/readonly": "true",
         "storage.kserve.io/memory-limit": "1Gi",
         "kubectl.kubernetes.io/default-container": "server",
     }
     several_models = _filled(a_pod(*TARGETS, annotations=own))
-    of_kserve = {**ISTIO, keys.IMAGE: "a:1", keys.CACHE: "pvc://cache/a", keys.MOUNT_PATH: "/mnt/a/b"}
+    of_kserve = {
+        keys.ENV: json.dumps(VARIABLES),
+        **ISTIO,
+        keys.IMAGE: "a:1",
+        keys.CACHE: "pvc://cache/a",
+        keys.MOUNT_PATH: "/mnt/a/b",
+    }
     one_model = _filled(kserve_pod("s3://bucket/model", annotations=of_kserve))
     read_write = {keys.READ_ONLY: "false", keys.PATH_TYPE: "file"}
     one_claim = _filled(kserve_pod("pvc://claim/model/a.bin", annotations=read_write))

@@ -14,7 +14,7 @@ from webhook.request import model_request, sources, targets
 from webhook.request import reader as request_reader
 from webhook.server import endpoint, events, response_cache
 from webhook.settings import parse, storage_containers
-from webhook.steps import oci_modelcar
+from webhook.steps import environment, oci_modelcar
 
 ROWS = {
     cells[1].strip(): cells[2].strip()
@@ -36,6 +36,7 @@ CACHED = fact_cache.Limits()
         ("Mount path of a model", [sources.MAX_MOUNT_PATH, sources.MAX_SEGMENTS]),
         ("URIs and mount paths, in all containers together", [request_reader.MAX_PATHS]),
         ("Containers that get the model", [targets._MAX_TARGETS]),
+        ("Variables of the download that a pod sets, or copies from its server", [environment.MAX_VARIABLES]),
         ("Quantity", [quantity._MAX_LENGTH]),
         ("Warnings of a response", [review._MAX_WARNINGS, review._MAX_WARNING]),
         (

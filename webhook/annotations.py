@@ -81,6 +81,19 @@ CACHE = Key(
     "`pvc://<claim>[/<dir>]`",
 )
 
+ENV = Key(
+    PREFIX + "env",
+    "Environment variables of the init container, with names that the setting `storageDefaults.overrides.env` allows. "
+    "Secrets only as `valueFrom`.",
+    'a JSON list: `[{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}, …]`',
+)
+ENV_FROM_CONTAINER = Key(
+    PREFIX + "env-from-container",
+    "Whether the init container gets the variables of the first target container whose names the setting "
+    "`storageDefaults.overrides.env` allows, such as `HF_TOKEN`.",
+    "`true` or `false` (default), in any case",
+)
+
 # --- Set on Deployments or their pod templates --------------------------------------------------------------------
 
 ROLLOUT_STRATEGY = Key(

@@ -1,5 +1,7 @@
 """Pods that request a model, one for each kind of source."""
 
+import json
+
 from tests.e2e.api import Api, Object
 from tests.mutation import a_container, kserve_pod, plain_pod, several
 
@@ -15,6 +17,8 @@ ACCOUNT: Object = {
     "metadata": {"name": "models"},
     "secrets": [{"name": "s3"}],
 }
+TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+CONFIGURED = {"name": "HF_ENDPOINT", "valueFrom": {"configMapKeyRef": {"name": "hub", "key": "url", "optional": True}}}
 IMAGE = "registry.example.com/models/iris:1"
 READ_WRITE = {"storage.kserve.io/readonly": "false"}
 # One pod for each kind of source and each way to configure it.
@@ -26,6 +30,14 @@ PODS = {
     "hf": plain_pod("hf://org/model:main", "warm-up", "server", annotations={"storage.kserve.io/containers": "server"}),
     "https": kserve_pod("https://example.com/model.tar.gz", "kserve-container", "transformer-container"),
     "s3, cached": plain_pod("s3://models/iris", annotations={"storage.kserve.io/cache": "pvc://cache/models"}),
+    "hf, with variables": plain_pod(
+        "hf://org/model",
+        annotations={
+            "storage.kserve.io/env-from-container": "true",
+            "storage.kserve.io/env": json.dumps([{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}, CONFIGURED]),
+        },
+        containers=[a_container(env=[TOKEN, {"name": "LOG_LEVEL", "value": "debug"}])],
+    ),
     "s3, for an init container": plain_pod(
         "s3://models/iris",
         annotations={"storage.kserve.io/containers": "server,build"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,15 @@ PLUG_IN: dict[str, Any] = {
 }
 CASES = {
     "storage container with a plug-in": Case(plain_pod("git://host/m"), {"storageContainers": [PLUG_IN]}),
+    "storage container over variables of the pod": Case(
+        plain_pod(
+            "git://host/m",
+            annotations={
+                "storage.kserve.io/env": '[{"name": "GIT_TOKEN", "value": ""}, {"name": "GIT_DEPTH", "value": "1"}]'
+            },
+        ),
+        {"storageContainers": [PLUG_IN], "storageDefaults": {"overrides": {"env": ["GIT_*"]}}},
+    ),
     "storage container beside a volume of the same name": Case(
         plain_pod("git://host/m", volumes=[{"name": "keys", "emptyDir": {}}]), {"storageContainers": [PLUG_IN]}
     ),
@@ -61,6 +71,21 @@ def test_stored_pod_equals_the_command_lines_output(installation: Any, tmp_path:
     stored = installation.api.get({**created, "apiVersion": "v1", "kind": "Pod"})
     assert essence(stored) == essence(expected)
     assert initializer(stored)
+
+
+@pytest.mark.parametrize(
+    ("variable", "code", "why"),
+    [
+        ({"name": "HF_TOKEN", "value": "planted"}, 422, 'variable "HF_TOKEN" is a secret, which must not be text'),
+        ({"name": "LD_PRELOAD", "value": "planted"}, 403, 'variable "LD_PRELOAD" is not allowed'),
+    ],
+)
+def test_variables_are_denied_without_their_values(installation: Any, variable: Object, code: int, why: str) -> None:
+    pod = plain_pod("hf://org/model", annotations={"storage.kserve.io/env": json.dumps([variable])})
+    response = installation.api.create_pod(installation.namespace(), unnamed(pod))
+    assert response.status_code == code
+    assert why in response.json()["message"]
+    assert "planted" not in response.text
 
 
 def test_invalid_storage_containers_are_named_in_the_readiness(installation: Any) -> None:

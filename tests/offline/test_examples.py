@@ -37,6 +37,7 @@ DELIVERIES = {
     "claim-copy": Delivery(("/mnt/pvc/iris", *DOWNLOAD), ("/mnt/models", "/mnt/pvc"), volumes=("models",)),
     "deployment": Delivery(("s3://models/iris", *DOWNLOAD)),
     "engine": Delivery(("s3://models/llama", *DOWNLOAD), ("/mnt/engine", "/mnt/models")),
+    "environment": Delivery(("hf://meta-llama/Llama-3.1-8B-Instruct", *DOWNLOAD), variables=("HF_TOKEN",)),
     "gcs": Delivery(("gs://models/flowers", *DOWNLOAD), volumes=("gcs",)),
     "hdfs": Delivery(("hdfs://models/ranking", *DOWNLOAD), volumes=("hdfs",)),
     "https": Delivery(

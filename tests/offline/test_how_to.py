@@ -84,6 +84,19 @@ def test_a_tenant_has_its_own_place() -> None:
     assert _variables(command)["HF_ENDPOINT"] == "https://hub.example.com"
 
 
+def test_the_token_of_the_server_is_copied_as_a_reference() -> None:
+    variables = _variables("storage-webhook mutate -f gated.yaml")
+    assert variables["HF_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "hf", "key": "HF_TOKEN"}}
+    assert variables["HF_ENDPOINT"] == "https://hub.example.com"
+    assert "LOG_LEVEL" not in variables
+
+
+def test_listed_variables_are_set() -> None:
+    variables = _variables("storage-webhook mutate -f listed.yaml")
+    assert variables["HF_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "hf", "key": "token"}}
+    assert (variables["HTTPS_PROXY"], variables["HF_XET_HIGH_PERFORMANCE"]) == ("http://proxy.example.com:3128", "0")
+
+
 def test_the_download_stands_before_the_engine_builder() -> None:
     pod = injected("storage-webhook mutate -f engine.yaml -o diff")
     assert names(pod["spec"]["initContainers"]) == ["proxy", "storage-initializer", "build-engine"]

@@ -139,6 +139,8 @@ ANNOTATIONS: dict[keys.Key, Any] = {
     keys.EPHEMERAL_STORAGE_REQUEST: RESOURCES,
     keys.EPHEMERAL_STORAGE_LIMIT: RESOURCES,
     keys.CACHE: "each claim and directory is a cache of its own",
+    keys.ENV: ({keys.ENV: '[{"name": "HF_A", "value": "a"}]'}, {keys.ENV: '[{"name": "HF_A", "value": "b"}]'}),
+    keys.ENV_FROM_CONTAINER: "its variables count: see below",
     keys.ROLLOUT_STRATEGY: OF_ROLLOUTS,
     keys.PROGRESS_DEADLINE: OF_ROLLOUTS,
     keys.ROLLOUT_APPLIED: OF_ROLLOUTS,
@@ -241,6 +243,15 @@ def _variables_that_steps_set() -> Iterator[str]:
     ):
         outcome = decide(kserve_pod(URI, annotations={**CACHE, **given}), facts=facts)
         yield from names(initializer(outcome.mutated or {})["env"])
+
+
+@pytest.mark.parametrize("copied", ["true", "false"])
+def test_a_variable_of_the_server_counts_if_it_is_copied(copied: str) -> None:
+    def found(value: str) -> str:
+        server = {"name": "kserve-container", "image": "a", "env": [{"name": "HF_ENDPOINT", "value": value}]}
+        return key_of({str(keys.ENV_FROM_CONTAINER): copied}, containers=[server])
+
+    assert (found("a") != found("b")) == (copied == "true")
 
 
 def _keys(kind: Any) -> Iterator[str]:

@@ -155,6 +155,9 @@ DnsLabel = Annotated[
     str, Field(min_length=1), _matches(_DNS_LABEL, "a name of lower-case letters, digits and `-` (DNS-1123 label)")
 ]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
+VariablePattern = Annotated[
+    str, Field(min_length=1, max_length=_MAX_NAME), _matches(r"[-._a-zA-Z0-9*?]+", "the name or pattern of variables")
+]
 NamespacePattern = Annotated[
     str, Field(min_length=1, max_length=_MAX_NAME), _matches(r"[a-z0-9*?-]+", "the name or pattern of a namespace")
 ]

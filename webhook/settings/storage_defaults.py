@@ -17,6 +17,7 @@ from webhook.settings.formats import (
     Quantity,
     RolloutStrategy,
     SecurityContext,
+    VariablePattern,
 )
 from webhook.settings.group import SettingsGroup, check_order
 
@@ -24,6 +25,9 @@ SINGLE_FILE_EXTENSIONS = tuple(
     ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
     ".npz .mlmodel .engine .plan .json .txt .ckpt .msgpack .mar .graphdef".split()
 )
+
+
+ENV_PATTERNS = tuple("HF_* HUGGING_FACE_* AWS_* S3_* *_PROXY *_proxy".split())
 
 
 class EmptyDir(SettingsGroup):
@@ -61,6 +65,11 @@ class Overrides(SettingsGroup):
     image: tuple[ImagePattern, ...] = Field(
         (),
         description="Patterns (`*`, `?`) of the images that `storage.kserve.io/image` may name. None: no image.",
+    )
+    env: tuple[VariablePattern, ...] = Field(
+        ENV_PATTERNS,
+        description="Patterns (`*`, `?`) of the variables that `storage.kserve.io/env` and "
+        "`storage.kserve.io/env-from-container` may set.",
     )
     cpu_limit: Quantity | None = Field(None, description="Maximum of `storage.kserve.io/cpu-limit`. None: no maximum.")
     memory_limit: Bytes | None = Field(

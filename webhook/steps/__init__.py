@@ -17,6 +17,7 @@ from webhook.steps.confidential import enable_confidential
 from webhook.steps.credential_warnings import warn_about_credentials
 from webhook.steps.credentials import add_credentials
 from webhook.steps.download import add_storage_initializer
+from webhook.steps.environment import add_environment
 from webhook.steps.file_owner import warn_about_file_owner
 from webhook.steps.hugging_face import tune_hugging_face
 from webhook.steps.hugging_face_cache import warn_about_snapshots
@@ -53,6 +54,7 @@ STEPS: tuple[Step, ...] = (
     mount_pull_secret,
     add_credentials,
     add_storage_config,
+    add_environment,
     apply_storage_container,
     set_sts_endpoint,
     mount_ca_bundle,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from webhook import uri as storage_uri
-from webhook.annotations import LEGACY_ANNOTATIONS
+from webhook.annotations import ENV_FROM_CONTAINER, LEGACY_ANNOTATIONS
 from webhook.cluster.facts import MAX_SECRETS, Secret
 from webhook.cluster.lookups import has_storage_spec, named_secret, secret_annotation, takes_credentials
 from webhook.errors import quoted
@@ -43,9 +43,11 @@ def _server_token(pod: PodDraft, container: JsonObject, inputs: Inputs) -> Itera
         return
     for server in map(pod.container, inputs.request.targets):
         if token := _token(server):
+            is_reference = (find(server.get("env"), token) or {}).get("valueFrom")
+            remedy = f'set annotation {ENV_FROM_CONTAINER} to "true", or ' if is_reference else ""
             yield (
                 f"container {quoted(server['name'])} has {token}, but the init container, which downloads the model, "
-                f"does not: name a Secret with key {HUGGING_FACE} in annotation "
+                f"does not: {remedy}name a Secret with key {HUGGING_FACE} in annotation "
                 f"{secret_annotation(inputs.request, inputs.settings)}"
             )
             return
