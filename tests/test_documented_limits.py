@@ -8,7 +8,7 @@ import pytest
 from webhook import quantity, storage_container, uri
 from webhook.admission import body_size, review
 from webhook.cluster import fact_cache, facts, reader
-from webhook.download import program
+from webhook.download.program import cache as program
 from webhook.pod import pod
 from webhook.request import model_request, sources, targets
 from webhook.request import reader as request_reader

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from webhook.download.command import CachedModel, Limits, wrap_command
+from webhook.download.command import CachedModel, Delivery, Limits, wrap_cached
 from webhook.download.key import key
-from webhook.download.program import Cache
+from webhook.download.program.cache import Cache
 
 URI = "s3://models/iris"
 DEADLINE = 60.0
@@ -42,8 +43,15 @@ class Pod:
         return self.process.returncode
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to the program only, as the kubelet does, and wait until it exits."""
+        """Send a signal to the program, as the kubelet does, and wait until it exits.
+
+        With SIGKILL, the runtime kills all processes of the container.
+        """
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         self.process.send_signal(number)
+        for child in children if number == signal.SIGKILL else ():
+            with suppress(ProcessLookupError):
+                os.killpg(int(child), number)
         return self.finish()
 
 
@@ -55,6 +63,8 @@ class Claim:
     directory: str = "models"
     uri: str = URI
     limits: Limits = field(default_factory=Limits)
+    supervise: bool = False
+    sha256: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     python: Path = Path(sys.executable)
     user: int | None = None
@@ -82,14 +92,15 @@ class Claim:
 
     def start(self, downloader: list[str], name: str = "pod-a", args: Sequence[str] = ("/mnt/models",)) -> Pod:
         """Start the init container of the pod `name` with this downloader."""
-        model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri))
-        command, args = wrap_command(downloader, args, "/mnt/models", model, self.limits)
+        model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri), self.sha256)
         log = self.root.parent / f"{self.root.name}-{name}.termination-log"
         log.touch()
         log.chmod(0o666)
+        delivery = Delivery(self.supervise, self.limits, str(log))
+        command, args = wrap_cached(downloader, args, "/mnt/models", model, delivery)
         process = subprocess.Popen(
-            [str(self.python), *command[1:], f"--termination-log={log}", *args],
-            env={"PATH": os.environ["PATH"], "POD_NAME": name, **self.env},
+            [str(self.python), *command[1:], unescaped(args[0]), *args[1:]],
+            env={"PATH": os.environ["PATH"], "HOSTNAME": name, **self.env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -113,6 +124,11 @@ class Claim:
                 pod.kill()
             if pod.process.stdout:
                 pod.process.stdout.close()
+
+
+def unescaped(argument: str) -> str:
+    """An argument as Kubernetes passes it to a container that has no variables."""
+    return argument.replace("$$", "$")
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -18,16 +18,18 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.download.pods import contents
-from webhook.download.command import CachedModel, Limits, program_text, wrap_command
+from webhook.download.command import CachedModel, Delivery, wrap_cached
+from webhook.download.composition import program_text
 from webhook.download.key import key
-from webhook.download.program import Cache
+from webhook.download.program.cache import Cache
 
-Main = Callable[[list[str]], int]
-"""The main function of the download program: arguments to exit status."""
+Main = Callable[[list[str]], None]
+"""The download program: gets its arguments, and exits."""
 
 PODS = 50
 PARTS = 3
@@ -103,18 +105,30 @@ class Pod:
 def _take_part(line: socket.socket, main: Main) -> NoReturn:
     status = 99
     try:
-        os.environ["POD_NAME"] = f"pod-{os.getpid()}"
+        os.environ["HOSTNAME"] = f"pod-{os.getpid()}"
         for request in line.makefile():
             log, *arguments = json.loads(request)
             with Path(log).open("w") as output:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
-            line.sendall(str(main(["--termination-log=/dev/null", *arguments])).encode())
+            line.sendall(str(_exit_status(main, arguments)).encode())
         status = 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _exit_status(main: Main, arguments: list[str]) -> object:
+    before = set(Path("/proc/self/fd").iterdir())
+    try:
+        main(arguments)
+    except SystemExit as end:
+        for file in set(Path("/proc/self/fd").iterdir()) - before:  # as if the process exited
+            with suppress(OSError):
+                os.close(int(file.name))
+        return end.code
+    raise AssertionError("the program returned")
 
 
 class PodPool:
@@ -145,7 +159,9 @@ class Race:
         self.cache = Cache(root / "claim" / "models", self.model.key)
         self.logs = root / f"round-{number}"
         self.logs.mkdir()
-        _, self.arguments = wrap_command(["sh", "-ec", DOWNLOADER, "sh"], ["/m"], "/m", self.model, Limits())
+        _, self.arguments = wrap_cached(
+            ["sh", "-ec", DOWNLOADER, "sh"], ["/m"], "/m", self.model, Delivery(termination_log="/dev/null")
+        )
         self.running: dict[socket.socket, Pod] = {}
         self.killed: set[str] = set()
 
@@ -183,9 +199,9 @@ class Race:
 
     def record_exit(self, name: str, status: int) -> None:
         output = (self.logs / name).read_text() if (self.logs / name).exists() else ""
-        downloaded = "cache: downloading" in output
+        downloaded = "storage: downloading" in output
         self.result.downloads += downloaded
-        self.result.removed += "it has no record" in output
+        self.result.removed += f"removing {self.cache.key}:" in output
         if status == -signal.SIGKILL:
             self.killed.add(name)
         elif status:
@@ -206,8 +222,8 @@ class Race:
 
     def writer(self) -> Pod | None:
         try:
-            name = json.loads(self.cache.lock.read_text())["pod"]
-        except (OSError, ValueError):
+            name = self.cache.lock.read_text().split()[1].rstrip(",")
+        except (OSError, IndexError):
             return None
         return next((pod for pod in self.running.values() if pod.name == name), None)
 
@@ -226,9 +242,10 @@ class Race:
 
 def main(root: Path, rounds: int, seed: int) -> None:
     namespace: dict[str, Any] = {"__name__": "program"}
-    exec(compile(program_text(), "program", "exec"), namespace)
+    definitions = program_text("in_cache").rpartition("main(")[0]
+    exec(compile(definitions, "program", "exec"), namespace)
     (root / "claim").mkdir()
-    rng, pool = random.Random(seed), PodPool(namespace["main"])
+    rng, pool = random.Random(seed), PodPool(partial(namespace["main"], deliver=namespace["in_cache"]))
     gc.freeze()  # so that forks share memory
     for number in range(rounds):
         print(json.dumps(asdict(Race(number, root, rng, pool).run())), flush=True)

@@ -60,7 +60,7 @@ def test_a_parallel_s3_download_is_used_by_the_next_pod(claim: Claim, s3: str):
     assert json.loads(claim.cache.record.read_text())["bytes"] == len(WEIGHTS) + 2
     follower = finished(start(claim, "pod-b"))
     assert follower.process.returncode == 0
-    assert "downloaded by pod pod-a" in follower.message
+    assert "downloaded by pod pod-a" in follower.output
     assert "Successfully copied" not in follower.output
 
 
@@ -80,6 +80,7 @@ def test_a_missing_model_is_reported_with_the_downloaders_message(claim: Claim, 
     claim = as_initializer(claim, "s3://models/rose", s3_environment(s3))
     pod = finished(start(claim, "pod-a"))
     assert pod.process.returncode == 1
+    assert pod.message.startswith("not-found: ")
     assert "No model found in rose" in pod.message
     assert claim.names() == set()
 

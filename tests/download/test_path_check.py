@@ -12,7 +12,8 @@ import pytest
 
 from tests.download.test_command import expanded
 from webhook.download import path_check
-from webhook.download.command import ClaimedPath, check_command, program_text
+from webhook.download.command import ClaimedPath, check_command
+from webhook.download.composition import path_check_text
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_large_directory_is_not_read_to_its_end(tmp_path: Path) -> None:
 
 
 def test_the_program_runs_on_python_3_8() -> None:
-    ast.parse(program_text("path_check"), feature_version=(3, 8))
+    ast.parse(path_check_text(), feature_version=(3, 8))
     vermin = Path(sys.executable).with_name("vermin")
     command = [str(vermin), "--no-tips", "--violations", "-t=3.8-", path_check.__file__]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -128,5 +129,5 @@ def test_the_program_runs_on_python_3_8() -> None:
 
 
 def test_the_program_is_small_and_has_nothing_that_kubernetes_expands() -> None:
-    assert "$" not in program_text("path_check")
-    assert len(program_text("path_check")) < 4_000
+    assert "$" not in path_check_text()
+    assert len(path_check_text()) < 4_000

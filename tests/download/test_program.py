@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.download.pods import Claim, contents, running, shell, until
-from webhook.download import program
-from webhook.download.command import Limits, program_text
+from webhook.download.command import Limits
+from webhook.download.composition import program_text
+from webhook.download.program import cache as program
 from webhook.download.store import is_locked
 
 DOWNLOAD = shell('mkdir "$1/config"; printf weights > "$1/weights.bin"; printf {} > "$1/config/config.json"')
@@ -34,7 +35,9 @@ def test_the_first_pod_downloads_the_model_and_writes_its_record(claim: Claim):
     assert (record["uri"], record["files"], record["bytes"]) == ("s3://models/iris", 2, 9)
     assert record["pod"] == "pod-a"
     assert claim.names() == {claim.model.name, claim.cache.record.name}
-    assert "s3://models/iris is available" in pod.message
+    result = json.loads(pod.message)
+    assert result.pop("seconds") >= 0
+    assert result == {"bytes": 9, "files": 2, "source": "s3://models/iris"}
 
 
 def test_the_next_pod_uses_the_model_and_updates_its_last_use(claim: Claim):
@@ -43,7 +46,8 @@ def test_the_next_pod_uses_the_model_and_updates_its_last_use(claim: Claim):
     pod = claim.run(NEVER, "pod-b")
     assert pod.process.returncode == 0, pod.output
     assert contents(claim.model) == MODEL
-    assert "downloaded by pod pod-a" in pod.message
+    assert "downloaded by pod pod-a" in pod.output
+    assert json.loads(pod.message)["bytes"] == 9
     assert claim.cache.record.stat().st_mtime > 0
 
 
@@ -66,13 +70,18 @@ def test_the_downloader_gets_its_arguments_and_the_download_directory(claim: Cla
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ('echo no such bucket >&2; printf x > "$1/part"; exit 7', "exit status 7:\nno such bucket"),
-        ("exit 0", "wrote no files"),
-        ('ln -s /etc/passwd "$1/passwd"', "link to a target outside of it: passwd -> /etc/passwd"),
-        ('ln -s ../../../outside "$1/up"', "link to a target outside of it: up"),
-        ("kill -9 $$", "was killed, probably by the container's memory limit"),
-        ("sh -c 'kill -9 $$'; exit $?", "was killed, probably by the container's memory limit"),
-        ('printf x > "$1/part"; echo "OSError: [Errno 122] Disk quota exceeded"; exit 1', "the cache claim is full"),
+        (
+            'echo no such bucket >&2; printf x > "$1/part"; exit 7',
+            "not-found: the downloader exited with 7:\nno such",
+        ),
+        ("exit 0", "not-found: the downloader wrote no files"),
+        ('ln -s /etc/passwd "$1/passwd"', "link out of it: "),
+        ('ln -s ../../../outside "$1/up"', "link out of it: "),
+        ('ln -s nothing "$1/dangling"; printf x > "$1/file"', "link out of it: "),
+        ('mkfifo "$1/pipe"', "a special file"),
+        ("kill -9 $$", "memory: the downloader exited with -9"),
+        ("sh -c 'kill -9 $$'; exit $?", "memory: the downloader exited with 137"),
+        ('printf x > "$1/part"; echo "OSError: [Errno 122] Disk quota exceeded"; exit 1', "disk: the downloader"),
     ],
 )
 def test_a_failed_download_is_removed_and_reported(claim: Claim, script: str, reason: str):
@@ -101,7 +110,8 @@ def test_a_claim_that_is_not_mounted_is_reported(tmp_path: Path):
     claim = Claim(tmp_path / "claim")
     pod = claim.run(DOWNLOAD)
     assert pod.process.returncode == 1
-    assert f"no claim is mounted at {claim.root}" in pod.message
+    assert pod.message.startswith("disk: the cache claim ")
+    assert str(claim.root) in pod.message
     assert not claim.root.exists()
 
 
@@ -125,7 +135,6 @@ def test_sigterm_stops_the_download_and_cleans_up(claim: Claim):
     sleeper = written_pid(claim)
     assert pod.kill(signal.SIGTERM) == 143
     assert claim.names() == set()
-    assert "stopped by a signal" in pod.message
     until(lambda: not running(sleeper), "the end of what the downloader started")
 
 
@@ -139,7 +148,8 @@ def test_sigterm_at_any_moment_leaves_nothing(claim: Claim):
         assert not claim.cache.directory.exists() or claim.names() == set()
 
 
-def test_the_downloader_dies_with_the_program_and_the_next_pod_cleans_up(claim: Claim):
+def test_the_next_pod_cleans_up_after_a_pod_that_was_killed(claim: Claim):
+    """The runtime kills all processes of a container with its first one."""
     pod = claim.start(shell('echo $$ > "$1/pid"; exec sleep 1000'))
     downloader = written_pid(claim)
     pod.kill()
@@ -157,7 +167,7 @@ def test_the_lock_is_held_while_children_of_the_downloader_run(claim: Claim):
     script = f'(until [ -e {gate} ]; do sleep 0.05; done; echo late > "$1/late") & printf x > "$1/part"; wait'
     pod = claim.start(shell(script))
     until(lambda: claim.find("part"), "the download")
-    pod.process.kill()  # the shell dies too, but its child does not
+    pod.process.kill()  # but not what it started
     follower = claim.start(DOWNLOAD, "pod-b")
     assert follower.process.stdout
     assert "waiting for the download by pod pod-a" in follower.process.stdout.readline()
@@ -197,15 +207,15 @@ def test_waiting_has_a_timeout(claim: Claim):
     until(claim.cache.leftovers, "the download")
     pod = replace(claim, limits=Limits(wait=0)).run(NEVER, "pod-b")
     assert pod.process.returncode == 1
-    assert "timed out after waiting" in pod.message
-    assert "pod-a" in pod.message
+    assert pod.message == "timeout: the wait took over 0 s"
+    assert "waiting for the download by pod pod-a" in pod.output
     assert writer.kill(signal.SIGTERM) == 143
 
 
 def test_a_download_has_a_timeout(claim: Claim):
     pod = replace(claim, limits=Limits(download=0)).run(shell('printf x > "$1/part"; exec sleep 1000'))
     assert pod.process.returncode == 1
-    assert "time limit" in pod.message
+    assert pod.message == "timeout: the download took over 0 s"
     assert claim.names() == set()
 
 
@@ -272,22 +282,8 @@ def open_claim() -> Iterator[Claim]:
 def test_a_claim_without_permission_is_reported(open_claim: Claim):
     pod = replace(open_claim, user=1000, group=1000).run(DOWNLOAD)
     assert pod.process.returncode == 1
-    assert "denies access to user 1000, groups [1000]" in pod.message
-    assert "Set fsGroup in the pod's securityContext" in pod.message
-
-
-def test_a_driver_that_does_not_apply_the_fs_group_is_named(open_claim: Claim):
-    pod = replace(open_claim, user=1000, group=1000, fs_group=2000).run(DOWNLOAD)
-    assert pod.process.returncode == 1
-    assert "denies access to user 1000, groups [1000, 2000]" in pod.message
-    driver = subprocess.check_output(["findmnt", "-n", "-o", "FSTYPE", "--target", open_claim.root], text=True).strip()
-    assert f"Its driver ({driver}) does not apply the pod's fsGroup" in pod.message
-    assert "the claim belongs to group 0 with mode 755" in pod.message
-
-
-def test_the_message_of_a_pod_says_what_a_prune_does_to_it(claim: Claim):
-    assert "If it is pruned while this pod runs" in claim.run(DOWNLOAD).message
-    assert "If it is pruned while this pod runs" in claim.run(DOWNLOAD, "pod-b").message
+    assert "disk: the cache claim denies access to user 1000, groups []" in pod.message
+    assert "fsGroup" in pod.message
 
 
 def test_users_with_the_same_fs_group_delete_each_others_files(open_claim: Claim):
@@ -302,9 +298,12 @@ def test_users_with_the_same_fs_group_delete_each_others_files(open_claim: Claim
     assert open_claim.names() == {open_claim.model.name, open_claim.cache.record.name}
 
 
-def mount(right: str, point: str = "/mnt/cache") -> str:
+DEVICE = os.makedev(0, 50)
+
+
+def mount(right: str) -> str:
     """Two lines of /proc/self/mountinfo: for the root and for the claim."""
-    return f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n95 22 0:50 / {point} rw,relatime shared:1 - {right}\n"
+    return f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n95 22 0:50 / /mnt/cache rw,relatime shared:1 - {right}\n"
 
 
 @pytest.mark.parametrize(
@@ -324,39 +323,37 @@ def mount(right: str, point: str = "/mnt/cache") -> str:
     ],
 )
 def test_suitable_mounts(right: str):
-    assert program.unsuitable_mount(mount(right), Path("/mnt/cache/models")) == ""
+    assert program.unsuitable_mount(mount(right), DEVICE) == ""
 
 
 @pytest.mark.parametrize(
     ("right", "reason"),
     [
-        ("nfs 10.0.0.1:/export rw,vers=3,nolock,local_lock=all", "NFS is mounted with nolock"),
-        ("nfs4 10.0.0.1:/export rw,vers=4.1,local_lock=flock", "NFS is mounted with local_lock=flock"),
-        ("cifs //account.file.core.windows.net/share rw,vers=3.1.1,nobrl", "SMB is mounted with nobrl"),
-        ("lustre 10.0.0.1@tcp:/fsx rw,localflock", "Lustre is mounted with localflock"),
-        ("fuse.s3fs s3fs rw,user_id=0", "s3fs is mounted with fuse.s3fs"),
-        ("fuse mountpoint-s3 rw,user_id=0", "mountpoint-s3 is mounted with fuse"),
-        ("fuse.gcsfuse bucket rw", "bucket is mounted with fuse.gcsfuse"),
-        ("virtiofs kataShared rw", "kataShared is mounted with virtiofs"),
-        ("9p host rw,trans=virtio", "host is mounted with 9p"),
+        ("nfs 10.0.0.1:/export rw,vers=3,nolock,local_lock=all", "nolock"),
+        ("nfs4 10.0.0.1:/export rw,vers=4.1,local_lock=flock", "local_lock=flock"),
+        ("cifs //account.file.core.windows.net/share rw,vers=3.1.1,nobrl", "nobrl"),
+        ("lustre 10.0.0.1@tcp:/fsx rw,localflock", "localflock"),
+        ("fuse.s3fs s3fs rw,user_id=0", "fuse.s3fs s3fs"),
+        ("fuse mountpoint-s3 rw,user_id=0", "fuse mountpoint-s3"),
+        ("fuse.gcsfuse bucket rw", "fuse.gcsfuse bucket"),
+        ("virtiofs kataShared rw", "virtiofs kataShared"),
+        ("9p host rw,trans=virtio", "9p host"),
     ],
 )
 def test_unsuitable_mounts(right: str, reason: str):
-    assert reason in program.unsuitable_mount(mount(right), Path("/mnt/cache/models"))
+    assert reason in program.unsuitable_mount(mount(right), DEVICE)
 
 
-def test_the_innermost_and_latest_mount_applies():
-    nfs = "nfs h:/e rw,nolock,local_lock=all"
-    assert program.unsuitable_mount(mount(nfs, "/mnt"), Path("/mnt/cache"))
-    assert not program.unsuitable_mount(mount(nfs, "/mnt") + mount("ext4 /dev/sdb rw"), Path("/mnt/cache"))
-    assert not program.unsuitable_mount(mount(nfs, "/mnt/cac"), Path("/mnt/cache"))
-    assert program.unsuitable_mount(mount(nfs, r"/mnt/my\040cache"), Path("/mnt/my cache"))
+def test_only_the_mount_of_the_claim_counts():
+    assert program.unsuitable_mount(mount("nfs h:/e rw,nolock,local_lock=all"), os.makedev(0, 51)) == ""
 
 
-def test_the_program_runs_on_python_3_8():
-    ast.parse(program_text(), feature_version=(3, 8))
+def test_the_program_runs_on_python_3_8(tmp_path: Path):
+    text = program_text("in_cache", supervise=True, digest=True)
+    ast.parse(text, feature_version=(3, 8))
+    (tmp_path / "program.py").write_text(text)
     vermin = Path(sys.executable).with_name("vermin")
-    command = [str(vermin), "--no-tips", "--violations", "-t=3.8-", program.__file__]
+    command = [str(vermin), "--no-tips", "--violations", "-t=3.8-", str(tmp_path / "program.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -380,10 +377,3 @@ def test_the_program_runs_on_other_installed_pythons(claim: Claim):
         assert pod.process.returncode == 0, f"{python}: {pod.output}"
     models = [path for path in claim.cache.directory.iterdir() if path.is_dir()]
     assert [contents(model) for model in models] == [MODEL] * len(pythons)
-
-
-def test_kubernetes_passes_the_program_unchanged():
-    """A dollar sign starts a variable reference, and trailing blanks prevent a readable YAML block."""
-    assert "$" not in program_text()
-    assert not [line for line in program_text().splitlines() if line != line.rstrip()]
-    assert len(program_text()) < 20_000

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from tests.controlplane.plane import ControlPlane
 from tests.download.pods import Claim, shell
 from webhook.cli.cache import app
-from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, wrap_command
+from webhook.download.command import STOCK_COMMAND, CachedModel, Delivery, wrap_cached
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "shared-cache.md"
 SERVICE_ACCOUNT = "model-cache-prune"
@@ -55,7 +55,7 @@ def manifests() -> list[dict[str, Any]]:
 def a_pod(name: str, claim: Claim, phase: str = "Running") -> dict[str, Any]:
     """An injected pod."""
     model = CachedModel(claim.uri, "/mnt/cache", claim.directory, claim.model.name)
-    command, args = wrap_command(STOCK_COMMAND, [claim.uri, "/mnt/models"], "/mnt/models", model, Limits())
+    command, args = wrap_cached(STOCK_COMMAND, [claim.uri, "/mnt/models"], "/mnt/models", model, Delivery())
     mount = {"name": "cache", "mountPath": "/mnt/models", "subPath": model.sub_path, "readOnly": True}
     return {
         "metadata": {"name": name, "labels": {"phase": phase}},

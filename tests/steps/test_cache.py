@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -37,10 +38,10 @@ def test_init_container_mounts_the_root_and_targets_the_model_directory() -> Non
 def test_entry_point_of_the_stock_image_is_wrapped() -> None:
     init, server = parts(mutated(plain_pod(URI, annotations=CACHE)))
     assert init["command"][0] == "python3"
-    split = init["args"].index("--")
-    assert init["args"][split + 1 :] == ["/storage-initializer/scripts/initializer-entrypoint", URI, "{}"]
-    assert f"--root={ROOT}" in init["args"]
-    assert f"--key={server['volumeMounts'][0]['subPath'].rpartition('/')[2]}" in init["args"]
+    assert init["args"][1:] == ["/storage-initializer/scripts/initializer-entrypoint", URI, "{}"]
+    options = json.loads(init["args"][0])
+    assert options["root"] == ROOT
+    assert options["key"] == server["volumeMounts"][0]["subPath"].rpartition("/")[2]
 
 
 def key_of(uri: str, **annotations: str) -> str:
@@ -111,8 +112,7 @@ def test_command_of_a_storage_container_is_wrapped() -> None:
     facts = container(image="custom:1", command=["python3", "/fetch.py"])
     outcome = decide(plain_pod(URI, annotations=CACHE), facts=facts)
     init, _ = parts(outcome.mutated)
-    split = init["args"].index("--")
-    assert init["args"][split + 1 :] == ["python3", "/fetch.py", URI, "{}"]
+    assert init["args"][1:] == ["python3", "/fetch.py", URI, "{}"]
     assert init["image"] == "custom:1"
 
 
@@ -143,7 +143,7 @@ def test_injected_command_downloads_once(tmp_path: Path) -> None:
     claim = tmp_path / "claim"
     claim.mkdir()
     words = [word.replace(ROOT, str(claim)) for word in (*init["command"], *init["args"])]
-    words.insert(words.index("--"), f"--termination-log={tmp_path / 'termination-log'}")
+    words = [word.replace("/dev/termination-log", str(tmp_path / "log-of-the-pod")) for word in words]
     for _ in range(2):
         subprocess.run([word.replace("$$", "$") for word in words], check=True)
     assert (claim / server["volumeMounts"][0]["subPath"] / "model.bin").read_bytes() == b"weights"

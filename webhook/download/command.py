@@ -1,12 +1,14 @@
-"""The commands of the init containers: the download into the shared cache, and the check of paths in claims."""
+"""The commands of init containers: the download program, and the check of paths in claims."""
 
-import ast
-import tokenize
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PurePosixPath
+from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from webhook.download.composition import HEAD, path_check_text, program_text
 from webhook.download.key import PATTERN
 from webhook.errors import redacted
 
@@ -17,43 +19,9 @@ INTERPRETER = ("python3", "-I", "-S", "-c")
 """Python in isolated mode and without site packages, so that the image cannot change what the program imports."""
 
 
-def shortened(source: str) -> str:
-    """The source without docstrings except the module's, comments and empty lines, and with an indent of one space.
-
-    No other text in the source may have several lines.
-    """
-    lines = dict(enumerate(source.splitlines(), 1))
-    for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
-        if token.type == tokenize.COMMENT:
-            lines[token.start[0]] = token.line[: token.start[1]]
-    module = ast.parse(source)
-    head = module.body[0].end_lineno or 0
-    for node in ast.walk(module):
-        # A docstring that is the only statement is needed.
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) and len(node.body) > 1:
-            for number in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1):
-                del lines[number]
-    body = [_indented(line) for number, line in lines.items() if number > head and line.strip()]
-    return "\n".join([*source.splitlines()[:head], *body, ""])
-
-
-def _indented(line: str) -> str:
-    code = line.strip()
-    return " " * ((len(line) - len(line.lstrip())) // 4) + code
-
-
-@cache
-def program_text(name: str = "program") -> str:
-    """A program of this package, by default the one that downloads. It is shortened, because it is part of pods.
-
-    It contains no dollar sign, so Kubernetes expands no variables in it.
-    """
-    return shortened(Path(__file__).with_name(f"{name}.py").read_text("utf-8"))
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimedPath:
-    """A path in a claim that is mounted as a directory or as a file."""
+    """A path in a claim that is mounted directly."""
 
     claim: str
     root: str
@@ -65,7 +33,7 @@ class ClaimedPath:
 def check_command(paths: Iterable[ClaimedPath]) -> tuple[list[str], list[str]]:
     """Command and args of an init container that fails unless all paths exist."""
     fields = (field for each in paths for field in (each.claim, _kind(each), each.root, each.path))
-    return [*INTERPRETER, program_text("path_check")], [_escape(field) for field in fields]
+    return [*INTERPRETER, path_check_text()], [_escape(field) for field in fields]
 
 
 def _kind(path: ClaimedPath) -> str:
@@ -83,6 +51,8 @@ class CachedModel:
     directory: str
     """The cache directory in the claim; empty for its root."""
     key: str
+    sha256: str = ""
+    """The expected digest; "": none."""
 
     def __post_init__(self) -> None:
         if not PATTERN.fullmatch(self.key):
@@ -98,18 +68,44 @@ class CachedModel:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Timeouts in seconds, and whether file locks are trusted."""
+    """Timeouts in seconds."""
 
-    download: int = 7200
-    """Timeout of a download."""
-    wait: int = 7200
+    download: float = 7200
+    """Timeout of a download and of the check of its digest."""
+    wait: float = 7200
     """Timeout of the wait for another pod's download."""
-    trust_locks: bool = False
-    """Accept a file system whose locks may not be visible to other nodes."""
+    stall: float = 0
+    """Timeout of a supervised download since the last byte. 0: none."""
 
 
-def wrap_command(
-    command: Sequence[str], args: Sequence[str], model_path: str, model: CachedModel, limits: Limits
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the program does beside the download."""
+
+    supervise: bool = False
+    """Log progress, and apply `limits.stall`."""
+    limits: Limits = Limits()
+    termination_log: str = "/dev/termination-log"
+
+    def options(self, source: str, sha256: str) -> dict[str, Any]:
+        """The options of every delivery. `source` is for messages."""
+        stall = {"stall-timeout": self.limits.stall} if self.supervise else {}
+        return {
+            "source": redacted(source),
+            "sha256": sha256,
+            "timeout": self.limits.download,
+            "links": "",
+            "termination-log": self.termination_log,
+            **stall,
+        }
+
+
+def wrap_cached(
+    command: Sequence[str],
+    args: Sequence[str],
+    model_path: str,
+    model: CachedModel,
+    delivery: Delivery,
 ) -> tuple[list[str], list[str]]:
     """Wrap the command of an init container so that one pod downloads the model and the others wait for it.
 
@@ -117,22 +113,48 @@ def wrap_command(
     Raises ValueError when `command` is empty: the entry point of the image is unknown.
     """
     if not command:
-        raise ValueError("a container without a command cannot be wrap_command")
-    downloader = [*command, *redirected(args, model_path)]
-    return [*INTERPRETER, program_text()], [*_options(model, limits), "--", *downloader]
+        raise ValueError("a container without a command cannot be wrapped")
+    options = delivery.options(model.uri, model.sha256)
+    options |= {"root": model.root, "dir": model.directory, "key": model.key, "wait-timeout": delivery.limits.wait}
+    text = program_text("in_cache", supervise=delivery.supervise, digest=bool(model.sha256))
+    return [*INTERPRETER, text], [_argument(options), *command, *redirected(args, model_path)]
 
 
-def _options(model: CachedModel, limits: Limits) -> list[str]:
-    options = {
-        "root": model.root,
-        "dir": model.directory,
-        "key": model.key,
-        "uri": redacted(model.uri),
-        "download-timeout": limits.download,
-        "wait-timeout": limits.wait,
-        "trust-locks": str(limits.trust_locks).lower(),
-    }
-    return [_escape(f"--{name}={value}") for name, value in options.items()]
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a pod that are not in a shared cache: the expected SHA-256 by the path, "" where there is none."""
+
+    source: str
+    """Where they come from, for messages."""
+    downloaded: Mapping[str, str] = field(default_factory=dict)
+    mounted: Mapping[str, str] = field(default_factory=dict)
+    links: str = ""
+    """The mount path of a claim that links in the models may lead to."""
+
+    @property
+    def digests(self) -> list[str]:
+        return [digest for digest in (*self.downloaded.values(), *self.mounted.values()) if digest]
+
+
+def wrap_in_place(
+    command: Sequence[str], args: Sequence[str], models: Models, delivery: Delivery
+) -> tuple[list[str], list[str]]:
+    """Wrap the command of an init container so that the download is supervised, or its digest checked.
+
+    Without a command, what is mounted is checked. Returns command and args.
+    """
+    digests = models.digests
+    only = digests[0] if len(models.downloaded) + len(models.mounted) == len(digests) == 1 else ""
+    options = delivery.options(models.source, only)
+    options |= {"models": dict(models.downloaded), "mounted": dict(models.mounted), "links": models.links}
+    deliver = "in_place" if command else "check"
+    text = program_text(deliver, supervise=delivery.supervise and bool(command), digest=bool(digests))
+    return [*INTERPRETER, text], [_argument(options), *command, *args]
+
+
+def is_wrapped(words: Sequence[object]) -> bool:
+    """Whether the command or the arguments of a container have the program, wherever others may have moved it."""
+    return any(str(word).startswith(HEAD) for word in words)
 
 
 def redirected(args: Sequence[str], model_path: str) -> list[str]:
@@ -144,6 +166,10 @@ def _redirect(arg: str, model_path: str) -> str:
     if arg == model_path or arg.startswith(model_path + "/"):
         return "{}" + arg[len(model_path) :]
     return arg
+
+
+def _argument(options: Mapping[str, Any]) -> str:
+    return _escape(json.dumps(options, ensure_ascii=False))
 
 
 def _escape(argument: str) -> str:

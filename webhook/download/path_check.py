@@ -74,7 +74,7 @@ def problem(claim: str, kind: str, root: Path, path: str) -> str:
     return f"path {shown(path)} of claim {claim} is a {actual}, not a {kind}: set {PATH_TYPE} to {actual}"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     status = 0
     for index in range(0, len(arguments), 4):
         claim, kind, root, path = arguments[index : index + 4]
@@ -82,8 +82,4 @@ def main(arguments: list[str]) -> int:
         if text:
             print(text)
             status = 1
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(status)

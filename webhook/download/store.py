@@ -15,8 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from webhook.download import program
+from webhook.download import trees
 from webhook.download.key import PATTERN
+from webhook.download.program import cache as program
 
 OnProgress = Callable[[int], None]
 """Called with the number of bytes that were measured or deleted since the last call."""
@@ -101,7 +102,7 @@ def scan(directory: Path, on_progress: OnProgress) -> list[Entry]:
 def _opened(directory: Path) -> Iterator[Path]:
     """Open the directory, and yield a path to it that nobody can replace with a link. Errors have the original path."""
     path = directory.absolute()
-    opened = program.open_directory(Path(path.anchor), str(path.relative_to(path.anchor)), create=False)
+    opened = trees.open_directory(Path(path.anchor), str(path.relative_to(path.anchor)))
     stable = f"/proc/self/fd/{opened}"
     try:
         yield Path(stable)
@@ -179,7 +180,7 @@ def measure(path: Path, on_progress: OnProgress) -> int:
 def _statuses(path: Path) -> Iterator[os.stat_result]:
     """The status of a file, or of all files in a tree, without directories."""
     status = path.lstat()
-    found = program.walk(path) if stat.S_ISDIR(status.st_mode) else [(path, status)]
+    found = trees.walk(path) if stat.S_ISDIR(status.st_mode) else [(path, status)]
     return (each for _, each in found if not stat.S_ISDIR(each.st_mode))
 
 
@@ -302,7 +303,7 @@ def remove(directory: Path, removal: Removal, rules: Rules, now: float, on_progr
             trash = [_move_to_trash(cache, path) for path in paths]
         for path in trash:
             with contextlib.suppress(FileNotFoundError):
-                program.delete(path, on_progress)
+                trees.delete(path, on_progress)
     return True
 
 
@@ -318,7 +319,7 @@ def _lock(cache: program.Cache) -> Iterator[bool]:
 
 def _move_to_trash(cache: program.Cache, path: Path) -> Path:
     """Rename a path atomically, and return its new path."""
-    trash = cache.temporary_path("trash")
+    trash = cache.new_path("trash")
     with contextlib.suppress(FileNotFoundError):
         path.rename(trash)
     return trash

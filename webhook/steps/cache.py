@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook import annotations as keys
-from webhook.download.command import STOCK_COMMAND, CachedModel, Limits, redirected, wrap_command
+from webhook.download.command import STOCK_COMMAND, CachedModel, Delivery, redirected, wrap_cached
 from webhook.download.inputs import download_inputs
 from webhook.download.key import key
 from webhook.errors import Denied
@@ -63,7 +63,7 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
     volume = _cache_volume(pod, request, cache)
     model = _cached_model(pod, container, cache, inputs)
     command, args = _command(container, inputs), container.get("args") or ()
-    container["command"], container["args"] = wrap_command(command, args, request.mount_path, model, Limits())
+    container["command"], container["args"] = wrap_cached(command, args, request.mount_path, model, Delivery())
     wanted = mount(volume, request.mount_path, read_only=True, sub_path=model.sub_path)
     for target in request.targets:
         pod.ensure_mount(pod.edit_target(target), wanted)
