@@ -13,7 +13,7 @@ SAMPLE_REQUEST = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: a
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast test-node controlplane node record check bench mutants soak alerts dashboard-picture docs image image-test lock clean
+.PHONY: help run test test-all test-fast test-node controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -42,7 +42,7 @@ check: $(VENV)/.dev ## run linters, type checks, import contracts, and checks of
 	@$(SCHEMA) --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/pre-commit validate-config
 
-test-all: $(VENV)/.dev node
+test-all: $(VENV)/.dev node browser
 	@$(PYTEST)
 
 test-fast: $(VENV)/.dev ## run the tests that need no API server and are not slow
@@ -59,6 +59,12 @@ controlplane: $(VENV)/.dev ## download or build kube-apiserver, etcd and helm fo
 
 node: controlplane ## download or build kubelet, containerd and images for the tests (once)
 	@$(BIN)/python -m tests.node.obtain >/dev/null
+
+browser: $(VENV)/.dev ## download Chromium for the tests of the development page (once)
+	@$(BIN)/python -m tests.browser.chromium
+
+page-picture: browser ## draw docs/page.png: the development page, light and on a phone
+	@$(BIN)/python -m tools.page_picture
 
 bench: $(VENV)/.dev ## measure the cost of an admission, as ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks

@@ -24,7 +24,7 @@ from webhook.cluster.facts import NoCluster
 from webhook.server.app import create_app
 from webhook.server.context import Webhook
 from webhook.server.server import ListenOptions, Server, serve
-from webhook.settings.source import LiveSettings
+from webhook.settings.source import LiveSettings, SettingsSource
 
 HOST = "127.0.0.1"
 
@@ -136,7 +136,7 @@ def serving(
     directory: Path,
     *,
     files: tuple[Path, Path] | None = None,
-    settings: LiveSettings | None = None,
+    settings: SettingsSource | None = None,
     client_ca: Path | None = None,
     page: bool = False,
     drain_seconds: float = 0,
