@@ -48,7 +48,8 @@ def key_of(
         for mount in outcome.mutated["spec"]["containers"][0]["volumeMounts"]
         if mount["name"] == init["volumeMounts"][0]["name"]
     }
-    assert [f"--key={path}" for path in paths] == [arg for arg in init["args"] if arg.startswith("--key=")]
+    found = [json.loads(arg)["key"] for arg in init["args"] if arg.startswith('{"')]
+    assert found == list(paths)
     return str(paths.pop())
 
 
