@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from webhook.cli.console import table_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -126,7 +128,7 @@ def list_models(directory: Directory, output: OutputOption = Output.table) -> No
     if output is Output.json:
         typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
     else:
-        _console().print(_entries_table(entries, time.time()))
+        table_console().print(_entries_table(entries, time.time()))
         typer.echo(f"models: {len(entries)}, total size: {format_size(sum(_bytes(entry) for entry in entries))}")
 
 
@@ -261,7 +263,7 @@ def _report(output: Output, removals: list[Removal], left: int, dry_run: bool) -
         typer.echo(json.dumps(document, indent=2))
         return
     if removals:
-        _console().print(_removals_table(removals))
+        table_console().print(_removals_table(removals))
     typer.echo(f"{'would free' if dry_run else 'freed'} {format_size(freed)}; {format_size(left)} remain")
 
 
@@ -290,14 +292,6 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right" if heading in ("SIZE", "FILES") else "left", overflow="fold")
     return table
-
-
-def _console() -> Any:
-    """A console on standard output; wide if that is not a terminal, so that logs and pipes get whole lines."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False)
-    return console if console.is_terminal else Console(markup=False, highlight=False, width=400)
 
 
 def _bytes(entry: Entry) -> int:

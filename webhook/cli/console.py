@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -27,3 +27,11 @@ def exit_with(message: str, code: int) -> NoReturn:
 
 def print_error(message: str) -> None:
     typer.secho(message, fg="red", err=True)
+
+
+def table_console() -> Any:
+    """A console on standard output; wide if that is not a terminal, so that logs and pipes get whole lines."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(markup=False, highlight=False, width=400)

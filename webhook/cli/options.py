@@ -307,3 +307,13 @@ AuditConfiguration = Annotated[
     ),
 ]
 AuditOutput = Annotated[TableOutput, typer.Option("-o", "--output", envvar=env("OUTPUT"), help="Output format.")]
+DoctorAddress = Annotated[
+    str | None,
+    typer.Option(
+        envvar=env("ADDRESS"),
+        metavar="HOST:PORT",
+        help="Where the webhook can be reached from here, such as a port that `kubectl port-forward` forwards. "
+        "Default: the address that is registered.",
+    ),
+]
+DoctorOutput = Annotated[TableOutput, typer.Option("-o", "--output", envvar=env("OUTPUT"), help="Output format.")]

@@ -9,14 +9,14 @@ error response, and urllib3's HTTPError when there is no response.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from kubernetes.client import ApiClient, ApiException, V1ConfigMapList, V1Secret
+from kubernetes.client import ApiException, V1ConfigMapList, V1Secret
 from kubernetes.client.rest import RESTResponse
 
-Timeout = tuple[float, float]
+from webhook.kubernetes_api.json_api import Requests, Timeout
 
 _NAMESPACED = "/api/v1/namespaces/{namespace}/"
 _CONFIG_MAPS = _NAMESPACED + "configmaps"
@@ -25,16 +25,13 @@ _PAGE = 500
 _PAGE_TIMEOUT = (3, 30)
 
 
-class CoreApi:
+class CoreApi(Requests):
     """A subset of CoreV1Api."""
-
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
 
     def config_maps(self, namespace: str, name: str, timeout: Timeout) -> V1ConfigMapList:
         """A list with the ConfigMap, empty when there is none, and the resourceVersion to watch from."""
         query = [("fieldSelector", f"metadata.name={name}")]
-        response = self._send("GET", _CONFIG_MAPS, timeout, query=query, namespace=namespace)
+        response = self.send("GET", _CONFIG_MAPS, timeout, query=query, namespace=namespace)
         found: V1ConfigMapList = self._read(response, "V1ConfigMapList")
         return found
 
@@ -56,12 +53,12 @@ class CoreApi:
             ("resourceVersion", resource_version),
             ("timeoutSeconds", timeout_seconds),
         ]
-        return self._send("GET", _CONFIG_MAPS, _request_timeout, query=query, namespace=namespace).response
+        return self.send("GET", _CONFIG_MAPS, _request_timeout, query=query, namespace=namespace).response
 
     def secret(self, namespace: str, name: str, timeout: Timeout) -> V1Secret | None:
         """The Secret; None when there is none."""
         try:
-            response = self._send("GET", _SECRETS + "/{name}", timeout, namespace=namespace, name=name)
+            response = self.send("GET", _SECRETS + "/{name}", timeout, namespace=namespace, name=name)
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -71,11 +68,11 @@ class CoreApi:
 
     def create_secret(self, namespace: str, secret: V1Secret, timeout: Timeout) -> None:
         """Create a Secret."""
-        self._send("POST", _SECRETS, timeout, body=secret, namespace=namespace).read()
+        self.send("POST", _SECRETS, timeout, body=secret, namespace=namespace).read()
 
     def replace_secret(self, namespace: str, name: str, secret: V1Secret, timeout: Timeout) -> None:
         """Replace the version of the Secret that was read; a conflict (409) when there is a newer version."""
-        self._send("PUT", _SECRETS + "/{name}", timeout, body=secret, namespace=namespace, name=name).read()
+        self.send("PUT", _SECRETS + "/{name}", timeout, body=secret, namespace=namespace, name=name).read()
 
     def unfinished_pods(self, namespace: str | None) -> Iterator[dict[str, Any]]:
         """The pods of one namespace or all that have not succeeded or failed, as JSON; read in pages."""
@@ -87,41 +84,15 @@ class CoreApi:
                 ("limit", _PAGE),
                 ("continue", token),
             ]
-            page = msgspec.json.decode(self._send("GET", path, _PAGE_TIMEOUT, query=query, **names).read())
+            page = msgspec.json.decode(self.send("GET", path, _PAGE_TIMEOUT, query=query, **names).read())
             yield from page["items"]
             token = page["metadata"].get("continue") or None
 
     def namespace_metadata(self, namespace: str, timeout: Timeout) -> Mapping[str, Any]:
         """The metadata of a namespace, as JSON."""
-        response = self._send("GET", _NAMESPACED.rstrip("/"), timeout, namespace=namespace)
+        response = self.send("GET", _NAMESPACED.rstrip("/"), timeout, namespace=namespace)
         metadata: Mapping[str, Any] = msgspec.json.decode(response.read())["metadata"]
         return metadata
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        timeout: Timeout,
-        *,
-        query: Iterable[tuple[str, Any]] = (),
-        body: Any = None,
-        **names: str | None,
-    ) -> RESTResponse:
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
-        request = self._client.param_serialize(
-            method,
-            path,
-            path_params=names,
-            query_params=[(key, value) for key, value in query if value],
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        response = self._client.call_api(*request, _request_timeout=timeout)
-        if not 200 <= response.status <= 299:
-            response.read()
-            raise ApiException.from_response(http_resp=response, body=None, data=None)
-        return response
 
     def _read(self, response: RESTResponse, model: str) -> Any:
         response.read()
