@@ -13,7 +13,7 @@ from webhook.pod import pod
 from webhook.request import model_request, sources, targets
 from webhook.request import reader as request_reader
 from webhook.server import endpoint, events, response_cache
-from webhook.settings import parse, storage_containers
+from webhook.settings import access, parse, storage_containers
 from webhook.steps import environment, oci_modelcar
 
 ROWS = {
@@ -44,6 +44,7 @@ CACHED = fact_cache.Limits()
             [storage_containers.MAX_REGEXES, storage_containers.MAX_REGEX, storage_container._MAX_PATTERN_BYTES],
         ),
         ("A key of the settings", [parse.MAX_TEXT, parse.MAX_VALUES]),
+        ("Rules for claims (`storageDefaults.access`)", [access.MAX_RULES, access.MAX_PATTERNS]),
         ("Problems and warnings about settings", [parse.MAX_PROBLEMS]),
         (
             "Reads from the API server",

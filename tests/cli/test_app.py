@@ -340,6 +340,42 @@ def test_unknown_keys_of_kserve_are_warnings_or_errors_when_strict():
     assert result.stderr.startswith("error: storageInitializer.enableFlying: ")
 
 
+ACCESS = "storageDefaults: {access: [{paths: [private], allow: none}, {serviceAccounts: [trainer], allow: readWrite}]}"
+
+
+@pytest.mark.parametrize(
+    ("requester", "uri", "expected"),
+    [
+        ("models/default", "pvc://models/private/a", "none (storageDefaults.access[0])"),
+        ("models/default", "pvc://models", "none (storageDefaults.access[0])"),
+        ("models/trainer", "pvc://models/a", "readWrite (storageDefaults.access[1])"),
+        ("models/default", "s3://models/a", "read (storageDefaults.access, of which no rule matches)"),
+    ],
+)
+def test_what_pods_may_do_is_printed_with_the_rule(requester, uri, expected):
+    result = run("check-settings", "--as", requester, "--uri", uri, "--uri", "hf://a/b", stdin=ACCESS)
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, second = result.stdout.splitlines()
+    assert first == f"{uri}: {expected}"
+    assert second.startswith("hf://a/b: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--as", "models/default"], "belong together"),
+        (["--uri", "pvc://a"], "belong together"),
+        (["--as", "models", "--uri", "pvc://a"], "<namespace>/<service account>"),
+        (["--as", "models/default", "--uri", "pvc://a/../b"], "'..'"),
+        (["--as", "models/default", "--uri", ""], "is empty"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_rejected(arguments, words):
+    result = run("check-settings", *arguments, stdin=ACCESS)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+
+
 @pytest.mark.parametrize("text", ["", "kind: Secret", "- a", "a: ["])
 def test_input_without_a_configmap_is_rejected(text):
     result = run("check-settings", stdin=text)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from webhook.settings.access import Requester
 from webhook.settings.model import Settings
 from webhook.settings.parse import MAX_PROBLEMS, MAX_TEXT, MAX_VALUES, Problem, SettingsError, parse
 
@@ -120,7 +121,8 @@ def test_yaml_numbers_are_quantities(value, text):
 )
 def test_namespaces_that_may_write(value, namespace, may):
     settings, _ = parse({"storageDefaults": {"allowReadWrite": value}})
-    assert settings.storage_defaults.may_write(namespace) is may
+    found = settings.storage_defaults.permission(Requester(namespace, "default"), None)
+    assert found.allow == ("readWrite" if may else "read")
 
 
 def test_single_file_extensions_are_normalized():

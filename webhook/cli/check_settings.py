@@ -12,12 +12,18 @@ from webhook.cli.inputs import read_text
 def check_settings(
     file: opt.SettingsFile = "-",
     strict: opt.Strict = False,
+    requester: opt.As = None,
+    uris: opt.Uris = None,
 ) -> None:
     """Validate settings, and print those that would be in effect, with defaults.
 
+    With --as and --uri, print what pods may do with each URI instead, and the setting that decides.
     Exit code 1: the settings are invalid, for the reasons on standard error; 2: the input cannot be read.
     """
-    from webhook.settings.check import check
+    from webhook.settings.check import check, permissions
+
+    if (requester is None) != (not uris):
+        exit_with("--as and --uri belong together: set both, or none", UNUSABLE)
 
     text = read_text(file)
     try:
@@ -28,4 +34,10 @@ def check_settings(
     print_lines("error: ", result.problems, "red")
     if result.problems or (strict and result.warnings):
         raise typer.Exit(1)
-    typer.echo(result.effective, nl=False)
+    if requester is None:
+        typer.echo(result.effective, nl=False)
+        return
+    try:
+        typer.echo("\n".join(permissions(text, requester, uris or [])))
+    except ValueError as error:
+        exit_with(str(error), UNUSABLE)

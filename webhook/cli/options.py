@@ -281,6 +281,19 @@ SettingsFile = Annotated[
         help="ConfigMap manifest, or settings alone. -: standard input.",
     ),
 ]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        envvar=env("AS"),
+        metavar="NAMESPACE/SERVICEACCOUNT",
+        help="Say what pods of this service account may do with each --uri.",
+    ),
+]
+Uris = Annotated[
+    list[str] | None,
+    typer.Option("--uri", envvar=env("URI"), metavar="URI", help="Model, or directory of a shared cache. Repeatable."),
+]
 Strict = Annotated[bool, typer.Option("--strict", envvar=env("STRICT"), help="Treat warnings as errors.")]
 
 AuditNamespace = Annotated[

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from webhook import annotations as keys
-from webhook.errors import Denied, Forbidden, quoted
+from webhook.errors import Denied, quoted
 from webhook.pod.pod import INIT_CONTAINER_NAME, check_shape, find, metadata_map
+from webhook.request.access import read_read_only
 from webhook.request.injected import as_delivered, download_volumes, is_injected
 from webhook.request.model_request import ModelRequest, Skip, Source
 from webhook.request.pull_secrets import read_pull_secrets
 from webhook.request.sources import read_sources
 from webhook.request.targets import init_targets, read_targets
 from webhook.request.unknown_annotations import unknown_keys
+from webhook.settings.access import Requester
 from webhook.settings.model import Settings
 
 MAX_ANNOTATIONS = 256 * 1024
@@ -99,14 +101,16 @@ def _read_reinvoked(
             f"the pod has an init container {INIT_CONTAINER_NAME} of its own, so no model is injected: give it another "
             "name"
         )
+    account = pod["spec"].get("serviceAccountName") or "default"
+    sources = read_sources(annotations, labels, settings) if settings.storage_defaults.access is not None else ()
     return ModelRequest(
         namespace,
         annotations,
-        read_only=_read_read_only(annotations, namespace, settings, warnings),
+        read_only=read_read_only(annotations, Requester(namespace, account), sources, settings, warnings),
         init_targets=init_targets(pod, annotations),
         already_injected=True,
         literal_headers=any(is_literal_header(variable) for variable in initializer.get("env") or ()),
-        service_account=pod["spec"].get("serviceAccountName") or "default",
+        service_account=account,
         warnings=tuple(warnings),
     )
 
@@ -125,6 +129,7 @@ def _read_request(
 ) -> ModelRequest:
     warnings = list(unknown_keys(annotations, labels))
     several = keys.URIS in annotations
+    account = pod["spec"].get("serviceAccountName") or "default"
     sources = as_delivered(pod, read_sources(annotations, labels, settings))
     direct = _read_direct(annotations, several, settings)
     targets = read_targets(pod, sources, annotations, labels, direct=direct)
@@ -138,9 +143,9 @@ def _read_request(
         targets=targets.names,
         init_targets=init_targets(pod, annotations),
         default_targets=targets.by_default,
-        read_only=_read_read_only(annotations, namespace, settings, warnings),
+        read_only=read_read_only(annotations, Requester(namespace, account), sources, settings, warnings),
         direct=direct,
-        service_account=pod["spec"].get("serviceAccountName") or "default",
+        service_account=account,
         pull_secrets=read_pull_secrets(pod["spec"], sources),
         warnings=tuple(warnings),
     )
@@ -149,26 +154,6 @@ def _read_request(
 def _without_internal(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """The annotations without KServe's internal ones, which any user can set on a pod that KServe does not manage."""
     return {key: value for key, value in annotations.items() if not key.startswith(keys.INTERNAL)}
-
-
-def _read_read_only(annotations: Mapping[str, str], namespace: str, settings: Settings, warnings: list[str]) -> bool:
-    defaults = settings.storage_defaults
-    text = annotations.get(keys.READ_ONLY)
-    if text is None:
-        return defaults.read_only or not defaults.may_write(namespace)
-    wanted = text.strip().lower()
-    if wanted not in ("true", "false"):
-        warnings.append(
-            f"annotation {keys.READ_ONLY} {quoted(text)} is neither true nor false: the model is mounted read-only"
-        )
-    if wanted != "false":
-        return True
-    if not defaults.may_write(namespace):
-        raise Forbidden(
-            f'annotation {keys.READ_ONLY} "false" is not allowed in namespace {quoted(namespace)}: remove it to mount '
-            "the model read-only, or ask the administrator about the setting storageDefaults.allowReadWrite"
-        )
-    return False
 
 
 def _read_direct(annotations: Mapping[str, str], several: bool, settings: Settings) -> bool:

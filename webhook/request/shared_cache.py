@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from webhook import annotations as keys
 from webhook.errors import Denied
+from webhook.request.access import check_cache
 from webhook.request.model_request import ModelRequest
+from webhook.settings.access import Requester
 from webhook.settings.model import Settings
 from webhook.uri import ClaimPath, check, is_claim, parse_claim
 
@@ -15,7 +17,7 @@ ALL_NAMESPACES = "*"
 def shared_cache(request: ModelRequest, settings: Settings) -> ClaimPath | None:
     """The claim and directory of the shared cache; None when each pod downloads its own copy.
 
-    Raises Denied when the annotation is invalid or contradicts another.
+    Raises Denied when the annotation is invalid or contradicts another, Forbidden when the settings do not allow it.
     """
     text = request.annotations.get(keys.CACHE)
     if text is None:
@@ -30,7 +32,9 @@ def shared_cache(request: ModelRequest, settings: Settings) -> ClaimPath | None:
             f"{origin} cannot be combined with a model that is not read-only, because other pods mount the same copy: "
             f"remove it, or annotation {keys.READ_ONLY}"
         )
-    return parse_claim(uri, origin)
+    cache = parse_claim(uri, origin)
+    check_cache(Requester(request.namespace, request.service_account), cache, settings)
+    return cache
 
 
 def cache_claim(request: ModelRequest, settings: Settings) -> str | None:

@@ -117,6 +117,14 @@ def _claim_uri(value: str) -> str:
     return value
 
 
+def _path_pattern(value: str) -> str:
+    """The pattern as paths in claims are written: without empty and `.` segments."""
+    segments = [segment for segment in value.split("/") if segment not in ("", ".")]
+    if not segments or ".." in segments or not value.isprintable() or "[" in value:
+        raise ValueError("must be a path in a claim or a pattern of paths, such as public/*, without `..` and `[`")
+    return "/".join(segments)
+
+
 def _variable_name(value: str) -> str:
     if not variables.is_name(value):
         raise ValueError("must be the name of a variable: letters, digits, `_`, `-` and `.`")
@@ -158,6 +166,12 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 VariablePattern = Annotated[
     str, Field(min_length=1, max_length=_MAX_NAME), _matches(r"[-._a-zA-Z0-9*?]+", "the name or pattern of variables")
 ]
+NamePattern = Annotated[
+    str,
+    Field(min_length=1, max_length=_MAX_NAME),
+    _matches(r"[a-z0-9*?.-]+", "a name or a pattern of names: lower-case letters, digits, `-`, `.`, `*` and `?`"),
+]
+PathPattern = Annotated[str, Field(min_length=1, max_length=_MAX_NAME), AfterValidator(_path_pattern)]
 NamespacePattern = Annotated[
     str, Field(min_length=1, max_length=_MAX_NAME), _matches(r"[a-z0-9*?-]+", "the name or pattern of a namespace")
 ]

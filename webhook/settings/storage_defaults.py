@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from webhook.settings.access import ALLOW_READ_WRITE, MAX_RULES, AccessRule, Permission, Requester, permission
 from webhook.settings.formats import (
     BoolOrNamespaces,
     Bytes,
@@ -20,6 +21,7 @@ from webhook.settings.formats import (
     VariablePattern,
 )
 from webhook.settings.group import SettingsGroup, check_order
+from webhook.uri import ClaimPath
 
 SINGLE_FILE_EXTENSIONS = tuple(
     ".joblib .pkl .pickle .onnx .bst .ubj .pt .pth .safetensors .gguf .ggml .bin .h5 .keras .tflite .pmml .cbm .lgb "
@@ -132,6 +134,12 @@ class StorageDefaults(SettingsGroup):
         True,
         description="Who may mount a model read-write: `true` (everyone), `false` (no one), or a list of namespaces.",
     )
+    access: tuple[AccessRule, ...] | None = Field(
+        None,
+        max_length=MAX_RULES,
+        description="Who may read and write which paths of which claims. The first rule that matches decides; without "
+        "one, a path may be read. Replaces `allowReadWrite`. None: everyone may read all claims.",
+    )
     single_file: tuple[Extension, ...] = Field(
         SINGLE_FILE_EXTENSIONS,
         description="File extensions for which a `pvc://` path is a single file, not a directory.",
@@ -173,7 +181,10 @@ class StorageDefaults(SettingsGroup):
     )
     claims: Claims = Field(Claims.model_construct(), description="Checks of the claims that a pod mounts.")
 
-    def may_write(self, namespace: str) -> bool:
-        """Whether pods in this namespace may mount models read-write."""
+    def permission(self, requester: Requester, claim: ClaimPath | None) -> Permission:
+        """What pods may do with a path in a claim; `claim` is None for a model that is in no claim."""
+        if self.access is not None:
+            return permission(self.access, requester, claim)
         allowed = self.allow_read_write
-        return allowed if isinstance(allowed, bool) else namespace in allowed
+        may_write = allowed if isinstance(allowed, bool) else requester.namespace in allowed
+        return Permission("readWrite" if may_write else "read", ALLOW_READ_WRITE)
