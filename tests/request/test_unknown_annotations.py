@@ -61,7 +61,7 @@ MISSPELLED = {
 }
 
 OTHER_NAMES = (
-    "env secret secret-name secretName storageSecretName uid uuid urn gpu-request gpu-limit request limit path type "
+    "secret secret-name secretName storageSecretName uid uuid urn gpu-request gpu-limit request limit path type "
     "mount pvc claim memory cpu image-pull-policy image-pull-secret imagePullPolicy command args model storage name "
     "read readwrite write strategy storage-limit storage-class service-account s3-endpoint region timeout user-id "
     "applied - _ . 0 zzzz rollout-aplied"
