@@ -5,14 +5,15 @@ from typing import Any
 
 import httpx
 
-# Written by the API server and by clients at any time, and removed after a while.
-_TEMPORARY = {"events", "leases"}
+# Written at any time, and removed after a while: Events, and the leases of API servers.
+_TEMPORARY = ("/events/", "/namespaces/kube-system/leases/")
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 
 def inventory(http: httpx.Client) -> frozenset[str]:
-    """The URL paths of all objects of all kinds that can be listed, except events and leases."""
-    return frozenset(path for root in _roots(http) for path in _objects(http, root))
+    """The URL paths of all objects of all kinds that can be listed."""
+    paths = (path for root in _roots(http) for path in _objects(http, root))
+    return frozenset(path for path in paths if not any(part in path for part in _TEMPORARY))
 
 
 def _roots(http: httpx.Client) -> list[str]:
@@ -22,7 +23,7 @@ def _roots(http: httpx.Client) -> list[str]:
 
 def _objects(http: httpx.Client, root: str) -> Iterator[str]:
     for resource in _get(http, root)["resources"]:
-        if "list" not in resource["verbs"] or resource["name"] in _TEMPORARY:
+        if "list" not in resource["verbs"]:
             continue
         for item in _get(http, f"{root}/{resource['name']}", Accept=_METADATA)["items"] or ():
             metadata = item["metadata"]

@@ -5,9 +5,11 @@ import subprocess
 
 import pytest
 
-from tests.chart.rendering import CHART, FULLNAME, RELEASE, helm, one, render, values
+from tests.chart.rendering import CHART, FULLNAME, RELEASE, helm, of_kind, one, render, values
 from tests.chart.test_values import DEPENDENT, NULLABLE
 from tests.controlplane import binaries
+from tests.e2e.api import eventually
+from tests.e2e.inventory import inventory
 from tests.e2e.release import Release, installed, run_helm
 
 
@@ -33,7 +35,7 @@ def test_commands_of_the_notes_name_what_exists(control_plane, api, kubectl):
     with installed(
         control_plane, "chart-notes", *values(namespaceOverride=api.furnished("chart-notes-own"))
     ) as release:
-        ready, test, logs, certificates, cleanup = _commands(run_helm(control_plane, release.namespace, "get notes"))
+        ready, test, logs, cleanup = _commands(run_helm(control_plane, release.namespace, "get notes"))
         assert "Waiting for deployment" in kubectl(*ready[1:], "--watch=false")
         assert test == ["helm", "-n", release.namespace, "test", RELEASE]
         kubectl(*logs[1:])
@@ -41,8 +43,7 @@ def test_commands_of_the_notes_name_what_exists(control_plane, api, kubectl):
         read = [word for word in logs[1:] if word not in ("--prefix", "--tail=50")]
         read[read.index("logs")] = "get"
         assert kubectl(*read, "pods", "-o", "name") == f"pod/{pod}\n"
-        for command in (certificates, cleanup):
-            kubectl(*command[1:])
+        kubectl(*cleanup[1:])
         for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ClusterRoleBinding"):
             assert api.http.get(api.path(one(kind, release.objects))).status_code == 404
 
@@ -64,6 +65,34 @@ def test_another_name_for_the_selector_is_rejected_with_a_way_out(control_plane)
         assert f"Deployment {FULLNAME} selects its pods by the label app.kubernetes.io/name" in renamed.stderr
         assert "set nameOverride to storage-initializer-webhook again" in renamed.stderr
         run_helm(control_plane, release.namespace, "upgrade", *values(nameOverride="models", fullnameOverride="models"))
+
+
+def test_an_upgrade_keeps_what_the_webhook_wrote_and_the_end_leaves_nothing(control_plane, api):
+    namespace = api.namespace("chart-filled")
+    before = inventory(api.http)
+    with installed(control_plane, namespace) as release:
+        secret, lease = one("Secret", release.objects), one("Lease", release.objects)
+        api.patch(secret, [{"op": "add", "path": "/data", "value": {"state.json": "e30="}}])
+        api.patch(lease, [{"op": "add", "path": "/spec", "value": {"holderIdentity": "replica"}}])
+        run_helm(control_plane, namespace, "upgrade", *values(webhook__timeoutSeconds=7))
+        assert api.get(secret)["data"] == {"state.json": "e30="}
+        assert api.get(lease)["spec"] == {"holderIdentity": "replica"}
+    assert api.http.get(api.path(lease)).status_code == 404
+    eventually(lambda: inventory(api.http) == before)
+
+
+def test_objects_that_the_webhook_created_itself_stay_its_own(control_plane, api):
+    namespace = api.namespace("chart-unowned")
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"{FULLNAME}-certificates", "namespace": namespace},
+    }
+    api.apply(secret).raise_for_status()
+    with installed(control_plane, namespace) as release:
+        assert of_kind("Secret", release.objects) == []
+        assert one("Lease", release.objects)
+    assert api.get(secret)
 
 
 def test_the_api_server_accepts_what_null_values_render(api, prerequisites):

@@ -91,6 +91,19 @@ def test_first_start_stores_publishes_and_serves(client: k8s.ApiClient, namespac
     assert all(trusts(split(bundle), replica.certificate, now(), NAME) for bundle in bundles(client))
 
 
+def test_empty_objects_of_the_chart_are_filled(client: k8s.ApiClient, namespace: str) -> None:
+    metadata = k8s.V1ObjectMeta(name=SECRET, labels={"app.kubernetes.io/managed-by": "Helm"})
+    k8s.CoreV1Api(client).create_namespaced_secret(namespace, k8s.V1Secret(metadata=metadata))
+    leases = k8s.CoordinationV1Api(client)
+    leases.create_namespaced_lease(namespace, k8s.V1Lease(metadata=metadata))
+    replica = Replica(client, namespace, "one")
+    for _ in range(2):
+        replica.rotator.tick(now())
+    assert all(trusts(split(bundle), replica.certificate, now(), NAME) for bundle in bundles(client))
+    lease: Any = leases.read_namespaced_lease(SECRET, namespace)
+    assert (lease.spec.holder_identity, lease.metadata.labels) == ("one", metadata.labels)
+
+
 def test_two_replicas_serve_the_same_certificate_and_one_leads(client: k8s.ApiClient, namespace: str) -> None:
     one, two = Replica(client, namespace, "one"), Replica(client, namespace, "two")
     for _ in range(2):

@@ -137,7 +137,8 @@ class CertificateRotator:
         Secret cannot be updated, and what `serve` raises.
         """
         secret = self._read_secret()
-        found = _decode(secret) if secret is not None else None
+        # The chart creates an empty Secret.
+        found = _decode(secret) if secret is not None and secret.data else None
         if found is not None:
             self._state = found
         if self._election.try_acquire_or_renew():
