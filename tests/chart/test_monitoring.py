@@ -83,10 +83,12 @@ def rules():
     return [rule for group in rule["spec"]["groups"] for rule in group["rules"]]
 
 
+@pytest.mark.e2e  # helm comes with the control plane
 def test_alerts_use_existing_metrics(rules):
     assert metrics_in(" ".join(rule["expr"] for rule in rules)) - exposed() == set()
 
 
+@pytest.mark.e2e
 def test_every_alert_is_valid_and_tested(rules):
     cases = CASES.read_text()
     for rule in rules:
@@ -94,6 +96,7 @@ def test_every_alert_is_valid_and_tested(rules):
         assert rule["alert"] in cases, "add a case, and run `make alerts`"
 
 
+@pytest.mark.e2e
 def test_every_alert_has_annotations_and_a_severity(rules):
     assert len(rules) >= 9
     for rule in rules:
@@ -101,6 +104,7 @@ def test_every_alert_has_annotations_and_a_severity(rules):
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
+@pytest.mark.e2e
 def test_alert_uses_the_claims_of_the_values(rules):
     (filling,) = (rule for rule in rules if rule["alert"] == "ModelClaimAlmostFull")
     assert 'persistentvolumeclaim=~"models|cache-.*"' in filling["expr"]

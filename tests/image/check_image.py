@@ -136,6 +136,13 @@ def test_suite_without_an_api_server_passes_on_the_python_of_the_image(base: str
     run("git", "archive", "--output", archive, "HEAD")
     checkout.mkdir()
     run("tar", "--directory", checkout, "--extract", "--file", archive)
-    options = ("--network=host", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096", "--workdir=/checkout")
+    # Some tests mount file systems.
+    options = (
+        "--privileged",
+        "--network=host",
+        "--ulimit=nofile=4096:4096",
+        "--ulimit=nproc=4096:4096",
+        "--workdir=/checkout",
+    )
     flags = os.environ.get("BUILD_FLAGS", "").split()
     run("podman", "run", "--rm", *options, *flags, f"--volume={checkout}:/checkout", base, "sh", "-ec", SUITE)

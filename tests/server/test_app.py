@@ -172,7 +172,8 @@ def test_what_is_too_deep_is_refused_in_words_at_every_depth(client):
         {"name": "proxy", "image": "i", "restartPolicy": "Always"},
     ]
     seen = set()
-    for depth in range(600, 1100, 10):
+    # The first depth that is refused depends on the Python: about 1,000 in 3.11, more in later ones.
+    for depth in (*range(600, 1100, 10), *range(2_000, 40_000, 2_000)):
         body = json.dumps(review(deep)).replace(json.dumps(DEEP), "[" * depth + "]" * depth)
         answer = post(client, body)
         if answer.status_code == 200:

@@ -196,13 +196,15 @@ def test_the_server_survives_any_bytes_instead_of_tls(running, client, garbage):
     [b"A: b\r\n" * 1000, b"a" * 10_000],
     ids=["many headers", "one header"],
 )
-def test_an_endless_header_closes_the_connection(running, client, endless):
+def test_an_endless_header_closes_the_connection(running, endless):
     with running.connect() as connection:
         connection.sendall(b"POST /mutate-pods HTTP/1.1\r\nA: ")
         with pytest.raises(OSError):
             for _ in range(1000):
                 connection.sendall(endless)
-    assert client.get("/healthz").status_code == 200
+    # A new client: in Python 3.13 the reset of one TLS connection is also reported by an older one of the same thread.
+    with running.client() as client:
+        assert client.get("/healthz").status_code == 200
 
 
 def test_a_header_below_the_limit_is_accepted(running):
