@@ -30,6 +30,8 @@ SETTINGS = {
         "allowReadWrite": ["models"],
         "overrides": {"image": ["*"], "memoryLimit": "2Gi", "env": ["*", "HF_*", "*a*b*c*"]},
         "cache": {"other": "pvc://cache/models"},
+        "downloadVolume": {"ephemeral": {"size": "1Gi", "storageClassName": "a"}},
+        "imagePullSecrets": ["registry-b"],
     },
     "storageContainers": [
         {

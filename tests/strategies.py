@@ -189,6 +189,21 @@ def pods(draw: st.DrawFn) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "unknown": draw(_unknown)}
 
 
+_PREFIX, _REGEX = [{"prefix": "s3://"}, {"prefix": "model"}], [{"regex": "^(hf|gs)://"}]
+_OWN_ENVIRONMENT = {"env": [{"name": "HF_ENDPOINT", "value": "https://ours"}], "imagePullPolicy": "Never"}
+_OWN_VOLUMES = {
+    "command": ["fetch"],
+    "volumeMounts": [
+        *({"name": name, "mountPath": f"/etc/{name}"} for name in ("data", "scratch")),
+        {"name": "mirror", "mountPath": "/etc/mirror", "readOnly": True},
+    ],
+}
+_ADDED = [
+    {"name": "data", "secret": {"secretName": "ca"}},
+    {"name": "scratch", "emptyDir": {}},
+    {"name": "mirror", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}},
+]
+
 settings = _some(
     storageInitializer=_some(
         enableDirectPvcVolumeMount=st.booleans(),
@@ -198,6 +213,13 @@ settings = _some(
         uidModelcar=_one_of(0, 1010),
         caBundleConfigMapName=st.just("ca"),
     ),
+    storageContainers=st.lists(
+        st.fixed_dictionaries(
+            {"name": st.just("own"), "container": _one_of(_OWN_ENVIRONMENT, _OWN_VOLUMES)},
+            optional={"namespaces": _one_of(["mod*"], ["other"]), "supportedUriFormats": _one_of(_PREFIX, _REGEX)},
+        ).map(lambda found: {**found, "volumes": _ADDED} if "volumeMounts" in found["container"] else found),
+        max_size=1,
+    ),
     storageDefaults=st.fixed_dictionaries(
         {"overrides": _one_of({"image": ["*"]}, {"image": ["*"], "cpuLimit": "1"})},
         optional={
@@ -205,6 +227,10 @@ settings = _some(
             "allowReadWrite": _one_of(True, ["models"]),
             "checkPath": st.booleans(),
             "emptyDir": _one_of({"sizeLimit": "5Gi"}, {"medium": "Memory"}),
+            "downloadVolume": _one_of("emptyDir", {"ephemeral": {"size": "5Gi", "storageClassName": "fast"}}),
+            "imagePullPolicy": _one_of("Always", "IfNotPresent"),
+            "imagePullSecrets": _one_of(["registry"], ["mirror"]),
+            "cpuLimit": st.just("none"),
             "ephemeralStorage": st.just({"request": "1Gi", "limit": "2Gi"}),
             "securityContext": _one_of({}, {"runAsUser": 1000}),
         },

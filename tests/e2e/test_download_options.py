@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.api import Object, admitted, eventually
 from tests.e2e.offline import essence, mutated_offline
 from tests.e2e.pods import unnamed
-from tests.mutation import initializer, plain_pod
+from tests.mutation import a_container, initializer, plain_pod
 
 
 class Case(NamedTuple):
@@ -53,6 +53,15 @@ CASES = {
         ),
         {"storageContainers": [PLUG_IN], "storageDefaults": {"overrides": {"env": ["GIT_*"]}}},
     ),
+    "ephemeral volume": Case(
+        plain_pod("s3://models/iris", securityContext={"fsGroup": 1000}),
+        {"storageDefaults": {"downloadVolume": {"ephemeral": {"size": "10Gi", "storageClassName": "local"}}}},
+    ),
+    "pull policy and Secrets": Case(
+        plain_pod("s3://models/iris", imagePullSecrets=[{"name": "own"}]),
+        {"storageDefaults": {"imagePullPolicy": "Always", "imagePullSecrets": ["mirror", "own"]}},
+    ),
+    "no CPU limit": Case(plain_pod("s3://models/iris"), {"storageDefaults": {"cpuLimit": "none"}}),
     "storage container beside a volume of the same name": Case(
         plain_pod("git://host/m", volumes=[{"name": "keys", "emptyDir": {}}]), {"storageContainers": [PLUG_IN]}
     ),
@@ -71,6 +80,23 @@ def test_stored_pod_equals_the_command_lines_output(installation: Any, tmp_path:
     stored = installation.api.get({**created, "apiVersion": "v1", "kind": "Pod"})
     assert essence(stored) == essence(expected)
     assert initializer(stored)
+
+
+def test_a_quota_of_cpu_limits_rejects_a_pod_without_one(installation: Any) -> None:
+    namespace = installation.namespace()
+    hard = {"limits.cpu": "10"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cpu", "namespace": namespace}}
+    admitted(installation.api.apply({**quota, "spec": {"hard": hard}}))
+    # The controller manager of a cluster does this.
+    status = [{"op": "add", "path": "/status", "value": {"hard": hard, "used": {"limits.cpu": "0"}}}]
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas/cpu/status"
+    patch = {"content-type": "application/json-patch+json"}
+    installation.api.http.patch(path, content=json.dumps(status), headers=patch).raise_for_status()
+    limited = {"resources": {"limits": {"cpu": "1"}}}
+    pod = unnamed(plain_pod("s3://models/iris", containers=[a_container(**limited)]))
+    with installation.configured({"storageDefaults": {"cpuLimit": "none"}}):
+        eventually(lambda: "must specify limits.cpu" in installation.api.create_pod(namespace, pod, dryRun="All").text)
+    admitted(installation.api.create_pod(namespace, pod))
 
 
 @pytest.mark.parametrize(

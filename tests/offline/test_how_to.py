@@ -97,6 +97,24 @@ def test_listed_variables_are_set() -> None:
     assert (variables["HTTPS_PROXY"], variables["HF_XET_HIGH_PERFORMANCE"]) == ("http://proxy.example.com:3128", "0")
 
 
+def test_a_download_gets_a_volume_of_its_own() -> None:
+    pod = injected("storage-webhook mutate -f large-model.yaml --settings file:ephemeral.yaml")
+    spec = volumes(pod)["kserve-provision-location"]["ephemeral"]["volumeClaimTemplate"]["spec"]
+    assert spec["storageClassName"] == "local-nvme"
+    assert spec["resources"]["requests"]["storage"] == "200Gi"
+
+
+def test_a_private_registry_has_a_policy_and_secrets() -> None:
+    pod = injected("storage-webhook mutate -f large-model.yaml --settings file:private-registry.yaml")
+    assert initializer(pod)["imagePullPolicy"] == "IfNotPresent"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_a_download_has_no_cpu_limit() -> None:
+    pod = injected("storage-webhook mutate -f large-model.yaml --settings file:no-cpu-limit.yaml")
+    assert initializer(pod)["resources"]["limits"].keys() == {"memory"}
+
+
 def test_the_download_stands_before_the_engine_builder() -> None:
     pod = injected("storage-webhook mutate -f engine.yaml -o diff")
     assert names(pod["spec"]["initContainers"]) == ["proxy", "storage-initializer", "build-engine"]

@@ -38,7 +38,7 @@ def without_injection(pod: JsonObject) -> JsonObject:
 def _volumes_filled_by(initializer: JsonObject, spec: JsonObject) -> Iterator[str]:
     for mount in initializer.get("volumeMounts") or ():
         volume = find(spec.get("volumes"), mount["name"])
-        if volume is not None and "emptyDir" in volume and not mount.get("readOnly"):
+        if volume is not None and ("emptyDir" in volume or "ephemeral" in volume) and not mount.get("readOnly"):
             yield mount["name"]
 
 

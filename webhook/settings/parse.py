@@ -127,7 +127,11 @@ def _suspicious_values(settings: Settings) -> list[Problem]:
             ("memoryModelcar", initializer.memory_modelcar),
         )
         if quantity.parse(value) % 1
-    ] + [*_unusable_ca_bundle(settings.credentials), *_storage_container_warnings(settings)]
+    ] + [
+        *_unusable_ca_bundle(settings.credentials),
+        *_storage_container_warnings(settings),
+        *_unused_empty_dir(settings),
+    ]
 
 
 def _unusable_ca_bundle(credentials: Credentials) -> list[Problem]:
@@ -138,6 +142,12 @@ def _unusable_ca_bundle(credentials: Credentials) -> list[Problem]:
         f"{_format(file)} is not an absolute path, and no certificates are found there: use one, such as /etc/s3/ca.crt"
     )
     return [Problem(f"{credentials.key}.s3.s3CABundle", reason)]
+
+
+def _unused_empty_dir(settings: Settings) -> Iterator[Problem]:
+    defaults = settings.storage_defaults
+    if defaults.download_volume.ephemeral and (defaults.empty_dir.medium or defaults.empty_dir.size_limit is not None):
+        yield Problem(f"{defaults.key}.emptyDir", "has no effect beside downloadVolume.ephemeral: remove one of them")
 
 
 def _storage_container_warnings(settings: Settings) -> Iterator[Problem]:
@@ -296,6 +306,8 @@ _REASONS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "too_long": "must have at most {max_length} items",
     "string_too_long": "must have at most {max_length} characters",
     "literal_error": "must be {expected}",
     "tuple": "must be a list",

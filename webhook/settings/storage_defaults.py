@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from webhook import quantity
 from webhook.settings.access import ALLOW_READ_WRITE, MAX_RULES, AccessRule, Permission, Requester, permission
+from webhook.settings.container_format import ImagePullPolicy
 from webhook.settings.formats import (
     BoolOrNamespaces,
     Bytes,
@@ -14,8 +16,10 @@ from webhook.settings.formats import (
     Extension,
     ImagePattern,
     NamespaceName,
+    ObjectName,
     PodSecurityContext,
     Quantity,
+    RequiredName,
     RolloutStrategy,
     SecurityContext,
     VariablePattern,
@@ -43,6 +47,35 @@ class EmptyDir(SettingsGroup):
         description="Medium of these volumes. Empty: the node's disk. "
         "`Memory`: tmpfs, which counts towards the init container's memory limit.",
     )
+
+
+class EphemeralVolume(SettingsGroup):
+    """A generic ephemeral volume: a claim that is created and deleted with the pod."""
+
+    storage_class_name: ObjectName = Field("", description="Its StorageClass. Empty: the default of the cluster.")
+    size: Bytes = Field(description="Its size, such as `100Gi`.")
+    access_modes: tuple[Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"], ...] = Field(
+        ("ReadWriteOnce",), min_length=1, description="Its access modes."
+    )
+
+    @model_validator(mode="after")
+    def _has_room(self) -> EphemeralVolume:
+        if not quantity.parse(self.size):
+            raise ValueError("size must be more than 0, such as 100Gi")
+        return self
+
+
+class DownloadVolume(SettingsGroup):
+    """The volume for downloads: `emptyDir`, or an object with one field."""
+
+    ephemeral: EphemeralVolume | None = Field(
+        None, description="A generic ephemeral volume instead of an emptyDir. The pod needs `fsGroup`."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_empty_dir(cls, value: Any) -> Any:
+        return {} if value == "emptyDir" else value
 
 
 class EphemeralStorage(SettingsGroup):
@@ -155,6 +188,20 @@ class StorageDefaults(SettingsGroup):
         "None: one that meets the Pod Security Standard `restricted`.",
     )
     empty_dir: EmptyDir = Field(EmptyDir.model_construct(), description="The emptyDir volumes for downloads.")
+    download_volume: DownloadVolume = Field(
+        DownloadVolume.model_construct(), description="`emptyDir`, or an object with `ephemeral`."
+    )
+    image_pull_policy: ImagePullPolicy | None = Field(
+        None, description="imagePullPolicy of the init container. None: that of Kubernetes for the image's tag."
+    )
+    image_pull_secrets: tuple[RequiredName, ...] = Field(
+        (), max_length=16, description="Secrets that are added to `imagePullSecrets` of pods with the init container."
+    )
+    cpu_limit: Literal["", "none"] = Field(
+        "",
+        description="`none`: the init container has no CPU limit, whatever `storageInitializer.cpuLimit` is. Its pod "
+        "cannot be Guaranteed, and a quota of `limits.cpu` rejects it. Empty: the limit applies.",
+    )
     ephemeral_storage: EphemeralStorage = Field(
         EphemeralStorage.model_construct(), description="Ephemeral storage of the init container."
     )

@@ -19,6 +19,7 @@ from webhook.steps.credentials import add_credentials
 from webhook.steps.download import add_storage_initializer
 from webhook.steps.environment import add_environment
 from webhook.steps.file_owner import warn_about_file_owner
+from webhook.steps.fresh_volume import warn_about_fresh_volume
 from webhook.steps.hugging_face import tune_hugging_face
 from webhook.steps.hugging_face_cache import warn_about_snapshots
 from webhook.steps.inputs import Inputs
@@ -32,6 +33,7 @@ from webhook.steps.overrides import apply_overrides
 from webhook.steps.path_check import check_paths
 from webhook.steps.placement import place_init_containers
 from webhook.steps.pod_resources import fit_pod_resources
+from webhook.steps.pull_secrets import add_pull_secrets
 from webhook.steps.quality_of_service import keep_guaranteed
 from webhook.steps.security_context import secure_injected_containers
 from webhook.steps.storage_container import apply_storage_container
@@ -52,6 +54,7 @@ STEPS: tuple[Step, ...] = (
     download_into_cache,
     add_storage_initializer,
     mount_pull_secret,
+    add_pull_secrets,
     add_credentials,
     add_storage_config,
     add_environment,
@@ -73,6 +76,7 @@ STEPS: tuple[Step, ...] = (
     warn_about_snapshots,
     warn_about_storage_limits,
     warn_about_file_owner,
+    warn_about_fresh_volume,
     warn_about_unknown_schemes,
     warn_about_credentials,
 )

@@ -16,7 +16,7 @@ from webhook.request.injected import mounted_images
 from webhook.request.model_request import ModelRequest, Source
 from webhook.request.shared_cache import shared_cache
 from webhook.settings.kserve_keys import StorageInitializer
-from webhook.settings.storage_defaults import EmptyDir, EphemeralStorage
+from webhook.settings.storage_defaults import EmptyDir, StorageDefaults
 from webhook.steps.claims import claim_mount, claim_volume, only_claim_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.oci_native import image_mount, image_volume
@@ -36,7 +36,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     if not request.downloaded or shared_cache(request, inputs.settings):
         return
     directory = download_directory(request)
-    volume = _ensure_volume(pod, request, directory, inputs.settings.storage_defaults.empty_dir)
+    volume = _ensure_volume(pod, request, directory, inputs.settings.storage_defaults)
     init_container = build_init_container(inputs)
     init_container["volumeMounts"] = [
         mount(volume, directory, read_only=False),
@@ -55,9 +55,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
 def build_init_container(inputs: Inputs) -> JsonObject:
     """The init container that downloads, built from the settings, without its volume mounts."""
     settings = inputs.settings
-    return _container(
-        settings.storage_initializer, settings.storage_defaults.ephemeral_storage, inputs.request.downloaded
-    )
+    return _container(settings.storage_initializer, settings.storage_defaults, inputs.request.downloaded)
 
 
 def download_directory(request: ModelRequest) -> str:
@@ -74,8 +72,8 @@ def download_directory(request: ModelRequest) -> str:
     return common
 
 
-def _ensure_volume(pod: PodDraft, request: ModelRequest, directory: str, config: EmptyDir) -> str:
-    volume: JsonObject = {"name": PROVISION_VOLUME, "emptyDir": _empty_dir(config)}
+def _ensure_volume(pod: PodDraft, request: ModelRequest, directory: str, config: StorageDefaults) -> str:
+    volume: JsonObject = {"name": PROVISION_VOLUME, **_source(config)}
     if request.several or request.sources[0].is_image("fetch"):
         volume["name"] = volume_name(directory, volume, pod.spec.get("volumes"))
     existing = find(pod.spec.get("volumes"), volume["name"])
@@ -96,6 +94,20 @@ def _is_writable(volume: JsonObject) -> bool:
     return kind in _WRITABLE and not (isinstance(source, dict) and source.get("readOnly"))
 
 
+def _source(config: StorageDefaults) -> JsonObject:
+    """The source of the volume: an emptyDir, or a claim that lives as long as the pod."""
+    ephemeral = config.download_volume.ephemeral
+    if ephemeral is None:
+        return {"emptyDir": _empty_dir(config.empty_dir)}
+    spec: JsonObject = {
+        "accessModes": list(ephemeral.access_modes),
+        "resources": {"requests": {"storage": ephemeral.size}},
+    }
+    if ephemeral.storage_class_name:
+        spec["storageClassName"] = ephemeral.storage_class_name
+    return {"ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+
+
 def _empty_dir(config: EmptyDir) -> JsonObject:
     empty_dir: JsonObject = {}
     if config.medium:
@@ -105,14 +117,18 @@ def _empty_dir(config: EmptyDir) -> JsonObject:
     return empty_dir
 
 
-def _container(config: StorageInitializer, ephemeral: EphemeralStorage, sources: tuple[Source, ...]) -> JsonObject:
+def _container(config: StorageInitializer, defaults: StorageDefaults, sources: tuple[Source, ...]) -> JsonObject:
+    ephemeral = defaults.ephemeral_storage
     requests = {"cpu": config.cpu_request, "memory": config.memory_request}
     if ephemeral.request is not None:
         requests["ephemeral-storage"] = ephemeral.request
-    limits = {"cpu": config.cpu_limit, "memory": config.memory_limit, "ephemeral-storage": ephemeral.limit}
+    cpu_limit = None if defaults.cpu_limit == "none" else config.cpu_limit
+    limits = {"cpu": cpu_limit, "memory": config.memory_limit, "ephemeral-storage": ephemeral.limit}
+    policy = defaults.image_pull_policy
     return {
         "name": INIT_CONTAINER_NAME,
         "image": config.image,
+        **({"imagePullPolicy": policy} if policy else {}),
         "args": [arg for source in sources for arg in (_location(source), source.mount_path)],
         "resources": {
             "requests": requests,

@@ -33,7 +33,7 @@ def check_paths(pod: PodDraft, inputs: Inputs) -> None:
         if source.claim and source.claim.path and (volume := claim_volume(pod, request, source))
     }
     if paths and not _is_present(pod):
-        pod.add_container(_container(paths, inputs.settings.storage_initializer.image))
+        pod.add_container(_container(paths, inputs.settings))
 
 
 def _is_enabled(request: ModelRequest, settings: Settings) -> bool:
@@ -52,12 +52,14 @@ def _is_present(pod: PodDraft) -> bool:
     return any(str(each.get("mountPath")).startswith(f"{ROOT}/") for each in existing.get("volumeMounts") or ())
 
 
-def _container(paths: dict[ClaimedPath, str], image: str) -> JsonObject:
+def _container(paths: dict[ClaimedPath, str], settings: Settings) -> JsonObject:
     command, args = check_command(paths)
     roots = {path.root: volume for path, volume in paths.items()}
+    policy = settings.storage_defaults.image_pull_policy
     return {
         "name": CONTAINER,
-        "image": image,
+        "image": settings.storage_initializer.image,
+        **({"imagePullPolicy": policy} if policy else {}),
         "command": command,
         "args": args,
         "resources": {"requests": dict(_AMOUNTS), "limits": dict(_AMOUNTS)},
