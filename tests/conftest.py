@@ -38,6 +38,7 @@ _FIRST = (
     "e2e/test_recording.py",
     "chart",
     "cli/test_app.py",
+    "browser",
 )
 
 

@@ -52,7 +52,7 @@ DELIVERIES = {
     "rollout": Delivery(("s3://models/llama-3.1-70b", *DOWNLOAD)),
     "s3": Delivery(("s3://models/iris", *DOWNLOAD), variables=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
     "s3-role": Delivery(("s3://models/iris", *DOWNLOAD)),
-    "shared-cache": Delivery((IMAGE, "--uri=hf://meta-llama/Llama-3.1-8B-Instruct"), volumes=("models",)),
+    "shared-cache": Delivery((IMAGE, "hf://meta-llama/Llama-3.1-8B-Instruct"), volumes=("models",)),
     "storage-container": Delivery(
         ("model-registry://iris/v4", "registry.example.com/model-registry-client:2.1", "/mnt/models")
     ),

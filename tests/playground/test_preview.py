@@ -13,7 +13,7 @@ from webhook.offline import manifests
 from webhook.offline.facts_file import FactsFile
 from webhook.offline.mutator import Mutator
 from webhook.playground.examples import DIRECTORY, examples
-from webhook.playground.preview import InvalidInput, PreviewRequest, preview
+from webhook.playground.preview import MAX_OBJECTS, InvalidInput, PreviewRequest, preview
 from webhook.settings.model import EMBEDDED
 
 EXAMPLES = examples()
@@ -135,6 +135,10 @@ def test_several_documents_keep_their_order_and_others_pass_through():
         ("manifests", "!!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("manifests", "[" * 200 + "]" * 200, "nested deeper"),
         ("manifests", "- a\n" * 60_000, "more than 50,000 values"),
+        ("manifests", json.dumps({"kind": "List", "items": [pod()] * (MAX_OBJECTS + 1)}), "more than 200 pods"),
+        ("manifests", json.dumps({"kind": "RayCluster", "spec": [pod()] * (MAX_OBJECTS + 1)}), "more than 200 pods"),
+        ("manifests", "--- a\n" * (MAX_OBJECTS + 1), "more than 200 pods"),
+        ("objects", "--- {kind: Secret, metadata: {name: a}}\n" * (MAX_OBJECTS + 1), "more than 200 pods"),
         ("objects", "a: [", "neither JSON nor YAML"),
         ("settings", "a: [", "neither JSON nor YAML"),
         ("settings", "storageInitializer: {cpuLimit: lots}", "storageInitializer.cpuLimit"),

@@ -28,6 +28,10 @@ MAX_EXPANDED = 4 * 1024 * 1024
 """The number of characters in the strings of a text, with aliases expanded."""
 
 
+MAX_OBJECTS = 200
+"""The number of pods, and of cluster objects. Each pod may be compared with each cluster object."""
+
+
 class PreviewRequest(BaseModel):
     """Manifests, and what the webhook knows when it mutates them: the options of `storage-webhook mutate`."""
 
@@ -151,7 +155,15 @@ def _load(field: str, text: str) -> list[Any]:
         raise InvalidInput(field, str(error)) from None
     if _is_expanded(documents):
         raise InvalidInput(field, f"has more than {MAX_EXPANDED:,} characters with its aliases expanded")
+    if sum(map(_count, documents)) > MAX_OBJECTS:
+        raise InvalidInput(field, f"has more than {MAX_OBJECTS} pods and other objects")
     return documents
+
+
+def _count(document: Any) -> int:
+    """The number of pods in a document. An object without pods counts too."""
+    found = (sum(1 for _ in manifests.find_pods(each)) for each in manifests.objects(document))
+    return sum(max(1, pods) for pods in found) or 1
 
 
 def _is_expanded(documents: list[Any]) -> bool:
