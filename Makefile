@@ -13,10 +13,12 @@ SAMPLE_REQUEST = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: a
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast test-node controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
+.PHONY: help install promtool run test test-all test-fast test-node controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
+
+install: $(VENV)/.run ## install the command line as .venv/bin/storage-webhook
 
 run: $(VENV)/.run ## run the webhook on https://127.0.0.1:8443, without a cluster
 	@echo 'Open https://127.0.0.1:8443/ in a browser (its certificate is temporary, so the browser warns),'
@@ -79,7 +81,10 @@ mutants: $(VENV)/.dev ## make small faults in the core and list those that no te
 soak: $(VENV)/.dev controlplane ## run the webhook under load with disturbances (15 minutes)
 	@$(BIN)/python -m benchmarks.soak
 
-alerts: $(VENV)/.dev controlplane ## test the alert rules on generated series (needs promtool)
+promtool:
+	@command -v promtool >/dev/null || { echo "promtool is missing: it comes with Prometheus (Debian: apt install prometheus)"; exit 1; }
+
+alerts: promtool $(VENV)/.dev controlplane ## test the alert rules on generated series (needs promtool)
 	@$(BIN)/python -m tools.alerts
 
 dashboard-picture: $(VENV)/.dev controlplane ## draw docs/dashboard.png under real load (12 minutes, needs prometheus)
