@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.running import COMMAND
 from tests.documentation.pages import PAGES, ROOT, all_blocks, blocks, commands
 from webhook.offline import manifests
 from webhook.offline.facts_file import FactsFile
@@ -91,6 +92,11 @@ def test_commands_were_found():
     assert len(OFFLINE) > 8
 
 
+def test_the_page_about_the_command_line_has_every_command():
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    assert [name for name in COMMAND.commands if f"| `{name}` |" not in text] == []
+
+
 # --- Output that a page shows
 
 
@@ -127,9 +133,9 @@ def _sections():
         documents = [manifests.load(text) for text in texts]
         expected = [each[0] for each in documents if each[0].keys() <= {"env", "volumeMounts"}]
         given = [each for each in documents if "kind" in each[0]]
-        example = re.search(r"\(\.\./(examples/[\w-]+\.yaml)\)", section)
+        examples = re.findall(r"\(\.\./(examples/[\w-]+\.yaml)\)", section)
         if expected:
-            source = given[0] if given else manifests.load((ROOT / example[1]).read_text())
+            source = given[0] if given else manifests.load((ROOT / examples[0]).read_text())
             yield pytest.param(source, expected[0], id=section.splitlines()[0])
 
 
