@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from typer.testing import CliRunner
 
@@ -29,7 +30,7 @@ MANIFESTS: list[Any] = [
 def test_commands_run_as_documented(claim: Claim):
     assert claim.run(shell('printf x > "$1/weights"')).process.returncode == 0
     lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    commands = [shlex.split(line)[1:] for line in lines if line.startswith("storage-webhook cache ")]
+    commands = [shlex.split(line)[1:] for line in lines if re.match("storage-webhook cache (list|prune) ", line)]
     commands += [container["args"] for container in _cron_job()["containers"]]
     assert len(commands) == 3
     for command in commands:
@@ -37,6 +38,21 @@ def test_commands_run_as_documented(claim: Claim):
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
     assert contents(claim.model) == {"weights": b"x"}
+
+
+def test_the_cache_is_warmed_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without --apply, which needs a cluster."""
+    deployment = next(each for each in MANIFESTS if each["kind"] == "Deployment")
+    (tmp_path / "deployment.yaml").write_text(yaml.safe_dump(deployment))
+    monkeypatch.chdir(tmp_path)
+    lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("storage-webhook cache warm ")]
+    printed = [
+        CliRunner().invoke(app, [word for word in each if word not in ("--apply", "--wait")]) for each in commands
+    ]
+    assert [result.exit_code for result in printed] == [0] * 3, printed
+    jobs = [list(yaml.safe_load_all(result.stdout)) for result in printed]
+    assert [len(each) for each in jobs] == [1, 1, 2]
 
 
 def test_list_prints_the_documented_table(claim: Claim):
