@@ -92,7 +92,7 @@ class Claim:
 
     def start(self, downloader: list[str], name: str = "pod-a", args: Sequence[str] = ("/mnt/models",)) -> Pod:
         """Start the init container of the pod `name` with this downloader."""
-        model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri), self.sha256)
+        model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri), self.sha256, self.fs_group)
         log = self.root.parent / f"{self.root.name}-{name}.termination-log"
         log.touch()
         log.chmod(0o666)

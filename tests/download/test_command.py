@@ -30,7 +30,10 @@ def test_stock_initializer():
     command, args = wrap_cached(STOCK_COMMAND, given, "/mnt/models", MODEL, Delivery())
     assert command == ["python3", "-I", "-S", "-c", program_text("in_cache")]
     assert args[1:] == ["/storage-initializer/scripts/initializer-entrypoint", "s3://models/iris", "{}"]
-    assert json.loads(args[0]) == {
+    options = json.loads(args[0])
+    assert "pruned while this pod runs" in options.pop("note")["note"]
+    assert "Set fsGroup" in options.pop("advice")
+    assert options == {
         "root": "/mnt/cache",
         "dir": "models",
         "key": KEY,

@@ -37,6 +37,7 @@ def test_the_first_pod_downloads_the_model_and_writes_its_record(claim: Claim):
     assert claim.names() == {claim.model.name, claim.cache.record.name}
     result = json.loads(pod.message)
     assert result.pop("seconds") >= 0
+    assert "pruned while this pod runs" in result.pop("note")
     assert result == {"bytes": 9, "files": 2, "source": "s3://models/iris"}
 
 
@@ -283,7 +284,14 @@ def test_a_claim_without_permission_is_reported(open_claim: Claim):
     pod = replace(open_claim, user=1000, group=1000).run(DOWNLOAD)
     assert pod.process.returncode == 1
     assert "disk: the cache claim denies access to user 1000, groups []" in pod.message
-    assert "fsGroup" in pod.message
+    assert "Set fsGroup in the pod's securityContext" in pod.message
+
+
+def test_a_driver_that_does_not_apply_the_fs_group_is_named(open_claim: Claim):
+    pod = replace(open_claim, user=1000, group=1000, fs_group=2000).run(DOWNLOAD)
+    assert pod.process.returncode == 1
+    assert "denies access to user 1000, groups [2000]" in pod.message
+    assert "The claim's driver does not apply fsGroup 2000" in pod.message
 
 
 def test_users_with_the_same_fs_group_delete_each_others_files(open_claim: Claim):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.mutation import decide, mutated, plain_pod, several
+from tests.mutation import decide, initializer, mutated, plain_pod, several
 from webhook.cluster.facts import Claim, Facts
 from webhook.storage_container import StorageContainer, UriFormat
 
@@ -148,3 +148,15 @@ def test_injected_command_downloads_once(tmp_path: Path) -> None:
         subprocess.run([word.replace("$$", "$") for word in words], check=True)
     assert (claim / server["volumeMounts"][0]["subPath"] / "model.bin").read_bytes() == b"weights"
     assert (tmp_path / "log").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("context", "advice"),
+    [
+        ({}, "Set fsGroup in the pod's securityContext"),
+        ({"fsGroup": 2000}, "The claim's driver does not apply fsGroup 2000"),
+    ],
+)
+def test_the_advice_about_a_denied_access_depends_on_the_pods_group(context: Any, advice: str) -> None:
+    pod = plain_pod("s3://models/iris", annotations={"storage.kserve.io/cache": "pvc://cache"}, securityContext=context)
+    assert advice in json.loads(initializer(mutated(pod))["args"][0])["advice"]

@@ -19,6 +19,11 @@ INTERPRETER = ("python3", "-I", "-S", "-c")
 """Python in isolated mode and without site packages, so that the image cannot change what the program imports."""
 
 
+_NOTE = (
+    "if the model is pruned while this pod runs, a restarted container finds an empty directory: delete the pod then"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedPath:
     """A path in a claim that is mounted directly."""
@@ -53,6 +58,8 @@ class CachedModel:
     key: str
     sha256: str = ""
     """The expected digest; "": none."""
+    fs_group: int | None = None
+    """The fsGroup of the pod, for messages."""
 
     def __post_init__(self) -> None:
         if not PATTERN.fullmatch(self.key):
@@ -95,6 +102,7 @@ class Delivery:
             "sha256": sha256,
             "timeout": self.limits.download,
             "links": "",
+            "note": {},
             "termination-log": self.termination_log,
             **stall,
         }
@@ -116,8 +124,16 @@ def wrap_cached(
         raise ValueError("a container without a command cannot be wrapped")
     options = delivery.options(model.uri, model.sha256)
     options |= {"root": model.root, "dir": model.directory, "key": model.key, "wait-timeout": delivery.limits.wait}
+    options |= {"note": {"note": _NOTE}, "advice": _advice(model.fs_group)}
     text = program_text("in_cache", supervise=delivery.supervise, digest=bool(model.sha256))
     return [*INTERPRETER, text], [_argument(options), *command, *redirected(args, model_path)]
+
+
+def _advice(fs_group: int | None) -> str:
+    """What to do if the claim denies access."""
+    if fs_group is None:
+        return "Set fsGroup in the pod's securityContext: pods that share a cache need the same"
+    return f"The claim's driver does not apply fsGroup {fs_group}, or other pods have another one"
 
 
 @dataclass(frozen=True, slots=True)

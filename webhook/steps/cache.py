@@ -77,7 +77,9 @@ def _cached_model(pod: PodDraft, container: JsonObject, cache: ClaimPath, inputs
         "volumeMounts": [each for each in container["volumeMounts"] if each["mountPath"] != CACHE_ROOT],
     }
     given = download_inputs(pod.spec, downloader, inputs.settings.storage_initializer.image, {CA_BUNDLE_VOLUME})
-    return CachedModel(uri, CACHE_ROOT, cache.path, key(uri, [given, _identity(inputs)]))
+    fs_group = (pod.spec.get("securityContext") or {}).get("fsGroup")
+    group = fs_group if isinstance(fs_group, int) else None
+    return CachedModel(uri, CACHE_ROOT, cache.path, key(uri, [given, _identity(inputs)]), fs_group=group)
 
 
 def _identity(inputs: Inputs) -> JsonObject:

@@ -22,7 +22,7 @@ def warn_about_snapshots(pod: PodDraft, inputs: Inputs) -> None:
     for source in request.mounted:
         if source.claim and not source.is_file and _SNAPSHOT.search(source.claim.path):
             # Several claims are always mounted.
-            remedy = "store the model with `hf download --local-dir`"
+            remedy = "mount the whole claim and point the server to the snapshot"
             if not request.several:
                 remedy = f"set annotation {PVC_MOUNT} to copy, or {remedy}"
             pod.warnings.append(

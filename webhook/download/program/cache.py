@@ -197,9 +197,8 @@ def explain(error: OSError, options: Options) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         disk = shutil.disk_usage(options["root"])
         return f"is full: the model does not fit into {disk.free >> 20} MiB of {disk.total >> 20} MiB"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        groups = sorted(os.getgroups())
-        return f"denies access to user {os.getuid()}, groups {groups}: {text}. Check the pod's fsGroup"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"denies access to user {os.getuid()}, groups {os.getgroups()}: {text}. {options['advice']}"
     return f"contains a link or a special file: {text}" if error.errno in UNUSABLE else f"failed: {text}"
 
 

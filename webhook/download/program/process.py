@@ -22,7 +22,7 @@ Models = Dict[str, str]
 Found = Tuple[str, os.stat_result]
 """A path and its status."""
 Result = Dict[str, Any]
-"""What goes to the termination log: `bytes` and `files`."""
+"""What goes to the termination log: `bytes` and `files`. `note` in the options is added."""
 Watch = Callable[[Options, Iterable[str]], Iterator[object]]
 """Gets the options and the paths of a download; it goes on again and again while the download runs."""
 Verify = Callable[[Options, Models], object]
@@ -167,7 +167,7 @@ def main(
         found = deliver(options, arguments[1:], watch, verify)
         result = {name: found[name] for name in ("bytes", "files", "sha256") if found.get(name)}
         seconds = round(time.monotonic() - start, 1)
-        message, status = json.dumps({**result, "seconds": seconds, "source": options["source"]}), 0
+        message, status = json.dumps({**result, "seconds": seconds, "source": options["source"], **options["note"]}), 0
     except Failed as failure:
         message = str(failure)
     except OSError as error:
