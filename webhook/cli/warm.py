@@ -19,12 +19,12 @@ _PAUSE = 2.0
 """Seconds between two looks at a Job."""
 
 Uris = Annotated[
-    list[str] | None, typer.Argument(metavar="URI...", envvar=env("CACHE_WARM_URIS"), help="The models to download.")
+    list[str] | None, typer.Argument(metavar="URI...", envvar=env("CACHE_URIS"), help="The models to download.")
 ]
 Claim = Annotated[
     str | None,
     typer.Option(
-        envvar=env("CACHE_WARM_CLAIM"),
+        envvar=env("CACHE_CLAIM"),
         metavar="pvc://CLAIM[/DIR]",
         help="The shared cache. Default: that of the manifest, or of the settings.",
     ),
@@ -34,32 +34,32 @@ File = Annotated[
     typer.Option(
         "-f",
         "--file",
-        envvar=env("CACHE_WARM_FILE"),
+        envvar=env("CACHE_FILE"),
         metavar="FILE",
         help="Manifest of the workloads whose models are downloaded. -: standard input.",
     ),
 ]
 Namespace = Annotated[
-    str | None, typer.Option("-n", "--namespace", envvar=env("CACHE_WARM_NAMESPACE"), help="Namespace of the Jobs.")
+    str | None, typer.Option("-n", "--namespace", envvar=env("CACHE_NAMESPACE"), help="Namespace of the Jobs.")
 ]
 ServiceAccount = Annotated[
     str | None,
-    typer.Option(envvar=env("CACHE_WARM_SERVICE_ACCOUNT"), help="Service account with the credentials for the URIs."),
+    typer.Option(envvar=env("CACHE_SERVICE_ACCOUNT"), help="Service account with the credentials for the URIs."),
 ]
 FsGroup = Annotated[
     int | None,
-    typer.Option(min=0, envvar=env("CACHE_WARM_FS_GROUP"), help="fsGroup of the pods for the URIs, as your pods have."),
+    typer.Option(min=0, envvar=env("CACHE_FS_GROUP"), help="fsGroup of the pods for the URIs, as your pods have."),
 ]
 Image = Annotated[
     str | None,
     typer.Option(
-        envvar=env("CACHE_WARM_IMAGE"),
+        envvar=env("CACHE_IMAGE"),
         help="Image with `python3` for the containers, which do nothing. Default: KServe's storage initializer.",
     ),
 ]
-Apply = Annotated[bool, typer.Option("--apply", envvar=env("CACHE_WARM_APPLY"), help="Create the Jobs.")]
+Apply = Annotated[bool, typer.Option("--apply", envvar=env("CACHE_APPLY"), help="Create the Jobs.")]
 Wait = Annotated[
-    bool, typer.Option("--wait", envvar=env("CACHE_WARM_WAIT"), help="With --apply: wait until all Jobs have ended.")
+    bool, typer.Option("--wait", envvar=env("CACHE_WAIT"), help="With --apply: wait until all Jobs have ended.")
 ]
 
 
