@@ -1,13 +1,16 @@
 """Fixtures for tests against a real API server."""
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests import yamls
-from tests.chart.rendering import NAMESPACE, Object
+from tests.chart.rendering import CHART, NAMESPACE, Object
 from tests.controlplane import binaries, plane
 from tests.controlplane.plane import ControlPlane
 from tests.e2e import installed
@@ -61,6 +64,29 @@ def prerequisites(api: Api) -> None:
 def _is_served(api: Api, crd: Object) -> bool:
     (version,) = crd["versions"]
     return api.http.get(f"/apis/{crd['group']}/{version['name']}/{crd['names']['plural']}").is_success
+
+
+@pytest.fixture
+def shell(control_plane: ControlPlane) -> Iterator[Callable[[str], str]]:
+    """Runs commands of the documentation in the root of the repository, and uninstalls their release at the end."""
+    programs = [str(program.parent) for program in (binaries.helm(), binaries.kubectl(), Path(sys.executable))]
+    path = os.pathsep.join([*programs, os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(control_plane.kubeconfig)}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=CHART.parents[1],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        return done.stdout
+
+    yield run
+    run("helm uninstall storage-webhook --namespace storage-webhook --ignore-not-found")
 
 
 @pytest.fixture(scope="session")

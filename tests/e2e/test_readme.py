@@ -1,15 +1,10 @@
 """Runs the commands of the README's section on installation."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
-
-import pytest
 
 from tests import yamls
 from tests.chart.rendering import CHART
-from tests.controlplane import binaries
 from tests.e2e.api import admitted, eventually
 from tests.e2e.controllers import controller, pod_of
 from tests.e2e.pods import unnamed
@@ -25,24 +20,6 @@ def section(title: str) -> list[tuple[str, str]]:
     """The code blocks of a section, as language and text."""
     text = (ROOT / "README.md").read_text()
     return BLOCKS.findall(text.split(f"\n## {title}\n")[1].split("\n## ")[0])
-
-
-@pytest.fixture
-def shell(control_plane):
-    """Runs shell commands in the root of the repository."""
-    programs = [str(program.parent) for program in (binaries.helm(), binaries.kubectl())]
-    path = os.pathsep.join([*programs, os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(control_plane.kubeconfig)}
-
-    def run(command: str) -> str:
-        done = subprocess.run(
-            command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    yield run
-    run("helm uninstall storage-webhook --namespace storage-webhook --ignore-not-found")
 
 
 def test_installation_and_an_annotated_deployment(api, authority, shell, tmp_path: Path):
