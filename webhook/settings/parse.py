@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from webhook import quantity, yaml_loader
+from webhook import yaml_loader
 from webhook.errors import quoted
-from webhook.settings.formats import is_absolute_path
 from webhook.settings.kserve_keys import Credentials, Deploy, StorageInitializer
 from webhook.settings.model import Settings
-from webhook.settings.storage_containers import StorageContainerSettings, check_together, literal_secrets, never_used
+from webhook.settings.probable_mistakes import probable_mistakes
+from webhook.settings.storage_containers import StorageContainerSettings, check_together
 from webhook.settings.storage_defaults import StorageDefaults
 
 Group = StorageInitializer | Credentials | Deploy | StorageDefaults | StorageContainerSettings
@@ -97,7 +97,7 @@ def parse(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
         storage_defaults=groups[StorageDefaults.key],
         storage_container_settings=storage_containers,
     )
-    return settings, _first(warnings + _suspicious_values(settings))
+    return settings, _first(warnings + [Problem(*each) for each in probable_mistakes(settings)])
 
 
 def require_keys(data: Mapping[str, Any]) -> None:
@@ -114,49 +114,6 @@ def _misspelled_keys(data: Mapping[str, Any]) -> list[Problem]:
         for key in islice(data, _MAX_KEYS_COMPARED)
         if key not in KEYS and (match := _closest(str(key), KEYS, cutoff=0.85))
     ]
-
-
-def _suspicious_values(settings: Settings) -> list[Problem]:
-    """Warnings about values that KServe accepts and that are probably mistakes."""
-    initializer = settings.storage_initializer
-    return [
-        Problem(f"{initializer.key}.{name}", f"{value} is a fraction of a byte: `m` means milli; use `M` or `Mi`")
-        for name, value in (
-            ("memoryRequest", initializer.memory_request),
-            ("memoryLimit", initializer.memory_limit),
-            ("memoryModelcar", initializer.memory_modelcar),
-        )
-        if quantity.parse(value) % 1
-    ] + [
-        *_unusable_ca_bundle(settings.credentials),
-        *_storage_container_warnings(settings),
-        *_unused_empty_dir(settings),
-    ]
-
-
-def _unusable_ca_bundle(credentials: Credentials) -> list[Problem]:
-    file = credentials.s3.s3_ca_bundle
-    if not file or is_absolute_path(file):
-        return []
-    reason = (
-        f"{_format(file)} is not an absolute path, and no certificates are found there: use one, such as /etc/s3/ca.crt"
-    )
-    return [Problem(f"{credentials.key}.s3.s3CABundle", reason)]
-
-
-def _unused_empty_dir(settings: Settings) -> Iterator[Problem]:
-    defaults = settings.storage_defaults
-    if defaults.download_volume.ephemeral and (defaults.empty_dir.medium or defaults.empty_dir.size_limit is not None):
-        yield Problem(f"{defaults.key}.emptyDir", "has no effect beside downloadVolume.ephemeral: remove one of them")
-
-
-def _storage_container_warnings(settings: Settings) -> Iterator[Problem]:
-    key, containers = StorageContainerSettings.key, settings.storage_container_settings
-    for number, each in enumerate(containers):
-        for name in literal_secrets(each.container):
-            yield Problem(f"{key}.{number}.container.env", f"{name} is text that all can read in pods: use valueFrom")
-    if unused := never_used(containers):
-        yield Problem(key, f"{_format(unused)} is never used: one before it is for all namespaces and every URI")
 
 
 def _read(group: type[Group], value: Any, problems: list[Problem], unknown: list[Problem]) -> Any:
