@@ -29,8 +29,9 @@ def doctor(address: opt.DoctorAddress = None, output: opt.DoctorOutput = opt.Tab
     from webhook.errors import ClusterConfigError, LookupFailed
     from webhook.kubernetes_api.client import api_client
 
+    reachable = _parsed(address)
     try:
-        checks = Examination(api_client(), _parsed(address)).run()
+        checks = Examination(api_client(), reachable).run()
     except (ClusterConfigError, LookupFailed) as error:
         exit_with(str(error), UNUSABLE)
     if output is opt.TableOutput.json:
