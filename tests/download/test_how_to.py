@@ -30,9 +30,9 @@ MANIFESTS: list[Any] = [
 def test_commands_run_as_documented(claim: Claim):
     assert claim.run(shell('printf x > "$1/weights"')).process.returncode == 0
     lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    commands = [shlex.split(line)[1:] for line in lines if re.match("storage-webhook cache (list|prune) ", line)]
+    commands = [shlex.split(line)[1:] for line in lines if re.match("storage-webhook cache (list|verify|prune) ", line)]
     commands += [container["args"] for container in _cron_job()["containers"]]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         words = [word.replace("/cache/models", str(claim.cache.directory)) for word in command]
         result = CliRunner().invoke(app, words)

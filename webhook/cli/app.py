@@ -17,6 +17,7 @@ from webhook.cli.console import print_lines
 from webhook.cli.doctor import doctor
 from webhook.cli.mutate import mutate
 from webhook.cli.serve import serve
+from webhook.cli.verify import verify
 from webhook.cli.warm import warm
 from webhook.terminal import has_colours
 
@@ -31,6 +32,7 @@ app.command("check-settings")(check_settings)
 app.command()(audit)
 app.command()(doctor)
 cache_app.command()(warm)
+cache_app.command()(verify)
 app.add_typer(cache_app, name="cache")
 app.add_typer(certs_app, name="certs")
 

@@ -124,7 +124,7 @@ def list_models(directory: Directory, output: OutputOption = Output.table) -> No
 
     Exit code 2: the directory cannot be read.
     """
-    entries = _scan(directory)
+    entries = scan_directory(directory)
     if output is Output.json:
         typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
     else:
@@ -150,41 +150,41 @@ def prune(
     """
     from webhook.download.store import Rules, plan
 
-    rules = Rules(unused_for, max_size, grace, _mounted_by_pods_in_file(pods) | _mounted_by_pods_in_cluster(namespace))
-    entries, now = _scan(directory), time.time()
+    rules = Rules(unused_for, max_size, grace, mounted_in_file(pods) | mounted_in_cluster(namespace))
+    entries, now = scan_directory(directory), time.time()
     removals = plan(entries, rules, now)
     failures: list[str] = []
     done = removals if dry_run else _carry_out(directory, removals, rules, failures)
     left = sum(_bytes(entry) for entry in entries) - sum(removal.bytes for removal in done)
     _report(output, done, left, dry_run)
     if max_size is not None and left > max_size:
-        _print_message(
+        print_message(
             f"{format_size(left)} remain, more than --max-size: mounted, or requested within the grace period",
             "yellow",
         )
     if namespace is None and pods is None and any(removal.is_model for removal in done):
-        _print_message(
+        print_message(
             "without --namespace or --pods, running pods are not known: a restarted container of a pod that mounts a "
             "removed model finds an empty directory; delete such pods",
             "yellow",
         )
     for failure in failures:
-        _print_message(failure, "red")
+        print_message(failure, "red")
     if failures:
         raise typer.Exit(FAILED)
 
 
-def _scan(directory: Path) -> list[Entry]:
+def scan_directory(directory: Path) -> list[Entry]:
     from webhook.download.store import scan
 
     try:
-        with _progress(f"Reading {directory}", None) as tick:
+        with progress_bar(f"Reading {directory}", None) as tick:
             entries = scan(directory, tick)
     except OSError as error:
-        _exit_unusable(f"cannot read the cache {directory}: {error.strerror}: use the directory of a mounted claim")
+        exit_unusable(f"cannot read the cache {directory}: {error.strerror}: use the directory of a mounted claim")
     for entry in entries:
         if entry.unreadable:
-            _print_message(
+            print_message(
                 f"{entry.key} is left out: no permission to read {entry.unreadable}. Run this command as a user who "
                 "may read it, or remove it",
                 "yellow",
@@ -197,20 +197,20 @@ def _carry_out(directory: Path, removals: list[Removal], rules: Rules, failures:
     from webhook.download.store import remove
 
     done = []
-    with _progress("Removing", sum(removal.bytes for removal in removals)) as tick:
+    with progress_bar("Removing", sum(removal.bytes for removal in removals)) as tick:
         for removal in removals:
-            _print_message(f"removing {removal.key} ({format_size(removal.bytes)}): {removal.reason}")
+            print_message(f"removing {removal.key} ({format_size(removal.bytes)}): {removal.reason}")
             try:
                 if remove(directory, removal, rules, time.time(), tick):
                     done.append(removal)
                 else:
-                    _print_message(f"kept {removal.key}: a pod has just requested it")
+                    print_message(f"kept {removal.key}: a pod has just requested it")
             except OSError as error:
                 failures.append(f"cannot remove {removal.key}: {error}")
     return done
 
 
-def _mounted_by_pods_in_file(pods: str | None) -> frozenset[str]:
+def mounted_in_file(pods: str | None) -> frozenset[str]:
     """The keys that the pods in a file mount."""
     from webhook.download.store import mounted_keys
 
@@ -219,10 +219,10 @@ def _mounted_by_pods_in_file(pods: str | None) -> frozenset[str]:
     try:
         return mounted_keys(json.loads(sys.stdin.read() if pods == "-" else Path(pods).read_text("utf-8")))
     except (OSError, ValueError) as error:
-        _exit_unusable(f"--pods {pods}: {error}")
+        exit_unusable(f"--pods {pods}: {error}")
 
 
-def _mounted_by_pods_in_cluster(namespace: str | None) -> frozenset[str]:
+def mounted_in_cluster(namespace: str | None) -> frozenset[str]:
     """The keys that the pods in a namespace mount."""
     if namespace is None:
         return frozenset()
@@ -234,11 +234,11 @@ def _mounted_by_pods_in_cluster(namespace: str | None) -> frozenset[str]:
     try:
         return mounted_keys(pods_of(api_client(), namespace))
     except (ClusterConfigError, LookupFailed) as error:
-        _exit_unusable(str(error))
+        exit_unusable(str(error))
 
 
 @contextmanager
-def _progress(title: str, total: int | None) -> Iterator[OnProgress]:
+def progress_bar(title: str, total: int | None) -> Iterator[OnProgress]:
     """Show a progress bar on standard error if that is a terminal. Yields the function that advances it."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
@@ -268,7 +268,7 @@ def _report(output: Output, removals: list[Removal], left: int, dry_run: bool) -
 
 
 def _entries_table(entries: list[Entry], now: float) -> Table:
-    table = _table("KEY", "STATE", "SIZE", "FILES", "DOWNLOADED", "LAST USED", "MODEL")
+    table = new_table("KEY", "STATE", "SIZE", "FILES", "DOWNLOADED", "LAST USED", "MODEL")
     for entry in entries:
         used = f"{format_age(now - entry.last_used)} ago" if entry.last_used else ""
         what = entry.uri or entry.holder
@@ -278,14 +278,14 @@ def _entries_table(entries: list[Entry], now: float) -> Table:
 
 
 def _removals_table(removals: list[Removal]) -> Table:
-    table = _table("KEY", "TYPE", "SIZE", "REASON")
+    table = new_table("KEY", "TYPE", "SIZE", "REASON")
     for removal in removals:
         what = "model" if removal.is_model else "leftovers"
         table.add_row(removal.key, what, format_size(removal.bytes), removal.reason)
     return table
 
 
-def _table(*headings: str) -> Table:
+def new_table(*headings: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -311,10 +311,10 @@ def format_age(duration: float) -> str:
     return f"{int(duration // UNITS[unit])}{unit}"
 
 
-def _print_message(text: str, colour: str | None = None) -> None:
+def print_message(text: str, colour: str | None = None) -> None:
     typer.secho(text, fg=colour, err=True)
 
 
-def _exit_unusable(text: str) -> NoReturn:
-    _print_message(text, "red")
+def exit_unusable(text: str) -> NoReturn:
+    print_message(text, "red")
     raise typer.Exit(UNUSABLE)

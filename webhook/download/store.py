@@ -92,14 +92,14 @@ def scan(directory: Path, on_progress: OnProgress) -> list[Entry]:
 
     Raises OSError when the directory cannot be read, NotADirectoryError when the path leads through a link.
     """
-    with _opened(directory) as folder:
+    with opened(directory) as folder:
         found = (_NAMES.fullmatch(path.name) for path in folder.iterdir())
         keys = {match[1] or match[2] for match in found if match}
         return [_readable_entry(program.Cache(folder, key), on_progress) for key in sorted(keys)]
 
 
 @contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[Path]:
+def opened(directory: Path) -> Iterator[Path]:
     """Open the directory, and yield a path to it that nobody can replace with a link. Errors have the original path."""
     path = directory.absolute()
     opened = trees.open_directory(Path(path.anchor), str(path.relative_to(path.anchor)))
@@ -294,13 +294,13 @@ def remove(directory: Path, removal: Removal, rules: Rules, now: float, on_progr
 
     A model disappears atomically; its files are deleted afterwards. Raises OSError when a move or deletion fails.
     """
-    with _opened(directory) as folder:
+    with opened(directory) as folder:
         cache = program.Cache(folder, removal.key)
-        with _lock(cache) as free:
+        with lock(cache) as free:
             if not free or (removal.is_model and now - last_used(cache) < rules.grace):
                 return False
             paths = [cache.model, cache.record] if removal.is_model else _leftovers(cache)
-            trash = [_move_to_trash(cache, path) for path in paths]
+            trash = [move_to_trash(cache, path) for path in paths]
         for path in trash:
             with contextlib.suppress(FileNotFoundError):
                 trees.delete(path, on_progress)
@@ -308,7 +308,7 @@ def remove(directory: Path, removal: Removal, rules: Rules, now: float, on_progr
 
 
 @contextlib.contextmanager
-def _lock(cache: program.Cache) -> Iterator[bool]:
+def lock(cache: program.Cache) -> Iterator[bool]:
     """Try to take the lock of a key, and hold it for the block. Yields whether it was free."""
     file = program.open_file(cache.lock, os.O_RDWR | os.O_CREAT)
     try:
@@ -317,7 +317,7 @@ def _lock(cache: program.Cache) -> Iterator[bool]:
         os.close(file)
 
 
-def _move_to_trash(cache: program.Cache, path: Path) -> Path:
+def move_to_trash(cache: program.Cache, path: Path) -> Path:
     """Rename a path atomically, and return its new path."""
     trash = cache.new_path("trash")
     with contextlib.suppress(FileNotFoundError):
