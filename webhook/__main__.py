@@ -1,11 +1,15 @@
 """`python -m webhook` and `storage-webhook` are one command."""
 
+import gc
 import os
 
 # Looking for plugins costs pydantic more than all that `mutate` does, and there are none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from webhook.cli.app import app
+# Starting makes many objects and no garbage. The server sets thresholds of its own when it has started.
+gc.set_threshold(100_000)
+
+from webhook.cli.app import app  # noqa: E402
 
 
 def main() -> None:
