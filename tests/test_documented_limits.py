@@ -10,7 +10,7 @@ from webhook.admission import body_size, review
 from webhook.cluster import fact_cache, facts, reader
 from webhook.download.program import cache as program
 from webhook.pod import pod
-from webhook.request import model_request, sources, targets
+from webhook.request import download_options, model_request, sources, targets
 from webhook.request import reader as request_reader
 from webhook.server import endpoint, events, response_cache
 from webhook.settings import access, parse, storage_containers
@@ -55,6 +55,7 @@ CACHED = fact_cache.Limits()
         ("Cached responses", [response_cache.MAX_ENTRIES, response_cache.MAX_BODY_BYTES]),
         ("Cached responses", [response_cache.MAX_RESPONSE_BYTES]),
         ("Events", [events._MAX_QUEUED, events._MAX_NOTE]),
+        ("Patterns of a download", [download_options.MAX_PATTERNS, download_options._MAX_PATTERN]),
         ("A record in the claim of a shared cache", [program.MAX_RECORD]),
     ],
 )

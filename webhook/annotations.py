@@ -31,7 +31,7 @@ URI = Key(PREFIX + "uri", "The model's URI, for pods that KServe does not manage
 URIS = Key(
     PREFIX + "uris",
     "Several models. Cannot be combined with `storage.kserve.io/uri` or `storage.kserve.io/mount-path`.",
-    'a JSON list: `[{"uri": "s3://…", "mountPath": "/mnt/base"}, …]`',
+    'a JSON list: `[{"uri": "s3://…", "mountPath": "/mnt/base", "sha256": "…"}, …]`; `sha256` is optional',
 )
 MOUNT_PATH = Key(
     PREFIX + "mount-path",
@@ -80,6 +80,34 @@ CACHE = Key(
     "Download the model once into this claim, and share it between pods.",
     "`pvc://<claim>[/<dir>]`",
 )
+
+SUPERVISE = Key(
+    PREFIX + "supervise",
+    "Whether the init container logs the progress of the download, and ends one that stalls.",
+    "`true` or `false`; default: the setting `storageDefaults.download.supervise`, and `true` with a time-out",
+)
+DOWNLOAD_TIMEOUT = Key(
+    PREFIX + "download-timeout",
+    "How long the download and the check of its digest may take.",
+    "a duration, such as `30m`, `1h30m` or `900s`; default: the setting `storageDefaults.download.timeout`",
+)
+STALL_TIMEOUT = Key(
+    PREFIX + "stall-timeout",
+    "How long a supervised download may go on without a new byte.",
+    "a duration; default: the setting `storageDefaults.download.stallTimeout`",
+)
+SHA256 = Key(
+    PREFIX + "sha256",
+    "The digest of the model, as `storage-webhook digest` prints it. Another model is not used. With "
+    '`storage.kserve.io/uris`: `"sha256"` in the entries.',
+    "64 hexadecimal digits",
+)
+INCLUDE = Key(
+    PREFIX + "include",
+    "Patterns of the files to download, for models in object stores and on hubs.",
+    "`*.safetensors,*.json`, or a JSON list",
+)
+EXCLUDE = Key(PREFIX + "exclude", "Patterns of the files to leave out.", "`*.bin,*.h5`, or a JSON list")
 
 ENV = Key(
     PREFIX + "env",

@@ -7,13 +7,12 @@ share a claim.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from webhook import annotations as keys
-from webhook import strategy
+from webhook import duration, strategy
 from webhook.admission.field_ownership import FieldOwnership
 from webhook.cluster.facts import Facts
 from webhook.errors import Denied, Forbidden, quoted
@@ -28,7 +27,6 @@ DEFAULT_PROGRESS_DEADLINE = 600
 DEFAULT_GRACE_PERIOD = 30
 
 _KSERVE_STANDARD_MODES = ("Standard", "RawDeployment")
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 _POD_SPEC = ("spec", "template", "spec")
 # What the API server checks first. Only a stranger can send something else.
 _TYPES: tuple[tuple[tuple[str, ...], type, str], ...] = (
@@ -258,12 +256,10 @@ def _parse_strategy(text: str) -> JsonObject:
 
 
 def _seconds(text: str) -> int:
-    match = _DURATION.fullmatch(text.strip())
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 0 < total < 2**31:
+    try:
+        return duration.seconds(text)
+    except ValueError:
         raise Denied(
             f"annotation {keys.PROGRESS_DEADLINE} {quoted(text)} is not a duration: "
-            "use a value such as 30m, 1h30m or 900s"
-        )
-    return total
+            f"use a value such as {duration.EXAMPLES}"
+        ) from None

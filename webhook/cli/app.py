@@ -14,6 +14,7 @@ from webhook.cli.cache import app as cache_app
 from webhook.cli.certificates import app as certs_app
 from webhook.cli.check_settings import check_settings
 from webhook.cli.console import print_lines
+from webhook.cli.digest import digest
 from webhook.cli.doctor import doctor
 from webhook.cli.mutate import mutate
 from webhook.cli.serve import serve
@@ -33,6 +34,7 @@ app.command()(audit)
 app.command()(doctor)
 cache_app.command()(warm)
 cache_app.command()(verify)
+app.command()(digest)
 app.add_typer(cache_app, name="cache")
 app.add_typer(certs_app, name="certs")
 

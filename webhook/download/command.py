@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -142,14 +142,14 @@ class Models:
 
     source: str
     """Where they come from, for messages."""
-    downloaded: Mapping[str, str] = field(default_factory=dict)
-    mounted: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str]
     links: str = ""
     """The mount path of a claim that links in the models may lead to."""
 
-    @property
-    def digests(self) -> list[str]:
-        return [digest for digest in (*self.downloaded.values(), *self.mounted.values()) if digest]
+    def options(self, delivery: Delivery) -> dict[str, Any]:
+        """The options of the program. The result has a digest if there is one model."""
+        only = next(iter(self.digests.values())) if len(self.digests) == 1 else ""
+        return delivery.options(self.source, only) | {"models": dict(self.digests), "links": self.links}
 
 
 def wrap_in_place(
@@ -157,15 +157,15 @@ def wrap_in_place(
 ) -> tuple[list[str], list[str]]:
     """Wrap the command of an init container so that the download is supervised, or its digest checked.
 
-    Without a command, what is mounted is checked. Returns command and args.
+    Returns command and args.
     """
-    digests = models.digests
-    only = digests[0] if len(models.downloaded) + len(models.mounted) == len(digests) == 1 else ""
-    options = delivery.options(models.source, only)
-    options |= {"models": dict(models.downloaded), "mounted": dict(models.mounted), "links": models.links}
-    deliver = "in_place" if command else "check"
-    text = program_text(deliver, supervise=delivery.supervise and bool(command), digest=bool(digests))
-    return [*INTERPRETER, text], [_argument(options), *command, *args]
+    text = program_text("in_place", supervise=delivery.supervise, digest=any(models.digests.values()))
+    return [*INTERPRETER, text], [_argument(models.options(delivery)), *command, *args]
+
+
+def check_models(models: Models, delivery: Delivery) -> tuple[list[str], list[str]]:
+    """Command and args of an init container that checks models which are mounted."""
+    return [*INTERPRETER, program_text("check", digest=True)], [_argument(models.options(delivery))]
 
 
 def is_wrapped(words: Sequence[object]) -> bool:

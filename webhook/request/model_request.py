@@ -59,6 +59,8 @@ class Source(NamedTuple):
     """The image that contains the model; None for other URIs, and when OCI support is off."""
     has_mode: bool = False
     """The scheme of the image says how it is delivered, as in `oci+native`."""
+    sha256: str = ""
+    """The expected digest; "": none."""
     written: str = ""
     """The URI as the pod writes it, with the placeholder of a storage spec; "" when `uri` is as written."""
 

@@ -9,6 +9,7 @@ from webhook import annotations as keys
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import INIT_CONTAINER_NAME, check_shape, find, metadata_map
 from webhook.request.access import read_read_only
+from webhook.request.download_options import check_digests, is_digest_required, missing_digest
 from webhook.request.injected import as_delivered, download_volumes, is_injected
 from webhook.request.model_request import ModelRequest, Skip, Source
 from webhook.request.pull_secrets import read_pull_secrets
@@ -101,6 +102,8 @@ def _read_reinvoked(
             f"the pod has an init container {INIT_CONTAINER_NAME} of its own, so no model is injected: give it another "
             "name"
         )
+    elif is_digest_required(namespace, settings.storage_defaults):
+        _check_reinvoked_digests(namespace, settings, annotations, labels)
     account = pod["spec"].get("serviceAccountName") or "default"
     sources = read_sources(annotations, labels, settings) if settings.storage_defaults.access is not None else ()
     return ModelRequest(
@@ -113,6 +116,16 @@ def _read_reinvoked(
         service_account=account,
         warnings=tuple(warnings),
     )
+
+
+def _check_reinvoked_digests(
+    namespace: str, settings: Settings, annotations: Mapping[str, str], labels: Mapping[str, str]
+) -> None:
+    """Raise Forbidden when a model has no digest. KServe's controllers inject pods that have no annotation for it."""
+    if any(key in annotations for key in (keys.URI, keys.URIS, keys.SOURCE_URI)):
+        check_digests(read_sources(annotations, labels, settings), namespace, settings.storage_defaults)
+    elif keys.SHA256 not in annotations:
+        raise missing_digest(f"init container {INIT_CONTAINER_NAME}", namespace)
 
 
 def is_literal_header(variable: Mapping[str, Any]) -> bool:
@@ -135,6 +148,7 @@ def _read_request(
     targets = read_targets(pod, sources, annotations, labels, direct=direct)
     warnings.extend(targets.warnings)
     _check_paths(sources, targets.names)
+    check_digests(sources, namespace, settings.storage_defaults)
     return ModelRequest(
         namespace=namespace,
         annotations=annotations,

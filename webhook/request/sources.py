@@ -14,6 +14,7 @@ from webhook import uri as storage_uri
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import MODEL_PATH
 from webhook.request import oci
+from webhook.request.download_options import parse_digest
 from webhook.request.model_request import MAX_SOURCES, Source
 from webhook.settings.model import Settings
 from webhook.uri import ClaimPath
@@ -44,21 +45,22 @@ def _read_uri(annotations: Mapping[str, str], labels: Mapping[str, str], setting
         )
     path = check_mount_path(annotations.get(keys.MOUNT_PATH, MODEL_PATH), f"annotation {keys.MOUNT_PATH}")
     uri, origin = _local_model(uri, origin, annotations, labels, settings)
-    return _source(uri, path, origin, annotations, settings)
+    return _with_digest(
+        _source(uri, path, origin, annotations, settings), annotations.get(keys.SHA256), f"annotation {keys.SHA256}"
+    )
 
 
 def _read_uris(annotations: Mapping[str, str], settings: Settings) -> tuple[Source, ...]:
-    for other in (keys.URI, keys.SOURCE_URI, keys.MOUNT_PATH):
+    for other in (keys.URI, keys.SOURCE_URI, keys.MOUNT_PATH, keys.SHA256):
         if other in annotations:
             raise Denied(f"annotations {keys.URIS} and {other} cannot be combined: remove one of them")
     items = _parse_list(annotations[keys.URIS])
     sources = []
     for index, item in enumerate(items):
         origin = f"annotation {keys.URIS}, entry {index + 1}"
-        uri, path = _parse_entry(item, origin)
-        sources.append(
-            _source(storage_uri.check(uri, origin), check_mount_path(path, origin), origin, annotations, settings)
-        )
+        uri, path, digest = _parse_entry(item, origin)
+        source = _source(storage_uri.check(uri, origin), check_mount_path(path, origin), origin, annotations, settings)
+        sources.append(_with_digest(source, digest, origin))
     _check_unique([source.mount_path for source in sources])
     _check_nesting(sources)
     return tuple(sources)
@@ -75,12 +77,16 @@ def _parse_list(text: str) -> list[Any]:
     return items
 
 
-def _parse_entry(item: Any, origin: str) -> tuple[str, str]:
-    if not isinstance(item, dict) or set(item) != {"uri", "mountPath"}:
-        raise Denied(f'{origin} must be an object with exactly "uri" and "mountPath"')
+def _parse_entry(item: Any, origin: str) -> tuple[str, str, str | None]:
+    if not isinstance(item, dict) or item.keys() - {"sha256"} != {"uri", "mountPath"}:
+        raise Denied(f'{origin} must be an object with exactly "uri" and "mountPath", and if wanted "sha256"')
     if not all(isinstance(value, str) for value in item.values()):
-        raise Denied(f'{origin}: "uri" and "mountPath" must be strings')
-    return item["uri"], item["mountPath"]
+        raise Denied(f'{origin}: "uri", "mountPath" and "sha256" must be strings')
+    return item["uri"], item["mountPath"], item.get("sha256")
+
+
+def _with_digest(source: Source, text: str | None, origin: str) -> Source:
+    return source if text is None else source._replace(sha256=parse_digest(text, origin))
 
 
 def _check_unique(paths: list[str]) -> None:
@@ -109,6 +115,8 @@ def _cannot_nest(outer: Source, inner: Source) -> str:
         return "which is a claim"
     if outer.image and outer.is_image("modelcar", "native"):
         return f"which is an image ({outer.image.mode})"
+    if outer.sha256:
+        return "which has a digest"
     return "where a modelcar cannot be linked" if inner.is_image("modelcar") else ""
 
 

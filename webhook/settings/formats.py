@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from webhook import quantity, strategy, uri, variables
+from webhook import duration, quantity, strategy, uri, variables
 from webhook.errors import Denied
 
 # Kubernetes: ConfigMap, Secret and namespace names (DNS-1123), keys of their data, names of annotations.
@@ -131,6 +131,11 @@ def _variable_name(value: str) -> str:
     return value
 
 
+def _duration(value: str) -> str:
+    duration.seconds(value)
+    return value
+
+
 def is_namespace(value: Any) -> bool:
     """Whether the value is a valid namespace name (Kubernetes: DNS-1123 label)."""
     return isinstance(value, str) and re.fullmatch(_DNS_LABEL, value, re.ASCII) is not None
@@ -187,6 +192,7 @@ RolloutStrategy = Annotated[dict[str, Any], BeforeValidator(strategy.parse)]
 UserId = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=_MAX_UID)]
 Extension = Annotated[str, AfterValidator(_extension)]
 ClaimUri = Annotated[str, AfterValidator(_claim_uri)]
+Duration = Annotated[str, AfterValidator(_duration)]
 
 
 class Strict(TypedDict):

@@ -13,6 +13,7 @@ from webhook.settings.formats import (
     BoolOrNamespaces,
     Bytes,
     ClaimUri,
+    Duration,
     Extension,
     ImagePattern,
     NamespaceName,
@@ -115,6 +116,19 @@ class Overrides(SettingsGroup):
     )
 
 
+class Download(SettingsGroup):
+    """How downloads are watched."""
+
+    supervise: bool = Field(
+        False,
+        description="`true`: the init container logs the progress of each download, and ends one that stalls.",
+    )
+    timeout: Duration = Field(
+        "2h", description="How long a supervised download, or one into a shared cache, may take with its check."
+    )
+    stall_timeout: Duration = Field("10m", description="How long a supervised download may go on without a new byte.")
+
+
 class RolloutDefaults(SettingsGroup):
     """Defaults for Deployments whose pods request a model. Fields that the author sets are kept."""
 
@@ -206,6 +220,12 @@ class StorageDefaults(SettingsGroup):
         EphemeralStorage.model_construct(), description="Ephemeral storage of the init container."
     )
     overrides: Overrides = Field(Overrides.model_construct(), description="What pods may override with annotations.")
+    download: Download = Field(Download.model_construct(), description="How downloads are watched.")
+    require_digest: BoolOrNamespaces = Field(
+        False,
+        description="Where a model without a digest is denied: `true` (everywhere), `false` (nowhere), or a list of "
+        "namespaces.",
+    )
     cache: dict[str, ClaimUri] = Field(
         {},
         description="Default claims of the shared download cache: a namespace, or `*` for all, and `pvc://<claim>[/<dir>]`.",

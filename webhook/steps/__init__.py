@@ -16,6 +16,7 @@ from webhook.steps.claims import mount_claims
 from webhook.steps.confidential import enable_confidential
 from webhook.steps.credential_warnings import warn_about_credentials
 from webhook.steps.credentials import add_credentials
+from webhook.steps.digest import check_mounted_digests
 from webhook.steps.download import add_storage_initializer
 from webhook.steps.environment import add_environment
 from webhook.steps.file_owner import warn_about_file_owner
@@ -31,6 +32,7 @@ from webhook.steps.oci_modelcar import add_modelcars
 from webhook.steps.oci_native import mount_images
 from webhook.steps.overrides import apply_overrides
 from webhook.steps.path_check import check_paths
+from webhook.steps.patterns import set_patterns
 from webhook.steps.placement import place_init_containers
 from webhook.steps.pod_resources import fit_pod_resources
 from webhook.steps.pull_secrets import add_pull_secrets
@@ -41,6 +43,7 @@ from webhook.steps.storage_limits import warn_about_storage_limits
 from webhook.steps.storage_spec import add_storage_config
 from webhook.steps.storage_uri import set_storage_uri
 from webhook.steps.sts_endpoint import set_sts_endpoint
+from webhook.steps.supervision import supervise_download, supervise_injected_download
 from webhook.steps.uri_scheme import warn_about_unknown_schemes
 
 Step = Callable[[PodDraft, Inputs], None]
@@ -49,6 +52,7 @@ STEPS: tuple[Step, ...] = (
     check_claims,
     mount_claims,
     check_paths,
+    check_mounted_digests,
     mount_images,
     add_modelcars,
     download_into_cache,
@@ -58,6 +62,7 @@ STEPS: tuple[Step, ...] = (
     add_credentials,
     add_storage_config,
     add_environment,
+    set_patterns,
     apply_storage_container,
     set_sts_endpoint,
     mount_ca_bundle,
@@ -67,6 +72,7 @@ STEPS: tuple[Step, ...] = (
     tune_hugging_face,
     enable_confidential,
     share_download,
+    supervise_download,
     run_as_istio_proxy,
     secure_injected_containers,
     set_storage_uri,
@@ -85,6 +91,7 @@ STEPS: tuple[Step, ...] = (
 REINVOCATION_STEPS: tuple[Step, ...] = (
     correct_kserve_oci_fetch,
     adopt_kserve_injection,
+    supervise_injected_download,
     secure_injected_containers,
     run_as_istio_proxy,
     place_init_containers,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from webhook import annotations as keys
-from webhook.download.command import STOCK_COMMAND, CachedModel, Delivery, redirected, wrap_cached
+from webhook.download.command import CachedModel, redirected, wrap_cached
 from webhook.download.inputs import download_inputs
 from webhook.download.key import key
-from webhook.errors import Denied
 from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, serving_volume
 from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
@@ -15,7 +14,7 @@ from webhook.request.shared_cache import has_no_effect, shared_cache
 from webhook.steps.ca_bundle import CA_BUNDLE_VOLUME
 from webhook.steps.download import build_init_container
 from webhook.steps.inputs import Inputs
-from webhook.steps.storage_container import select_storage_container
+from webhook.steps.supervision import delivery, downloader
 from webhook.uri import ClaimPath
 
 CACHE_VOLUME = "storage-cache"
@@ -62,15 +61,18 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
         return
     volume = _cache_volume(pod, request, cache)
     model = _cached_model(pod, container, cache, inputs)
-    command, args = _command(container, inputs), container.get("args") or ()
-    container["command"], container["args"] = wrap_cached(command, args, request.mount_path, model, Delivery())
+    advice = f'its download cannot be shared: add "command" to its container, or set annotation {keys.CACHE} to "none"'
+    command, args = downloader(container, inputs, advice), container.get("args") or ()
+    container["command"], container["args"] = wrap_cached(
+        command, args, request.mount_path, model, delivery(request, inputs.settings, container)
+    )
     wanted = mount(volume, request.mount_path, read_only=True, sub_path=model.sub_path)
     for target in request.targets:
         pod.ensure_mount(pod.edit_target(target), wanted)
 
 
 def _cached_model(pod: PodDraft, container: JsonObject, cache: ClaimPath, inputs: Inputs) -> CachedModel:
-    uri = inputs.request.downloaded[0].uri
+    source = inputs.request.downloaded[0]
     downloader = {
         **container,
         "args": redirected(container.get("args") or (), inputs.request.mount_path),
@@ -79,7 +81,9 @@ def _cached_model(pod: PodDraft, container: JsonObject, cache: ClaimPath, inputs
     given = download_inputs(pod.spec, downloader, inputs.settings.storage_initializer.image, {CA_BUNDLE_VOLUME})
     fs_group = (pod.spec.get("securityContext") or {}).get("fsGroup")
     group = fs_group if isinstance(fs_group, int) else None
-    return CachedModel(uri, CACHE_ROOT, cache.path, key(uri, [given, _identity(inputs)]), fs_group=group)
+    inputs_of_key = [given, _identity(inputs), *([source.sha256] if source.sha256 else [])]
+    identifier = key(source.uri, inputs_of_key)
+    return CachedModel(source.uri, CACHE_ROOT, cache.path, identifier, source.sha256, fs_group=group)
 
 
 def _identity(inputs: Inputs) -> JsonObject:
@@ -87,14 +91,3 @@ def _identity(inputs: Inputs) -> JsonObject:
     account = inputs.facts.service_account
     known = account.annotations if account else {}
     return {name: known[name] for name in keys.IDENTITIES if known.get(name)}
-
-
-def _command(container: JsonObject, inputs: Inputs) -> list[str]:
-    command: list[str] = container.get("command") or []
-    selected = select_storage_container(inputs)
-    if not command and selected is not None and selected.container.get("image"):
-        raise Denied(
-            f"{selected.title} has no command, so its download cannot be shared: add "
-            f'"command" to its container, or set annotation {keys.CACHE} to "none"'
-        )
-    return command or list(STOCK_COMMAND)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from webhook import quantity
-from webhook.annotations import MOUNT_PATH, PVC_MOUNT, URIS
+from webhook.annotations import CACHE, MOUNT_PATH, PVC_MOUNT, SHA256, URIS
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
@@ -77,6 +77,11 @@ def _ensure_volume(pod: PodDraft, request: ModelRequest, directory: str, config:
     if request.several or request.sources[0].is_image("fetch"):
         volume["name"] = volume_name(directory, volume, pod.spec.get("volumes"))
     existing = find(pod.spec.get("volumes"), volume["name"])
+    if existing and "persistentVolumeClaim" in existing and any(source.sha256 for source in request.downloaded):
+        raise Denied(
+            f"annotation {SHA256} cannot be combined with the pod's claim as volume {quoted(volume['name'])}: a model "
+            f"with a digest is alone in its directory, so use annotation {CACHE} for the claim, or another volume"
+        )
     if existing is None:
         pod.ensure_volume(volume)
     elif not _is_writable(existing):

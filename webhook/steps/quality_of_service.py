@@ -11,6 +11,7 @@ from decimal import Decimal
 from webhook import annotations as keys
 from webhook import quantity
 from webhook.pod.pod import INIT_CONTAINER_NAME, JsonObject, PodDraft
+from webhook.steps import digest
 from webhook.steps.inputs import Inputs
 from webhook.steps.pod_resources import amount
 
@@ -28,8 +29,8 @@ def keep_guaranteed(pod: PodDraft, inputs: Inputs) -> None:
     if not pod.added or pod_level.get("requests") or pod_level.get("limits") or not _was_guaranteed(pod):
         return
     added = {name: pod.edit_container(name, field) for field, name in pod.added}
-    if INIT_CONTAINER_NAME in added:
-        _raise_requests(pod, added[INIT_CONTAINER_NAME], inputs)
+    for name in {INIT_CONTAINER_NAME, digest.CONTAINER} & added.keys():
+        _raise_requests(pod, added[name], inputs)
     if burstable := next((container for container in added.values() if not _is_guaranteed(container)), None):
         pod.warnings.append(
             "QoS class Guaranteed is lost: the pod becomes Burstable, without exclusive CPUs. To keep it, "

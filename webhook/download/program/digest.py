@@ -54,7 +54,10 @@ def verify(options: Options, models: Models) -> None:
 
 def check(options: Options, _command: list[str], _watch: Watch, verify: Verify) -> Result:
     """Check models that are mounted already."""
-    models = options["mounted"]
+    models = options["models"]
+    missing = [path for path in models if not os.path.exists(path)]
+    if missing:
+        raise Failed(f"not-found: the claim does not contain {missing[0]}")
     verify(options, models)
     files = [(path, os.stat(path)) for path in models if os.path.isfile(path)]
     return {**measure([*files, *(each for path in models for each in walk(path))]), "sha256": options["sha256"]}

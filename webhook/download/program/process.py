@@ -145,8 +145,9 @@ def in_place(options: Options, command: list[str], watch: Watch, verify: Verify)
     try:
         for path in checked:
             shutil.rmtree(path, ignore_errors=True)
+            os.makedirs(path, exist_ok=True)
         run(command, watch(options, models))
-        verify(options, {**models, **options["mounted"]})
+        verify(options, models)
     except BaseException:
         for path in checked:
             shutil.rmtree(path, ignore_errors=True)

@@ -17,8 +17,8 @@ def arrived(paths: Iterable[str]) -> tuple[int, int]:
 
 def supervise(options: Options, paths: Iterable[str]) -> Iterator[None]:
     """Log progress each time it goes on. Raises Failed when no byte arrived for `stall-timeout` seconds."""
-    progress, first = Progress(f"downloading {options['source']}"), arrived(paths)
-    seen, changed, due = first, time.monotonic(), 0.0
+    progress = Progress(f"downloading {options['source']}")
+    seen, changed, due = arrived(paths), time.monotonic(), 0.0
     while True:
         yield
         now = time.monotonic()
@@ -26,7 +26,7 @@ def supervise(options: Options, paths: Iterable[str]) -> Iterator[None]:
             continue
         last, seen = seen, arrived(paths)
         due = now + 2  # large trees take long
-        progress.report(seen[0] - first[0])
+        progress.report(seen[0])
         if seen != last:
             changed = now
         elif now - changed > options["stall-timeout"] > 0:
