@@ -34,7 +34,7 @@ _STATUS = {"Denied": "422", "Forbidden": "403"}
 
 def reference() -> str:
     """The page as Markdown."""
-    parts = (_HEAD, _annotations(), _settings(), _skip_reasons(), _denials())
+    parts = (_HEAD, _annotations(), _settings(), _how_tos(), _skip_reasons(), _denials())
     return "\n".join(parts)
 
 
@@ -138,6 +138,26 @@ def _type(annotation: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(filter(None, map(_type, get_args(annotation))))
     return _TYPE_NAMES.get(origin or annotation, "object")
+
+
+HOW_TOS: dict[str, str] = {
+    keys.CONTAINERS: "download-options.md#init-containers-that-read-the-model",
+    keys.ENV: "download-options.md#environment-variables",
+    keys.ENV_FROM_CONTAINER: "download-options.md#environment-variables",
+    "storageDefaults.overrides.env": "download-options.md#environment-variables",
+    "storageDefaults.downloadVolume": "download-options.md#a-volume-of-its-own-for-each-download",
+    "storageDefaults.imagePullPolicy": "download-options.md#the-image-of-the-initializer",
+    "storageDefaults.imagePullSecrets": "download-options.md#the-image-of-the-initializer",
+    "storageDefaults.cpuLimit": "download-options.md#no-cpu-limit",
+    "storageContainers": "storage-containers.md",
+    "storageContainers[].namespaces": "storage-containers.md#a-place-for-each-tenant",
+}
+"""Keys of annotations and settings, with the part of a page that shows how to use them."""
+
+
+def _how_tos() -> str:
+    rows = ((f"`{key}`", f"[{target}]({target})") for key, target in HOW_TOS.items())
+    return "## How-tos\n\nFor keys that take more than a line to explain.\n\n" + _table(("Key", "Page"), *rows)
 
 
 # --- Skip reasons and denials -------------------------------------------------------------------------------------
