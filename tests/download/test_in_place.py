@@ -145,6 +145,7 @@ def test_leftovers_of_a_killed_attempt_are_no_part_of_the_model(download: Downlo
         ("OSError: [Errno 28] No space left on device", "disk"),
         ("OSError: [Errno 122] Disk quota exceeded", "disk"),
         ("MemoryError", "memory"),
+        ("INFO: Found credentials in the environment\nRuntimeError: No model found in iris.", "not-found"),
         ('ValueError: the file is no archive; File "storage.py", line 404, in f', "unknown"),
     ],
 )

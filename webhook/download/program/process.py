@@ -31,7 +31,8 @@ Deliver = Callable[[Options, List[str], Watch, Verify], Result]
 """Gets the options and the downloader's command; makes the models available."""
 
 SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGALRM
-CAUSES = {  # of a failed download, by the end of its output; the first match counts
+CAUSES = {  # of a failed download, by its output; the last match counts
+    "unknown": r"\A",
     "disk": r"no space left|quota exceeded",
     "memory": r"memoryerror|out of memory|cannot allocate",
     "credentials": r"auth\w* failed|access ?denied|credentials|unauthorized|forbidden|\(40[13]\)",
@@ -98,8 +99,8 @@ def run(command: list[str], watch: Iterator[object], *inherited: int) -> None:
         status = process.wait()
     if status:
         text = tail.decode(errors="replace")
-        causes = [cause for cause, pattern in CAUSES.items() if re.search(pattern, text, re.I)]
-        cause = "memory" if status in (-9, 137) else [*causes, "unknown"][0]
+        ends = {cause: [0, *(each.end() for each in re.finditer(CAUSES[cause], text, re.I))][-1] for cause in CAUSES}
+        cause = "memory" if status in (-9, 137) else max(ends, key=ends.__getitem__)
         raise Failed(f"{cause}: the downloader exited with {status}:\n{text}")
 
 
