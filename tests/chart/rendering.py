@@ -7,10 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests import yamls
-from tests.controlplane import binaries, pins
+from tests.controlplane import binaries
 
 CHART = Path(__file__).parents[2] / "charts" / "storage-initializer-webhook"
 CHART_VALUES = CHART / "values.yaml"
@@ -24,9 +22,7 @@ Object = dict[str, Any]
 
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run helm. The caller checks the exit code. Without helm, the test is skipped: `make test` obtains it first."""
-    if binaries.find(pins.HELM) is None:
-        pytest.skip(binaries.advice([pins.HELM]), allow_module_level=True)
+    """Run helm. The caller checks the exit code."""
     command = [binaries.helm(), *arguments]
     return subprocess.run(command, env=binaries.environ(), capture_output=True, text=True, check=False)
 

@@ -15,8 +15,9 @@ COMMAND: Any = typer.main.get_command(app)
 
 
 def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Result:
-    """Run in this process, without start-up cost."""
-    return CliRunner().invoke(COMMAND, list(arguments), input=stdin, env=env or {})
+    """Run in this process, without start-up cost and without variables of options from outside."""
+    outside: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("STORAGE_WEBHOOK_"))
+    return CliRunner().invoke(COMMAND, list(arguments), input=stdin, env={**outside, **(env or {})})
 
 
 def storage_webhook(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,8 @@ from webhook.doctor.report import Result
 from webhook.settings.model import EMBEDDED
 from webhook.settings.parse import parse
 
+pytestmark = pytest.mark.e2e  # helm comes with the control plane
+
 NOW = datetime.datetime.now(datetime.UTC)
 
 
