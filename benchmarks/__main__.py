@@ -15,6 +15,7 @@ from benchmarks import bodies, in_process, processes
 from benchmarks.load import Load, Result
 from benchmarks.processes import Server
 from tests import hostile
+from webhook.download import composition
 
 BARE = "bare app"
 REQUESTS = 100_000
@@ -62,6 +63,7 @@ def main() -> None:
             _compare_process(goals, bare, ours, memory)
     _compare_in_process(goals, reviews, options.rounds)
     _compare_command(goals)
+    _compare_patches(goals)
     _compare_hostile(goals)
     console.print(goals.table)
 
@@ -153,6 +155,19 @@ def _compare_command(goals: _Goals) -> None:
     seconds = processes.command_seconds("-m", "webhook", "mutate", "-f", str(example))
     python = processes.command_seconds("-c", "")
     goals.add(f"mutate, s of wall time (Python only: {python:.2f})", seconds, "0.35", seconds < 0.35)
+
+
+def _compare_patches(goals: _Goals) -> None:
+    """The size of the program that a pod gets. The API server, etcd and each kubelet keep it with the pod."""
+    for name, deliver, asked in (
+        ("a supervised download", "in_place", {"supervise": True}),
+        ("a download with a digest", "in_place", {"digest": True}),
+        ("a shared cache", "in_cache", {}),
+        ("all of these", "in_cache", {"supervise": True, "digest": True}),
+    ):
+        size = len(composition.program_text(deliver, **asked).encode())
+        most = composition.MAX_TEXT
+        goals.add(f"text in the patch of {name}, bytes", size, f"{most:,}", size <= most, "{:,.0f}")
 
 
 def _compare_hostile(goals: _Goals) -> None:

@@ -170,6 +170,10 @@ def _pods() -> dict[str, JsonObject]:
         **ISTIO,
         keys.IMAGE: "a:1",
         keys.CACHE: "pvc://cache/a",
+        keys.SUPERVISE: "true",
+        keys.STALL_TIMEOUT: "5m",
+        keys.SHA256: 64 * "a",
+        keys.INCLUDE: "*.bin,*.json",
         keys.MOUNT_PATH: "/mnt/a/b",
     }
     one_model = _filled(kserve_pod("s3://bucket/model", annotations=of_kserve))
