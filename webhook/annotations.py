@@ -75,6 +75,11 @@ EPHEMERAL_STORAGE_REQUEST = Key(
 EPHEMERAL_STORAGE_LIMIT = Key(
     PREFIX + "ephemeral-storage-limit", "The init container's ephemeral-storage limit.", "a quantity"
 )
+CACHE_MOUNT = Key(
+    PREFIX + "cache-mount",
+    "Whether the containers mount the model from the shared cache, or a copy in a volume of the pod.",
+    "`direct` (default) or `copy`",
+)
 CACHE = Key(
     PREFIX + "cache",
     "Download the model once into this claim, and share it between pods.",

@@ -70,6 +70,8 @@ class Claim:
     user: int | None = None
     group: int | None = None
     fs_group: int | None = None
+    copy: Path | None = None
+    """The mount path of the pod's own copy; None: it mounts the model in the claim."""
     pods: list["Pod"] = field(default_factory=list)
     """All started pods; shared with copies made by `dataclasses.replace`."""
 
@@ -92,12 +94,14 @@ class Claim:
 
     def start(self, downloader: list[str], name: str = "pod-a", args: Sequence[str] = ("/mnt/models",)) -> Pod:
         """Start the init container of the pod `name` with this downloader."""
-        model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri), self.sha256, self.fs_group)
+        path, copied = str(self.copy or "/mnt/models"), self.copy is not None
+        args = [path if each == "/mnt/models" else each for each in args]
+        model = CachedModel(self.uri, str(self.root), self.directory, key(self.uri), self.sha256, self.fs_group, copied)
         log = self.root.parent / f"{self.root.name}-{name}.termination-log"
         log.touch()
         log.chmod(0o666)
         delivery = Delivery(self.supervise, self.limits, str(log))
-        command, args = wrap_cached(downloader, args, "/mnt/models", model, delivery)
+        command, args = wrap_cached(downloader, args, path, model, delivery)
         process = subprocess.Popen(
             [str(self.python), *command[1:], unescaped(args[0]), *args[1:]],
             env={"PATH": os.environ["PATH"], "HOSTNAME": name, **self.env},

@@ -27,6 +27,7 @@ from webhook.download.command import CachedModel, Delivery, wrap_cached
 from webhook.download.composition import program_text
 from webhook.download.key import key
 from webhook.download.program.cache import Cache
+from webhook.download.store import leftovers
 
 Main = Callable[[list[str]], None]
 """The download program: gets its arguments, and exits."""
@@ -234,7 +235,7 @@ class Race:
             pod.end()
         self.observe()
         self.result.killed = len(self.killed)
-        self.result.leftovers = len(self.cache.leftovers())
+        self.result.leftovers = len(leftovers(self.cache))
         with suppress(FileNotFoundError):
             self.result.recorded = json.loads(self.cache.record.read_text())["pod"]
         self.result.recorded_was_killed = self.result.recorded in self.killed

@@ -88,7 +88,7 @@ def test_the_deployment_downloads_into_the_directory_that_its_containers_mount(c
     deployment = next(each for each in MANIFESTS if each["kind"] == "Deployment")
     result = CliRunner().invoke(app, ["mutate"], input=yaml.safe_dump(deployment))
     assert result.exit_code == 0, result.output
-    assert "\ndef open_directory(root, directory):" in re.sub(r"(?m)^ +", "", result.stdout), (
+    assert "\ndef open_directory(root,directory):" in re.sub(r"(?m)^ +", "", result.stdout), (
         "the program must be a readable YAML block"
     )
     pod = yaml.safe_load(result.stdout)["spec"]["template"]["spec"]

@@ -20,7 +20,7 @@ from tests.download.pods import Claim, contents, running, shell, until
 from webhook.download.command import Limits
 from webhook.download.composition import program_text
 from webhook.download.program import cache as program
-from webhook.download.store import is_locked
+from webhook.download.store import is_locked, leftovers
 
 DOWNLOAD = shell('mkdir "$1/config"; printf weights > "$1/weights.bin"; printf {} > "$1/config/config.json"')
 MODEL = {"weights.bin": b"weights", "config/config.json": b"{}"}
@@ -172,7 +172,7 @@ def test_the_lock_is_held_while_children_of_the_downloader_run(claim: Claim):
     follower = claim.start(DOWNLOAD, "pod-b")
     assert follower.process.stdout
     assert "waiting for the download by pod pod-a" in follower.process.stdout.readline()
-    assert claim.cache.leftovers()
+    assert leftovers(claim.cache)
     gate.touch()
     assert follower.finish() == 0
     assert contents(claim.model) == MODEL
@@ -205,7 +205,7 @@ def test_a_waiting_pod_reports_the_holder_and_then_gets_the_complete_model(claim
 
 def test_waiting_has_a_timeout(claim: Claim):
     writer = claim.start(shell("exec sleep 1000"))
-    until(claim.cache.leftovers, "the download")
+    until(lambda: leftovers(claim.cache), "the download")
     pod = replace(claim, limits=Limits(wait=0)).run(NEVER, "pod-b")
     assert pod.process.returncode == 1
     assert pod.message == "timeout: the wait took over 0 s"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.mutation import decide, initializer, mutated, plain_pod, several
+from tests.mutation import answer, decide, initializer, mutated, plain_pod, several
 from webhook.cluster.facts import Claim, Facts
 from webhook.storage_container import StorageContainer, UriFormat
 
@@ -160,3 +160,43 @@ def test_injected_command_downloads_once(tmp_path: Path) -> None:
 def test_the_advice_about_a_denied_access_depends_on_the_pods_group(context: Any, advice: str) -> None:
     pod = plain_pod("s3://models/iris", annotations={"storage.kserve.io/cache": "pvc://cache"}, securityContext=context)
     assert advice in json.loads(initializer(mutated(pod))["args"][0])["advice"]
+
+
+COPIED = {**CACHE, "storage.kserve.io/cache-mount": "copy"}
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_pod_can_have_a_copy_of_its_own(read_only: bool) -> None:
+    annotations = COPIED if read_only else {**COPIED, "storage.kserve.io/readonly": "false"}
+    pod = mutated(plain_pod(URI, annotations=annotations))
+    init, server = parts(pod)
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert volumes["kserve-provision-location"]["emptyDir"] == {}
+    assert init["volumeMounts"] == [
+        {"name": "storage-cache", "mountPath": ROOT},
+        {"name": "kserve-provision-location", "mountPath": "/mnt/models"},
+    ]
+    (mount,) = server["volumeMounts"]
+    assert (mount["name"], mount.get("readOnly", False)) == ("kserve-provision-location", read_only)
+    assert json.loads(init["args"][0])["copy"] == "/mnt/models"
+
+
+def test_pods_with_and_without_a_copy_share_a_download() -> None:
+    direct, copied = (mutated(plain_pod(URI, annotations=each)) for each in (CACHE, COPIED))
+    keys = {json.loads(parts(pod)[0]["args"][0])["key"] for pod in (direct, copied)}
+    assert len(keys) == 1
+
+
+def test_a_copy_is_made_once_when_the_webhook_is_called_again() -> None:
+    pod = mutated(plain_pod(URI, annotations=COPIED))
+    assert "patch" not in answer(pod)
+
+
+def test_an_unknown_way_to_mount_the_cache_is_denied() -> None:
+    outcome = decide(plain_pod(URI, annotations={**CACHE, "storage.kserve.io/cache-mount": "link"}))
+    assert 'cache-mount "link" is invalid: use direct or copy' in outcome.message
+
+
+def test_a_way_to_mount_no_cache_gets_a_warning() -> None:
+    outcome = decide(plain_pod(URI, annotations={"storage.kserve.io/cache-mount": "copy"}))
+    assert ["cache-mount has no effect" in warning for warning in outcome.warnings] == [True]

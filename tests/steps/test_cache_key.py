@@ -140,6 +140,7 @@ ANNOTATIONS: dict[keys.Key, Any] = {
     keys.EPHEMERAL_STORAGE_REQUEST: RESOURCES,
     keys.EPHEMERAL_STORAGE_LIMIT: RESOURCES,
     keys.CACHE: "each claim and directory is a cache of its own",
+    keys.CACHE_MOUNT: "a copy is made of what is in the cache",
     keys.SUPERVISE: "about how the download is watched",
     keys.DOWNLOAD_TIMEOUT: "about how the download is watched",
     keys.STALL_TIMEOUT: "about how the download is watched",

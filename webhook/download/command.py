@@ -60,6 +60,8 @@ class CachedModel:
     """The expected digest; "": none."""
     fs_group: int | None = None
     """The fsGroup of the pod, for messages."""
+    copied: bool = False
+    """The pod gets a copy of its own, at its mount path."""
 
     def __post_init__(self) -> None:
         if not PATTERN.fullmatch(self.key):
@@ -125,7 +127,9 @@ def wrap_cached(
     options = delivery.options(model.uri, model.sha256)
     options |= {"root": model.root, "dir": model.directory, "key": model.key, "wait-timeout": delivery.limits.wait}
     options |= {"note": {"note": _NOTE}, "advice": _advice(model.fs_group)}
-    text = program_text("in_cache", supervise=delivery.supervise, digest=bool(model.sha256))
+    options |= {"copy": model_path} if model.copied else {}
+    deliver = "copied" if model.copied else "in_cache"
+    text = program_text(deliver, supervise=delivery.supervise, digest=bool(model.sha256))
     return [*INTERPRETER, text], [_argument(options), *command, *redirected(args, model_path)]
 
 

@@ -22,7 +22,7 @@ def program_text(deliver: str, *, supervise: bool = False, digest: bool = False)
     """The program that delivers a model with the function of this name, as one file.
 
     It has the definitions that are used and no others, without docstrings, comments and annotations, and with an
-    indent of one space. It contains no dollar sign, so Kubernetes expands no variables in it.
+    indent of one space and no space after commas. It has no dollar sign, so Kubernetes expands no variables in it.
     """
     arguments = ["sys.argv[1:]", deliver]
     arguments += ["watch=supervise"] * supervise + ["verify=verify"] * digest
@@ -43,7 +43,8 @@ def composed(sources: list[str], last: str, head: str = HEAD) -> str:
     body = [ast.unparse(each) for each in kept if not isinstance(each, ast.Import | ast.ImportFrom)]
     modules = sorted({name.name for each in kept if isinstance(each, ast.Import) for name in each.names})
     imports = sorted({ast.unparse(each) for each in kept if isinstance(each, ast.ImportFrom)})
-    lines = [line for text in (f"import {', '.join(modules)}", *imports, *body, last) for line in text.splitlines()]
+    texts = (f"import {', '.join(modules)}", *imports, *body, last)
+    lines = [_compact(line) for text in texts for line in text.splitlines()]
     return "\n".join([head, *_joined([_indented(line) for line in lines if line]), ""])
 
 
@@ -123,6 +124,15 @@ def _names(table: symtable.SymbolTable) -> Iterator[str]:
             yield symbol.get_name()
     for inner in table.get_children():
         yield from _names(inner)
+
+
+_TEXT = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+
+
+def _compact(line: str) -> str:
+    """The line without the spaces after commas, outside of strings."""
+    parts = _TEXT.split(line)
+    return "".join(part if index % 2 else part.replace(", ", ",") for index, part in enumerate(parts))
 
 
 def _indented(line: str) -> str:

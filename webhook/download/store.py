@@ -126,8 +126,8 @@ def _readable_entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
 def _entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
     locked = is_locked(cache.lock)
     record = program.complete_record(cache)
-    leftovers = _leftovers(cache)
-    leftover_bytes = sum(measure(path, on_progress) for path in leftovers)
+    remains = leftovers(cache)
+    leftover_bytes = sum(measure(path, on_progress) for path in remains)
     size = measure(cache.model, on_progress)
     state = _state(record is not None, locked, os.path.lexists(cache.model))
     record = record or {}
@@ -136,7 +136,7 @@ def _entry(cache: program.Cache, on_progress: OnProgress) -> Entry:
         state,
         size,
         leftover_bytes,
-        len(leftovers),
+        len(remains),
         files=int(record.get("files", 0)),
         uri=_printable(record.get("uri", "")),
         downloaded=_printable(record.get("time", "")),
@@ -158,10 +158,11 @@ def _state(complete: bool, locked: bool, model_exists: bool) -> State:
     return State.DAMAGED if model_exists else State.INCOMPLETE
 
 
-def _leftovers(cache: program.Cache) -> list[Path]:
+def leftovers(cache: program.Cache) -> list[Path]:
     """All files of a key except the model and its record. A record without a model is a leftover too."""
+    interrupted = cache.directory.glob(f".{cache.key}.*.t*")
     stale = [cache.record] if os.path.lexists(cache.record) and not os.path.lexists(cache.model) else []
-    return [*cache.leftovers(), *stale]
+    return [*interrupted, *stale]
 
 
 def measure(path: Path, on_progress: OnProgress) -> int:
@@ -299,7 +300,7 @@ def remove(directory: Path, removal: Removal, rules: Rules, now: float, on_progr
         with lock(cache) as free:
             if not free or (removal.is_model and now - last_used(cache) < rules.grace):
                 return False
-            paths = [cache.model, cache.record] if removal.is_model else _leftovers(cache)
+            paths = [cache.model, cache.record] if removal.is_model else leftovers(cache)
             trash = [move_to_trash(cache, path) for path in paths]
         for path in trash:
             with contextlib.suppress(FileNotFoundError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook import annotations as keys
-from webhook.errors import Denied
+from webhook.errors import Denied, quoted
 from webhook.request.access import check_cache
 from webhook.request.model_request import ModelRequest
 from webhook.settings.access import Requester
@@ -12,6 +12,15 @@ from webhook.uri import ClaimPath, check, is_claim, parse_claim
 
 NONE = "none"
 ALL_NAMESPACES = "*"
+_DIRECT, _COPY = "direct", "copy"
+
+
+def is_copied(request: ModelRequest) -> bool:
+    """Whether the pod gets a copy of the model in the cache. Raises Denied when the annotation is invalid."""
+    mode = request.annotations.get(keys.CACHE_MOUNT, _DIRECT)
+    if mode not in (_DIRECT, _COPY):
+        raise Denied(f"annotation {keys.CACHE_MOUNT} {quoted(mode)} is invalid: use {_DIRECT} or {_COPY}")
+    return mode == _COPY
 
 
 def shared_cache(request: ModelRequest, settings: Settings) -> ClaimPath | None:
@@ -27,10 +36,10 @@ def shared_cache(request: ModelRequest, settings: Settings) -> ClaimPath | None:
     origin = f"annotation {keys.CACHE}"
     if not is_claim(uri := check(text, origin)):
         raise Denied(f'{origin} must name a claim, such as "pvc://models/cache", or be "{NONE}"')
-    if not request.read_only:
+    if not request.read_only and not is_copied(request):
         raise Denied(
             f"{origin} cannot be combined with a model that is not read-only, because other pods mount the same copy: "
-            f"remove it, or annotation {keys.READ_ONLY}"
+            f"remove it, or annotation {keys.READ_ONLY}, or set annotation {keys.CACHE_MOUNT} to {_COPY}"
         )
     cache = parse_claim(uri, origin)
     check_cache(Requester(request.namespace, request.service_account), cache, settings)
@@ -55,7 +64,8 @@ def _default(request: ModelRequest, settings: Settings) -> ClaimPath | None:
     defaults = settings.storage_defaults.cache
     uri = defaults.get(request.namespace, defaults.get(ALL_NAMESPACES, ""))
     # A pod that requests a writable model gets its own copy.
-    if not uri or not request.read_only or not _downloads_one(request):
+    may_share = request.read_only or is_copied(request)
+    if not uri or not may_share or not _downloads_one(request):
         return None
     return parse_claim(uri, "setting storageDefaults.cache")
 

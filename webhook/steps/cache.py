@@ -10,9 +10,9 @@ from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, 
 from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
 from webhook.request.model_request import ModelRequest
-from webhook.request.shared_cache import has_no_effect, shared_cache
+from webhook.request.shared_cache import has_no_effect, is_copied, shared_cache
 from webhook.steps.ca_bundle import CA_BUNDLE_VOLUME
-from webhook.steps.download import build_init_container
+from webhook.steps.download import build_init_container, ensure_download_volume
 from webhook.steps.inputs import Inputs
 from webhook.steps.supervision import delivery, downloader
 from webhook.uri import ClaimPath
@@ -33,10 +33,23 @@ def download_into_cache(pod: PodDraft, inputs: Inputs) -> None:
         )
     cache = shared_cache(request, inputs.settings)
     if cache is None:
+        if keys.CACHE_MOUNT in request.annotations:
+            pod.warnings.append(f"annotation {keys.CACHE_MOUNT} has no effect: the pod uses no shared cache")
         return
     container = build_init_container(inputs)
     container["volumeMounts"] = [mount(_cache_volume(pod, request, cache), CACHE_ROOT, read_only=False)]
     pod.add_container(container)
+    if is_copied(request):
+        _mount_copy(pod, container, inputs)
+
+
+def _mount_copy(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
+    """Mount a volume for the pod's copy of the model in the init container and in the targets."""
+    request = inputs.request
+    volume = ensure_download_volume(pod, request, request.mount_path, inputs.settings.storage_defaults)
+    pod.ensure_mount(container, mount(volume, request.mount_path, read_only=False))
+    for target in request.targets:
+        pod.ensure_mount(pod.edit_target(target), mount(volume, request.mount_path, read_only=request.read_only))
 
 
 def _cache_volume(pod: PodDraft, request: ModelRequest, cache: ClaimPath) -> str:
@@ -66,6 +79,8 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
     container["command"], container["args"] = wrap_cached(
         command, args, request.mount_path, model, delivery(request, inputs.settings, container)
     )
+    if model.copied:
+        return
     wanted = mount(volume, request.mount_path, read_only=True, sub_path=model.sub_path)
     for target in request.targets:
         pod.ensure_mount(pod.edit_target(target), wanted)
@@ -73,17 +88,20 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
 
 def _cached_model(pod: PodDraft, container: JsonObject, cache: ClaimPath, inputs: Inputs) -> CachedModel:
     source = inputs.request.downloaded[0]
+    # The pod's copy is made of what was downloaded.
+    own = {CACHE_ROOT, inputs.request.mount_path}
     downloader = {
         **container,
         "args": redirected(container.get("args") or (), inputs.request.mount_path),
-        "volumeMounts": [each for each in container["volumeMounts"] if each["mountPath"] != CACHE_ROOT],
+        "volumeMounts": [each for each in container["volumeMounts"] if each["mountPath"] not in own],
     }
     given = download_inputs(pod.spec, downloader, inputs.settings.storage_initializer.image, {CA_BUNDLE_VOLUME})
     fs_group = (pod.spec.get("securityContext") or {}).get("fsGroup")
     group = fs_group if isinstance(fs_group, int) else None
     inputs_of_key = [given, _identity(inputs), *([source.sha256] if source.sha256 else [])]
     identifier = key(source.uri, inputs_of_key)
-    return CachedModel(source.uri, CACHE_ROOT, cache.path, identifier, source.sha256, fs_group=group)
+    copied = is_copied(inputs.request)
+    return CachedModel(source.uri, CACHE_ROOT, cache.path, identifier, source.sha256, group, copied)
 
 
 def _identity(inputs: Inputs) -> JsonObject:

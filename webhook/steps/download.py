@@ -36,7 +36,7 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     if not request.downloaded or shared_cache(request, inputs.settings):
         return
     directory = download_directory(request)
-    volume = _ensure_volume(pod, request, directory, inputs.settings.storage_defaults)
+    volume = ensure_download_volume(pod, request, directory, inputs.settings.storage_defaults)
     init_container = build_init_container(inputs)
     init_container["volumeMounts"] = [
         mount(volume, directory, read_only=False),
@@ -72,7 +72,11 @@ def download_directory(request: ModelRequest) -> str:
     return common
 
 
-def _ensure_volume(pod: PodDraft, request: ModelRequest, directory: str, config: StorageDefaults) -> str:
+def ensure_download_volume(pod: PodDraft, request: ModelRequest, directory: str, config: StorageDefaults) -> str:
+    """The name of the volume that the init container writes to; one is added when the pod has none of this name.
+
+    Raises Denied when the pod's own volume of this name cannot be written.
+    """
     volume: JsonObject = {"name": PROVISION_VOLUME, **_source(config)}
     if request.several or request.sources[0].is_image("fetch"):
         volume["name"] = volume_name(directory, volume, pod.spec.get("volumes"))

@@ -64,9 +64,6 @@ class Cache:
     def new_path(self, kind: str) -> Path:
         return self.path(f"{os.urandom(6).hex()}.{kind}")
 
-    def leftovers(self) -> list[Path]:
-        return [*self.directory.glob(f".{self.key}.*.t*")]
-
 
 def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -204,7 +201,7 @@ def explain(error: OSError, options: Options) -> str:
 
 def download(cache: Cache, options: Options, fetch: Callable[[str], object]) -> dict[str, Any]:
     """Clean, check the claim, download and publish. Removes everything on failure. The lock must be held."""
-    leftovers, work = cache.leftovers(), cache.new_path("tmp")
+    leftovers, work = [*cache.directory.glob(f".{cache.key}.*.t*")], cache.new_path("tmp")
     try:
         work.mkdir()
         record = complete_record(cache)  # again, because mkdir invalidates the NFS cache
@@ -248,5 +245,14 @@ def in_cache(options: Options, command: list[str], watch: Watch, verify: Verify)
             os.utime(cache.record, follow_symlinks=False)
     except OSError as error:
         raise Failed(f"disk: the cache claim {explain(error, options)}") from error
+    os.close(lock)  # others need not wait for what follows
     log(shown(f"downloaded by pod {record.get('pod')} at {record.get('time')}"))
+    return {**record, "path": str(cache.model)}
+
+
+def copied(options: Options, command: list[str], watch: Watch, verify: Verify) -> Result:
+    """Find the model in the cache, or download it, and copy it to a volume of the pod."""
+    record, target = in_cache(options, command, watch, verify), options["copy"]
+    run(["cp", "-rPT", record["path"], target], watch(options, [target]))
+    verify(options, {target: options["sha256"]})
     return record
