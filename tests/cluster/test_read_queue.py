@@ -145,30 +145,26 @@ def test_reads_that_were_given_up_or_failed_leave_their_place() -> None:
 
 
 def test_invented_namespaces_do_not_delay_those_that_exist() -> None:
-    gate, order = threading.Event(), []
+    gate, good_began = threading.Event(), threading.Event()
 
-    def read(name: str) -> None:
+    def good() -> None:
+        good_began.set()
         gate.wait()
-        order.append(name)
 
-    async def all_at_once() -> None:
+    async def all_at_once() -> bool:
         queue = ReadQueue(threads=8, per_namespace=4, unconfirmed=6, waiting=100)
         queue.confirm("good")
-        reads = [
-            asyncio.create_task(queue.run(f"invented-{number}", partial(read, "invented")))
-            for number in range(1_000)
-            for _ in range(4)
-        ]
+        names = [f"invented-{number}" for number in range(1_000) for _ in range(4)]
+        reads = [asyncio.create_task(queue.run(name, gate.wait)) for name in names]
         await asyncio.sleep(0)
-        reads.append(asyncio.create_task(queue.run("good", partial(read, "good"))))
-        await asyncio.sleep(0)
+        reads.append(asyncio.create_task(queue.run("good", good)))
+        # None of the invented reads ends before the good one has begun.
+        began = await asyncio.to_thread(good_began.wait, 60)
         gate.set()
         await asyncio.gather(*reads)
+        return began
 
-    asyncio.run(all_at_once())
-    assert len(order) == 4_001
-    # At most six of the invented reads have begun.
-    assert order.index("good") <= 6 + 6
+    assert asyncio.run(all_at_once())
 
 
 def test_a_namespace_in_which_an_object_was_found_is_not_invented() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.download.command import (
+    HEAD,
     STOCK_COMMAND,
     CachedModel,
     Delivery,
@@ -18,7 +19,7 @@ from webhook.download.command import (
     wrap_cached,
     wrap_in_place,
 )
-from webhook.download.composition import HEAD, MAX_TEXT, PARTS, composed, path_check_text, program_text
+from webhook.download.composition import MAX_TEXT, PARTS, composed, path_check_text, program_text
 from webhook.download.key import key
 
 KEY = key("s3://models/iris")

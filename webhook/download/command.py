@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import ModuleType
 from typing import Any
 
-from webhook.download.composition import HEAD, path_check_text, program_text
 from webhook.download.key import PATTERN
 from webhook.errors import redacted
 
 STOCK_COMMAND = ("/storage-initializer/scripts/initializer-entrypoint",)
 """The entry point of the image kserve/storage-initializer, whose containers set no command."""
 
+HEAD = '"""Deliver a model. See docs/downloads.md of storage-initializer-webhook."""'
+"""The first line of the download program."""
 INTERPRETER = ("python3", "-I", "-S", "-c")
 """Python in isolated mode and without site packages, so that the image cannot change what the program imports."""
 
@@ -38,7 +40,7 @@ class ClaimedPath:
 def check_command(paths: Iterable[ClaimedPath]) -> tuple[list[str], list[str]]:
     """Command and args of an init container that fails unless all paths exist."""
     fields = (field for each in paths for field in (each.claim, _kind(each), each.root, each.path))
-    return [*INTERPRETER, path_check_text()], [_escape(field) for field in fields]
+    return [*INTERPRETER, _composition().path_check_text()], [_escape(field) for field in fields]
 
 
 def _kind(path: ClaimedPath) -> str:
@@ -129,7 +131,7 @@ def wrap_cached(
     options |= {"note": {"note": _NOTE}, "advice": _advice(model.fs_group)}
     options |= {"copy": model_path} if model.copied else {}
     deliver = "copied" if model.copied else "in_cache"
-    text = program_text(deliver, supervise=delivery.supervise, digest=bool(model.sha256))
+    text = _composition().program_text(deliver, supervise=delivery.supervise, digest=bool(model.sha256))
     return [*INTERPRETER, text], [_argument(options), *command, *redirected(args, model_path)]
 
 
@@ -163,13 +165,13 @@ def wrap_in_place(
 
     Returns command and args.
     """
-    text = program_text("in_place", supervise=delivery.supervise, digest=any(models.digests.values()))
+    text = _composition().program_text("in_place", supervise=delivery.supervise, digest=any(models.digests.values()))
     return [*INTERPRETER, text], [_argument(models.options(delivery)), *command, *args]
 
 
 def check_models(models: Models, delivery: Delivery) -> tuple[list[str], list[str]]:
     """Command and args of an init container that checks models which are mounted."""
-    return [*INTERPRETER, program_text("check", digest=True)], [_argument(models.options(delivery))]
+    return [*INTERPRETER, _composition().program_text("check", digest=True)], [_argument(models.options(delivery))]
 
 
 def is_wrapped(words: Sequence[object]) -> bool:
@@ -186,6 +188,13 @@ def _redirect(arg: str, model_path: str) -> str:
     if arg == model_path or arg.startswith(model_path + "/"):
         return "{}" + arg[len(model_path) :]
     return arg
+
+
+def _composition() -> ModuleType:
+    """The module that composes the programs. Most pods need none, and it takes milliseconds to import."""
+    from webhook.download import composition  # noqa: PLC0415
+
+    return composition
 
 
 def _argument(options: Mapping[str, Any]) -> str:

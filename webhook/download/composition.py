@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from webhook.download.command import HEAD
+
 PARTS = ("process", "progress", "supervision", "digest", "cache")
 MAX_TEXT = 12 * 1024
 """The maximum size in bytes of the text. It is part of every pod that gets it."""
-HEAD = '"""Deliver a model. See docs/downloads.md of storage-initializer-webhook."""'
 
 _FOLDER = Path(__file__).with_name("program")
 
