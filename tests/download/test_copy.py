@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.download.pods import Claim, contents, shell, until
+from tests.download.pods import Claim, contents, shell
 
 DOWNLOAD = shell(
     'mkdir "$1/part"; printf weights > "$1/part/weights.bin"; ln -s part/weights.bin "$1/link"; echo x >> "$0.log"'
@@ -37,10 +36,9 @@ def _copy(claim: Claim) -> Path:
     return claim.copy
 
 
-@pytest.mark.parametrize("supervise", [False, True])
 @pytest.mark.parametrize("digest", [False, True])
-def test_the_model_is_in_the_cache_and_in_the_pods_volume(copying: Claim, supervise: bool, digest: bool) -> None:
-    claim = replace(copying, supervise=supervise, sha256=_digest() if digest else "")
+def test_the_model_is_in_the_cache_and_in_the_pods_volume(copying: Claim, digest: bool) -> None:
+    claim = replace(copying, sha256=_digest() if digest else "")
     pod = claim.run(DOWNLOAD)
     assert pod.process.returncode == 0, pod.output
     for folder in (claim.model, _copy(claim)):
@@ -57,27 +55,6 @@ def test_the_second_pod_copies_what_the_first_one_downloaded(copying: Claim, tmp
     pod = replace(copying, copy=second).run(shell("exit 9"), "pod-b")
     assert pod.process.returncode == 0, pod.output
     assert contents(second) == contents(_copy(copying))
-
-
-def test_a_pod_that_copies_keeps_no_other_waiting(copying: Claim, tmp_path: Path) -> None:
-    """The lock is free while the copy is made: the first pod hangs in its copy, and the second one ends."""
-    assert copying.run(DOWNLOAD).process.returncode == 0
-    fifo = tmp_path / "bin"
-    fifo.mkdir()
-    slow = fifo / "cp"
-    slow.write_text("#!/bin/sh\nexec sleep 1000\n")
-    slow.chmod(0o755)
-    hanging = replace(copying, env={"PATH": f"{fifo}:{os.environ['PATH']}"}).start(shell("exit 9"), "pod-b")
-    until(lambda: "sleep" in _children(hanging.process.pid), "the copy")
-    second = tmp_path / "second"
-    second.mkdir()
-    assert replace(copying, copy=second).run(shell("exit 9"), "pod-c").process.returncode == 0
-    hanging.kill()
-
-
-def _children(pid: int) -> str:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return " ".join(Path(f"/proc/{child}/comm").read_text() for child in children)
 
 
 def test_a_second_try_replaces_a_part_of_a_copy(copying: Claim) -> None:

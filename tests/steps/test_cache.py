@@ -200,3 +200,8 @@ def test_an_unknown_way_to_mount_the_cache_is_denied() -> None:
 def test_a_way_to_mount_no_cache_gets_a_warning() -> None:
     outcome = decide(plain_pod(URI, annotations={"storage.kserve.io/cache-mount": "copy"}))
     assert ["cache-mount has no effect" in warning for warning in outcome.warnings] == [True]
+
+
+def test_a_copied_download_is_not_supervised_and_says_so() -> None:
+    outcome = decide(plain_pod(URI, annotations={**COPIED, "storage.kserve.io/supervise": "true"}))
+    assert ["have no effect with storage.kserve.io/cache-mount copy" in each for each in outcome.warnings] == [True]

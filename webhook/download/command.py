@@ -131,7 +131,9 @@ def wrap_cached(
     options |= {"note": {"note": _NOTE}, "advice": _advice(model.fs_group)}
     options |= {"copy": model_path} if model.copied else {}
     deliver = "copied" if model.copied else "in_cache"
-    text = _composition().program_text(deliver, supervise=delivery.supervise, digest=bool(model.sha256))
+    # With all parts, the program would be larger than a pod may have.
+    supervise = delivery.supervise and not model.copied
+    text = _composition().program_text(deliver, supervise=supervise, digest=bool(model.sha256))
     return [*INTERPRETER, text], [_argument(options), *command, *redirected(args, model_path)]
 
 

@@ -80,6 +80,11 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
         command, args, request.mount_path, model, delivery(request, inputs.settings, container)
     )
     if model.copied:
+        if keys.SUPERVISE in request.annotations or keys.STALL_TIMEOUT in request.annotations:
+            pod.warnings.append(
+                f"annotations {keys.SUPERVISE} and {keys.STALL_TIMEOUT} have no effect with {keys.CACHE_MOUNT} copy: "
+                f"{keys.DOWNLOAD_TIMEOUT} still limits the download and the copy"
+            )
         return
     wanted = mount(volume, request.mount_path, read_only=True, sub_path=model.sub_path)
     for target in request.targets:

@@ -146,6 +146,7 @@ def delete(cache: Cache, path: Path) -> None:
     with suppress(OSError):
         path.rename(trash)
         subprocess.call(["rm", "-rf", str(trash)])  # unlike the standard library, of any depth
+    shutil.rmtree(trash, True)  # an image may have no rm
 
 
 def unsuitable_mount(mounts: str, device: int) -> str:
@@ -253,6 +254,11 @@ def in_cache(options: Options, command: list[str], watch: Watch, verify: Verify)
 def copied(options: Options, command: list[str], watch: Watch, verify: Verify) -> Result:
     """Find the model in the cache, or download it, and copy it to a volume of the pod."""
     record, target = in_cache(options, command, watch, verify), options["copy"]
-    run(["cp", "-rPT", record["path"], target], watch(options, [target]))
+    for entry in os.scandir(target):  # of an earlier try
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+    shutil.copytree(record["path"], target, True, dirs_exist_ok=True)
     verify(options, {target: options["sha256"]})
     return record
