@@ -130,6 +130,12 @@ def _is_mounted_instead(case: Case, given: Difference) -> bool:
     return given.is_missing and (given.in_initializer() or given.path[0] == "volumes")
 
 
+def _modelcar_link(pair: Pair, given: Difference) -> bool:
+    if given.path[2:] != ("args",) or not isinstance(given.kserve, list) or len(given.kserve) != 3:
+        return False
+    return bool(given.ours == [*given.kserve[:2], str(given.kserve[2]).replace("ln -sf ", "ln -sfn ", 1)])
+
+
 def _modelcar_check(pair: Pair, given: Difference) -> bool:
     if given.path != ("initContainers", "modelcar-init", "args") or not given.kserve or not given.ours:
         return False
@@ -237,6 +243,11 @@ DIFFERENCES: tuple[IntendedDifference, ...] = (
         "White space",
         "White space around the URI is ignored.",
         _white_space,
+    ),
+    IntendedDifference(
+        "Link of a modelcar",
+        "`ln -n` replaces the link of an earlier start, so that a modelcar can restart.",
+        _modelcar_link,
     ),
     IntendedDifference(
         "Check of a modelcar",

@@ -40,7 +40,7 @@ def test_sidecar_links_the_model_into_a_shared_volume():
     assert container(pod, "modelcar") == {
         "name": "modelcar",
         "image": IMAGE,
-        "args": ["sh", "-c", "ln -sf /proc/$$$$/root/models /mnt/models && sleep infinity"],
+        "args": ["sh", "-c", "ln -sfn /proc/$$$$/root/models /mnt/models && sleep infinity"],
         "resources": {"requests": {"cpu": "10m", "memory": "15Mi"}, "limits": {"cpu": "10m", "memory": "15Mi"}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "kserve-provision-location", "mountPath": "/mnt"}],
@@ -277,7 +277,7 @@ def test_process_namespace_is_shared(spec):
 def test_mount_path_annotation():
     pod = mutated(plain_pod(f"oci://{IMAGE}", annotations={"storage.kserve.io/mount-path": "/srv/models/iris"}), ON)
     assert container(pod, "modelcar")["args"][-1] == (
-        "ln -sf /proc/$$$$/root/models /srv/models/iris && sleep infinity"
+        "ln -sfn /proc/$$$$/root/models /srv/models/iris && sleep infinity"
     )
     assert "/srv/models" in mounts(container(pod, "server"))
 

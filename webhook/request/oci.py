@@ -16,7 +16,9 @@ MODELCAR = "modelcar"
 
 _URI = re.compile(r"oci(?:\+([^:/]*))?://(.*)")
 
-_LINK_COMMAND = "ln -sf /proc/$$$$/root/models"
+# Without -n, a container that restarts links inside the directory that the old link leads to, and fails.
+_LINK = "ln -sfn /proc/$$$$/root/models"
+_KSERVE_LINK = "ln -sf /proc/$$$$/root/models"
 _REFERENCE = re.compile(IMAGE_REFERENCE, re.ASCII)
 
 
@@ -47,7 +49,7 @@ def link_script(path: str) -> str:
 
     Kubernetes expands $$$$ in args to $$, the shell's process id. A $ in the path is escaped the same way.
     """
-    return f"{_LINK_COMMAND} {shlex.quote(path).replace('$', '$$')} && sleep infinity"
+    return f"{_LINK} {shlex.quote(path).replace('$', '$$')} && sleep infinity"
 
 
 def is_modelcar(container: Mapping[str, Any], path: str) -> bool:
@@ -63,13 +65,13 @@ def modelcar_script(container: Mapping[str, Any]) -> str:
     args = container.get("args")
     if not isinstance(args, list) or len(args) != 3 or args[:2] != ["sh", "-c"] or not isinstance(args[2], str):
         return ""
-    return args[2] if args[2].startswith(_LINK_COMMAND) else ""
+    return args[2] if args[2].startswith((_LINK, _KSERVE_LINK)) else ""
 
 
-def link_starts(path: str) -> tuple[str, str]:
+def link_starts(path: str) -> tuple[str, ...]:
     """How the script of a modelcar for `path` starts: this webhook's, and KServe's, which quotes nothing."""
     quoted_path = shlex.quote(path).replace("$", "$$")
-    return f"{_LINK_COMMAND} {quoted_path} ", f"{_LINK_COMMAND} {path} "
+    return f"{_LINK} {quoted_path} ", f"{_KSERVE_LINK} {quoted_path} ", f"{_KSERVE_LINK} {path} "
 
 
 def read(uri: str, origin: str, settings: StorageInitializer) -> Image | None:
