@@ -259,6 +259,11 @@ def copied(options: Options, command: list[str], watch: Watch, verify: Verify) -
             shutil.rmtree(entry.path)
         else:
             os.unlink(entry.path)
-    shutil.copytree(record["path"], target, True, dirs_exist_ok=True)
+    for entry in os.scandir(record["path"]):  # not the directory itself: the target belongs to root
+        copy = f"{target}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            shutil.copytree(entry.path, copy, True)
+        else:
+            shutil.copy2(entry.path, copy, follow_symlinks=False)
     verify(options, {target: options["sha256"]})
     return record
