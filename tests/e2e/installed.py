@@ -60,6 +60,13 @@ class Installation:
             self.configure(before)
             self.await_settings()
 
+    @contextmanager
+    def changed(self, key: str, **fields: Any) -> Iterator[None]:
+        """Put the settings in effect with these fields of one key."""
+        before = self.configmap["data"]
+        with self.configured({**before, key: {**json.loads(before.get(key) or "{}"), **fields}}):
+            yield
+
     def await_settings(self) -> None:
         """Wait until the current version of the ConfigMap is in effect."""
         version = f"version {self.configmap['metadata']['resourceVersion']},"

@@ -48,10 +48,10 @@ def s3_server() -> AbstractContextManager[str]:
 
 
 @contextmanager
-def aws_server(service: str) -> Iterator[str]:
+def aws_server(service: str, host: str = "127.0.0.1") -> Iterator[str]:
     """Run a server of one AWS service, such as `s3` or `sts`. Yields its endpoint URL."""
     with subprocess.Popen(
-        [initializer_python(), HERE / "aws.py", service],
+        [initializer_python(), HERE / "aws.py", service, host],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -60,7 +60,7 @@ def aws_server(service: str) -> Iterator[str]:
         assert server.stdin
         port = int(server.stdout.readline())
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://{host}:{port}"
         finally:
             server.stdin.close()
 

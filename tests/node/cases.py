@@ -11,6 +11,8 @@ Test = TypeVar("Test", bound=Callable[..., None])
 
 MODEL = {"weights.bin": random.Random(16).randbytes(300_000), "config/config.json": b'{"layers": 12}'}
 """A model of two files."""
+PULL = "puller:hush"
+"""User and password of the registry."""
 
 
 def case(source: str, compared: str) -> Callable[[Test], Test]:

@@ -1,12 +1,20 @@
 """The node for the tests of this directory."""
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.node import obtain, requirements
+from tests.initializer.environment import initializer_python
+from tests.initializer.servers import aws_server, s3_upload
+from tests.node import containerd, images, obtain, requirements
+from tests.node.cases import MODEL, PULL
 from tests.node.cluster import Cluster, running_cluster
+from tests.node.network import NODE_IP
+from tests.node.registry import registry
+from tests.node.servers import Web, web_server
 from tests.serving import Authority
 
 HERE = Path(__file__).parent
@@ -26,5 +34,33 @@ def cluster(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> I
         pytest.skip(f"the node needs {needed}")
     if advice := obtain.advice():
         pytest.fail(advice, pytrace=False)
+    initializer_python()  # from the package index, which the node's network does not reach
     with running_cluster(authority, tmp_path_factory.mktemp("webhook")) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def web(cluster: Cluster) -> Iterator[Web]:
+    """A web server that pods can reach."""
+    with web_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def s3(cluster: Cluster) -> Iterator[str]:
+    """The endpoint of an S3 server with MODEL in `s3://models/bert`."""
+    with aws_server("s3", NODE_IP) as endpoint:
+        s3_upload(endpoint, "models", {f"bert/{path}": content for path, content in MODEL.items()})
+        yield endpoint
+
+
+@pytest.fixture(scope="package")
+def models_registry(web: Web, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of a registry with the modelcar's image as `models/iris:1`, for the user of PULL."""
+    web.files["/token"] = json.dumps({"token": "t", "access_token": "t"}).encode()
+    web.authorization["/token"] = f"Basic {base64.b64encode(PULL.encode()).decode()}"
+    with registry(tmp_path_factory.mktemp("registry"), f"{web.url}/token") as address:
+        directory, name = cluster.node.directory, f"{address}/models/iris:1"
+        containerd.ctr(directory, "images", "convert", "--oci", images.MODELCAR, name)
+        containerd.ctr(directory, "images", "push", "--plain-http", "--user", PULL, name)
+        yield address

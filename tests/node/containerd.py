@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from tests.controlplane import binaries, pins
+from tests.controlplane.console import run
 from tests.node import images, packages
 from tests.node.network import NODE_IP, PODS
 from tests.node.services import INSIDE, Service
@@ -22,6 +23,13 @@ def service(directory: Path) -> Service:
     path = f"{binaries.path(pins.CONTAINERD_SHIM).parent}:{packages.runc()}:{os.environ['PATH']}"
     command = [str(binaries.path(pins.CONTAINERD)), "--config", str(INSIDE / "containerd.toml")]
     return Service(command, str(INSIDE / "containerd.log"), {**os.environ, "PATH": path})
+
+
+def ctr(directory: Path, *arguments: str | Path) -> str:
+    """The output of containerd's command line. Raises ObtainError if it fails."""
+    # The path of a socket has at most 107 bytes.
+    options = ("--address", f"/proc/self/cwd/{SOCKET.name}", "--namespace", NAMESPACE)
+    return run([binaries.path(pins.CTR), *options, *arguments], os.environ, directory=directory)
 
 
 def root(directory: Path) -> Path:

@@ -57,11 +57,14 @@ def _start(service: services.Service) -> int:
     """Start the service once what it needs is there. Returns its process ID."""
     while service.needs and not Path(service.needs).exists():
         time.sleep(0.02)
-    with Path(service.log).open("ab") as log:
-        process = subprocess.Popen(
-            service.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=service.environ
-        )
-    return process.pid
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    streams = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, service.log, append, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    # Not subprocess: it would wait for children itself.
+    return os.posix_spawn(service.command[0], service.command, service.environ, file_actions=streams)
 
 
 if __name__ == "__main__":

@@ -78,5 +78,6 @@ def _configuration(authority: Authority) -> dict[str, Any]:
         "serializeImagePulls": False,
         "syncFrequency": "5s",
         "nodeStatusUpdateFrequency": "5s",
+        "volumeStatsAggPeriod": "5s",
         "featureGates": {"ImageVolume": True},
     }

@@ -1,5 +1,6 @@
 """A control plane with its controllers, and one real node, for the duration of a `with` block."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,39 @@ class Node:
     def processes(self) -> list[psutil.Process]:
         """All processes of the node: its services and what runs in containers."""
         return psutil.Process(self.supervisor).children(recursive=True)
+
+    def named(self, name: str) -> list[psutil.Process]:
+        """The node's processes of this name."""
+        return [each for each in self.processes() if each.name() == name]
+
+    def services_and_containers(self) -> list[psutil.Process]:
+        """All processes but those that hold the node's namespaces and start its services again."""
+        return psutil.Process(self._init()).children(recursive=True)
+
+    def processes_of(self, container: str) -> list[psutil.Process]:
+        """The processes of a container, by its ID; the first one is its main process."""
+        return [each for each in self.processes() if container in _cgroups(each)]
+
+    def mount(self, *arguments: str) -> None:
+        """Mount something where only the node sees it."""
+        self.run("mount", *arguments)
+
+    def run(self, *command: str) -> str:
+        """The output of a command that sees the node's mounts."""
+        inside = ("nsenter", f"--target={self._init()}", "--mount")
+        return subprocess.run([*inside, *command], capture_output=True, text=True, check=True).stdout
+
+    def _init(self) -> int:
+        (unshare,) = psutil.Process(self.supervisor).children()
+        (init,) = unshare.children()
+        return init.pid
+
+
+def _cgroups(process: psutil.Process) -> str:
+    try:
+        return Path(f"/proc/{process.pid}/cgroup").read_text()
+    except OSError:  # it ended meanwhile
+        return ""
 
 
 @contextmanager

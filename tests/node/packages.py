@@ -1,5 +1,6 @@
-"""runc and the CNI plugins from Debian's packages, unpacked into the cache. Nothing is installed."""
+"""runc, the CNI plugins and a registry from Debian's packages, unpacked into the cache. Nothing is installed."""
 
+import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,12 +8,12 @@ from tests.controlplane import binaries, debian
 from tests.controlplane.console import say
 from tests.controlplane.obtain import locked
 
-PACKAGES = ("runc", "containernetworking-plugins")
+PACKAGES = ("runc", "containernetworking-plugins", "docker-registry")
 
 
 def directory() -> Path:
     """Where the packages are unpacked."""
-    return binaries.cache_directory() / "packages"
+    return binaries.cache_directory() / f"packages-{hashlib.sha256(repr(PACKAGES).encode()).hexdigest()[:12]}"
 
 
 def runc() -> Path:
@@ -23,6 +24,11 @@ def runc() -> Path:
 def cni() -> Path:
     """The directory with the CNI plugins."""
     return directory() / "usr" / "lib" / "cni"
+
+
+def registry() -> Path:
+    """The program docker-registry."""
+    return directory() / "usr" / "bin" / "docker-registry"
 
 
 def obtain() -> None:

@@ -1,6 +1,7 @@
 """Runs as the server of a pod: prints, as one JSON document, what it can read and write below the directory `$MODEL`.
 
-With `$WAIT_FOR` it first waits until this path exists. With `$STAY` it keeps running.
+With `$WAIT_FOR` it first waits until this path exists, and with `$FILL` it first writes so many bytes to its own disk.
+With `$WRITE` it tries to write to every file. With `$STAY` it keeps running.
 """
 
 import errno
@@ -46,6 +47,9 @@ def read(model: str) -> dict[str, object]:
 def main() -> None:
     while (wanted := os.environ.get("WAIT_FOR")) and not os.path.exists(wanted):
         time.sleep(0.05)
+    if size := os.environ.get("FILL"):
+        with open("/tmp/filled", "wb") as file:
+            file.write(b"x" * int(size))
     print(json.dumps(read(os.environ.get("MODEL", "/mnt/models"))), flush=True)
     if os.environ.get("STAY"):
         signal.sigwait([signal.SIGTERM])

@@ -1,7 +1,6 @@
 """containerd's images, imported once into the cache. Each node gets a copy whose files are hard links."""
 
 import hashlib
-import os
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.controlplane import binaries, pins
-from tests.controlplane.console import ObtainError, run, say
+from tests.controlplane.console import ObtainError, say
 from tests.controlplane.obtain import locked
 from tests.initializer import environment
 from tests.node import containerd, images, namespaces, rootfs
@@ -51,10 +50,8 @@ def obtain() -> None:
 
 def _import(archive: Path, scratch: Path) -> None:
     with namespaces.running(scratch, containerd.service(scratch)):
-        socket = scratch / containerd.SOCKET.name
-        _wait_for(socket)
-        ctr = (binaries.path(pins.CTR), "--address", f"/proc/self/cwd/{socket.name}", "--namespace")
-        run([*ctr, containerd.NAMESPACE, "images", "import", archive], os.environ, directory=scratch)
+        _wait_for(scratch / containerd.SOCKET.name)
+        containerd.ctr(scratch, "images", "import", archive)
 
 
 def _wait_for(path: Path) -> None:

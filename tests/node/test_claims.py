@@ -1,18 +1,65 @@
-"""Models in claims, mounted."""
+"""Models in claims."""
+
+import pytest
 
 from tests.mutation import plain_pod
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import Cluster
+from webhook.annotations import PVC_MOUNT, READ_ONLY
 
-IRIS = "iris/model.joblib"
-BERT = {"bert/weights.bin": MODEL["weights.bin"], "bert/config/config.json": MODEL["config/config.json"]}
-CLAIM = {**BERT, IRIS: b"a scikit-learn model"}
+FILE = b"a scikit-learn model"
+CLAIM = {**{f"bert/{path}": content for path, content in MODEL.items()}, "iris/model.joblib": FILE}
+COPY = {str(PVC_MOUNT): "copy"}
+WRITABLE = {str(READ_ONLY): "false"}
 
 
-@case("`pvc://` directory", "every file; the server cannot write (EROFS)")
-def test_directory(cluster: Cluster) -> None:
-    namespace = cluster.namespace()
-    cluster.claim(namespace, "models", CLAIM)
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> str:
+    """A namespace with the claim `models`."""
+    name = cluster.namespace()
+    cluster.claim(name, "models", CLAIM)
+    return name
+
+
+@case("`pvc://`, directory", "every file; writing fails (EROFS)")
+def test_directory(cluster: Cluster, namespace: str) -> None:
     read = cluster.report(namespace, plain_pod("pvc://models/bert"))
     assert read.files == digests(MODEL)
     assert read.created == "EROFS"
+
+
+@case("`pvc://`, whole claim", "every file; writing fails (EROFS)")
+def test_root(cluster: Cluster, namespace: str) -> None:
+    read = cluster.report(namespace, plain_pod("pvc://models"))
+    assert read.files == digests(CLAIM)
+    assert read.created == "EROFS"
+
+
+@case("`pvc://`, single file", "the file; writing to it fails (EROFS)")
+def test_file(cluster: Cluster, namespace: str) -> None:
+    read = cluster.report(namespace, plain_pod("pvc://models/iris/model.joblib"), WRITE="1")
+    assert read.files == digests({"model.joblib": FILE})
+    assert read.appended == {"model.joblib": "EROFS"}
+
+
+@case('`pvc://`, directory, `readonly: "false"`', "every file; what the server writes is in the claim")
+def test_writable_directory(cluster: Cluster) -> None:
+    namespace = cluster.namespace()
+    directory = cluster.claim(namespace, "models", CLAIM)
+    read = cluster.report(namespace, plain_pod("pvc://models/bert", annotations=WRITABLE))
+    assert read.files == digests(MODEL)
+    assert read.created == "ok"
+    assert (directory / "bert" / "created").read_text() == "x"
+
+
+@case("`pvc://`, directory, `pvc-mount: copy`", "every file; writing fails (EROFS)")
+def test_copied_directory(cluster: Cluster, namespace: str) -> None:
+    read = cluster.report(namespace, plain_pod("pvc://models/bert", annotations=COPY))
+    assert read.files == digests(MODEL)
+    assert read.created == "EROFS"
+
+
+@case("`pvc://`, single file, `pvc-mount: copy`", "the file")
+def test_copied_file(cluster: Cluster, namespace: str) -> None:
+    read = cluster.report(namespace, plain_pod("pvc://models/iris/model.joblib", annotations=COPY))
+    assert read.files == digests({"model.joblib": FILE})

@@ -1,0 +1,136 @@
+"""Servers with models, at the node's address, where pods can reach them."""
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.node.network import NODE_IP
+
+RELEASED_WITHIN = 240.0
+"""Seconds after which a held response goes on by itself, so that a failed test leaves no pod waiting."""
+
+
+@dataclass
+class Web:
+    """A web server. Tests change its files and read its log while it runs."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    authorization: dict[str, str] = field(default_factory=dict)
+    """The Authorization header that a path needs."""
+    held: dict[str, "Hold"] = field(default_factory=dict)
+    """Paths whose responses stop in the middle."""
+    log: list[str] = field(default_factory=list)
+    """The paths of all GET requests."""
+
+    def put(self, name: str, files: Mapping[str, bytes]) -> str:
+        """Serve the files below `name`. Returns their common URL."""
+        self.files |= {f"/{name}/{path}": content for path, content in files.items()}
+        return f"{self.url}/{name}"
+
+    @contextmanager
+    def holding(self, path: str) -> Iterator["Hold"]:
+        """Stop responses for this path in the middle, until they are released or the block ends."""
+        hold = self.held[path] = Hold()
+        try:
+            yield hold
+        finally:
+            del self.held[path]
+            hold.release.set()
+
+
+@dataclass(frozen=True)
+class Hold:
+    """`started` is set when half of a response was sent, and `release` lets all responses go on."""
+
+    started: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, web: Web, *arguments: Any) -> None:
+        self._web = web
+        super().__init__(*arguments)
+
+    def do_HEAD(self) -> None:
+        self._respond(body=False)
+
+    def do_GET(self) -> None:
+        self._web.log.append(self.path)
+        self._respond(body=True)
+
+    def do_POST(self) -> None:
+        self.send_error(404)
+
+    def _respond(self, *, body: bool) -> None:
+        path = urlsplit(self.path).path
+        content = self._web.files.get(path)
+        if content is None:
+            self.send_error(404)
+            return
+        if self.headers["Authorization"] != self._web.authorization.get(path, self.headers["Authorization"]):
+            self.send_error(401)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self._send(path, content)
+
+    def _send(self, path: str, content: bytes) -> None:
+        half = len(content) // 2
+        self.wfile.write(content[:half])
+        self.wfile.flush()
+        if hold := self._web.held.get(path):
+            hold.started.set()
+            hold.release.wait(RELEASED_WITHIN)
+        self.wfile.write(content[half:])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def web_server(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+    """Run a web server without files."""
+    web = Web()
+    with _serving(partial(_Handler, web), tls) as authority:
+        web.url = f"{'https' if tls else 'http'}://{authority}"
+        yield web
+
+
+@contextmanager
+def _serving(handler: Any, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Run a server in a thread. Yields its host and port."""
+    with ThreadingHTTPServer((NODE_IP, 0), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that were killed
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"{NODE_IP}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def hub_files(repository: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the Hugging Face Hub serves for a snapshot: https://huggingface.co/docs/hub/api"""
+    commit = "0" * 40
+    siblings = [{"rfilename": path} for path in files]
+    described = {"id": repository, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0}
+    tree = [{"type": "file", "path": path, "size": len(content), "oid": commit} for path, content in files.items()]
+    return {
+        f"/api/models/{repository}/revision/main": json.dumps(described).encode(),
+        f"/api/models/{repository}/tree/{commit}": json.dumps(tree).encode(),
+        **{f"/{repository}/resolve/{commit}/{path}": content for path, content in files.items()},
+    }
