@@ -13,7 +13,7 @@ SAMPLE_REQUEST = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: a
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install promtool run test test-all test-fast test-node controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
+.PHONY: help install promtool run test test-all test-fast test-node node-table controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -52,6 +52,9 @@ test-fast: $(VENV)/.dev ## run the tests that need no API server and are not slo
 
 test-node: $(VENV)/.dev node ## run the tests with a real kubelet and containerd (needs root, and cgroup v1)
 	@$(BIN)/pytest tests/node
+
+node-table: $(VENV)/.dev node ## run the tests with a real kubelet, and write the table of cases in docs/testing.md
+	@NODE_TABLE=1 $(BIN)/pytest tests/node
 
 record: $(VENV)/.dev controlplane ## record the API server's requests for the golden cases (CASES="name …": only these)
 	@$(BIN)/python -m tests.fixtures.record $(CASES)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,14 @@ from tests.node.cluster import Cluster, running_cluster
 from tests.node.network import NODE_IP
 from tests.node.registry import registry
 from tests.node.servers import Web, web_server
+from tests.node.table import DOCUMENT, Row, written
 from tests.serving import Authority
 
 HERE = Path(__file__).parent
+WRITE_TABLE = "NODE_TABLE"
+"""Environment variable: the run writes the table in docs/testing.md."""
+
+rows: list[Row] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +31,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("e2e")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect the results of the cases."""
+    for name, value in report.user_properties:
+        if _is_result(name, report):
+            source, compared = map(str, value)  # type: ignore[call-overload]
+            rows.append(Row(source, compared, report.outcome))
+
+
+def _is_result(name: str, report: pytest.TestReport) -> bool:
+    return name == "case" and (report.when == "call" or report.failed)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Put the words of a case into its report."""
+    for mark in item.iter_markers("case"):
+        item.user_properties.append(("case", (mark.kwargs["source"], mark.kwargs["compared"])))
+
+
+def pytest_sessionfinish() -> None:
+    """Write the table if it was asked for."""
+    if rows and os.environ.get(WRITE_TABLE):
+        DOCUMENT.write_text(written(DOCUMENT.read_text(), rows))
 
 
 @pytest.fixture(scope="package")
