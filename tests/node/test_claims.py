@@ -63,3 +63,15 @@ def test_copied_directory(cluster: Cluster, namespace: str) -> None:
 def test_copied_file(cluster: Cluster, namespace: str) -> None:
     read = cluster.report(namespace, plain_pod("pvc://models/iris/model.joblib", annotations=COPY))
     assert read.files == digests({"model.joblib": FILE})
+
+
+@case("`pvc://`, `storageDefaults.access`", "what a rule allows: writing fails (EROFS) or succeeds; `none` is denied")
+def test_rules_for_claims(cluster: Cluster) -> None:
+    rules = [{"paths": ["private"], "allow": "none"}, {"paths": ["scratch"], "allow": "readWrite"}]
+    namespace = cluster.namespace()
+    cluster.claim(namespace, "models", {f"{folder}/a": b"x" for folder in ("private", "public", "scratch")})
+    with cluster.installation.configured({"storageDefaults": {"readOnly": False, "access": rules}}):
+        assert cluster.report(namespace, plain_pod("pvc://models/public")).created == "EROFS"
+        assert cluster.report(namespace, plain_pod("pvc://models/scratch")).created == "ok"
+        denied = cluster.api.create_pod(namespace, plain_pod("pvc://models/private"))
+        assert "storageDefaults.access[0]" in denied.json()["message"]
