@@ -9,7 +9,7 @@ from tests.controlplane import pins
 from tests.controlplane.pins import Program
 
 ASSETS = "KUBEBUILDER_ASSETS"
-CACHE = "STORAGE_WEBHOOK_CONTROLPLANE_CACHE"
+CACHE = "CONTROLPLANE_CACHE"
 
 
 class MissingBinaryError(Exception):
@@ -54,7 +54,7 @@ def kubectl() -> Path:
 
 
 def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """$STORAGE_WEBHOOK_CONTROLPLANE_CACHE, or a directory in the user's cache: outside the checkout."""
+    """$CONTROLPLANE_CACHE, or a directory in the user's cache: outside the checkout."""
     if named := environ.get(CACHE):
         return Path(named).absolute()
     home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -19,7 +19,7 @@ from tests.controlplane.console import ObtainError, run, say
 from tests.controlplane.pins import Program
 from tests.controlplane.toolchain import toolchain
 
-INDEX = "STORAGE_WEBHOOK_ENVTEST_INDEX"
+INDEX = "CONTROLPLANE_ENVTEST_INDEX"
 """Environment variable with the URL of a mirror of setup-envtest's index."""
 REACHABLE_WITHIN = 20.0
 """Timeout in seconds for setup-envtest to list the available releases."""

@@ -109,7 +109,7 @@ def test_official_archives_are_used_if_reachable(tmp_path: Path, mirror: str) ->
     setup_envtest = binaries.find(pins.SETUP_ENVTEST)
     if setup_envtest is None:
         pytest.skip("setup-envtest was not needed on this machine")
-    environ = {binaries.CACHE: str(tmp_path / "cache"), "STORAGE_WEBHOOK_ENVTEST_INDEX": mirror}
+    environ = {binaries.CACHE: str(tmp_path / "cache"), "CONTROLPLANE_ENVTEST_INDEX": mirror}
     create(binaries.built(pins.HELM, environ))
     create(copy := binaries.built(pins.SETUP_ENVTEST, environ))
     copy.write_bytes(setup_envtest.read_bytes())

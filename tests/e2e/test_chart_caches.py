@@ -9,22 +9,28 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.chart.rendering import CHART, of_kind, one, render
+from tests.chart.rendering import of_kind, one, render
 from tests.controlplane.plane import ControlPlane
 from tests.download.pods import Claim, shell
 from tests.e2e.api import Api, Object, admitted
 from tests.e2e.release import installed
 from webhook.cli.app import app
 
-VALUES = CHART / "ci" / "caches-values.yaml"
+# Other tests install ci/caches-values.yaml, whose names they share.
+CACHES = [
+    {"claim": "pruned", "namespace": "team-a", "directory": "models", "unusedFor": "30d", "fsGroup": 2000},
+    {"claim": "pruned.cache", "namespace": "team-b", "schedule": "0 1 * * 0"},
+]
 NAMESPACE = "team-a"
 
 
 @pytest.fixture(scope="module")
-def jobs(control_plane: ControlPlane, prerequisites: None) -> Any:
+def jobs(control_plane: ControlPlane, prerequisites: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The stored CronJobs of an installed chart, by claim."""
     control_plane.create_namespace_defaults(NAMESPACE)
-    with installed(control_plane, "chart-caches", "--values", str(VALUES)) as release:
+    values = tmp_path_factory.mktemp("caches") / "values.yaml"
+    values.write_text(json.dumps({"caches": CACHES}))
+    with installed(control_plane, "chart-caches", "--values", str(values)) as release:
         found = of_kind("CronJob", release.objects)
         yield {_spec(job)["volumes"][0]["persistentVolumeClaim"]["claimName"]: job for job in found}
 
@@ -59,7 +65,7 @@ def _prune(control_plane: ControlPlane, job: Object, directory: Path, monkeypatc
 def test_an_unused_model_is_removed(
     control_plane: ControlPlane, jobs: Any, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = _prune(control_plane, jobs["model-cache"], old.parent, monkeypatch)
+    result = _prune(control_plane, jobs["pruned"], old.parent, monkeypatch)
     assert result.exit_code == 0, result.stderr
     assert not old.exists()
 
@@ -70,12 +76,12 @@ def test_a_model_that_a_pod_mounts_stays(
     mounts = [{"name": "c", "mountPath": "/m", "subPath": f"models/{old.name}"}]
     spec = {
         "containers": [{"name": "server", "image": "server:1", "volumeMounts": mounts}],
-        "volumes": [{"name": "c", "persistentVolumeClaim": {"claimName": "model-cache"}}],
+        "volumes": [{"name": "c", "persistentVolumeClaim": {"claimName": "pruned"}}],
     }
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "mounts-"}, "spec": spec}
     stored = admitted(api.create_pod(NAMESPACE, pod))
     try:
-        result = _prune(control_plane, jobs["model-cache"], old.parent, monkeypatch)
+        result = _prune(control_plane, jobs["pruned"], old.parent, monkeypatch)
     finally:
         api.http.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{stored['metadata']['name']}").raise_for_status()
     assert result.exit_code == 0, result.stderr
@@ -83,7 +89,7 @@ def test_a_model_that_a_pod_mounts_stays(
 
 
 def test_the_service_account_may_do_nothing_else(control_plane: ControlPlane, api: Api, jobs: Any) -> None:
-    job = jobs["model-cache"]
+    job = jobs["pruned"]
     kubeconfig = control_plane.service_account(NAMESPACE, _spec(job)["serviceAccountName"])
     with control_plane.http_as(kubeconfig, "prune") as http:
         assert http.get(f"/api/v1/namespaces/{NAMESPACE}/pods").is_success
@@ -91,7 +97,7 @@ def test_the_service_account_may_do_nothing_else(control_plane: ControlPlane, ap
             assert http.get(path).status_code == 403, path
 
 
-@pytest.mark.parametrize("claim", ["model-cache", "model.cache"])
+@pytest.mark.parametrize("claim", ["pruned", "pruned.cache"])
 def test_the_pod_of_the_job_is_restricted(api: Api, jobs: Any, claim: str) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = api.furnished(f"restricted-{claim.replace('.', '-')}x", labels)
