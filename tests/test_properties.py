@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from typing import Any
+from unittest import mock
 
 from hypothesis import assume, given
 
@@ -11,6 +12,8 @@ from tests import strategies
 from tests.mutation import JsonObject, decide, patched, response
 from webhook.admission.outcome import Outcome
 from webhook.pod.diff import diff
+from webhook.request.model_request import ModelRequest
+from webhook.steps import REINVOCATION_STEPS, STEPS, Step
 
 
 @given(strategies.pods(), strategies.settings)
@@ -55,6 +58,16 @@ def test_containers_volumes_and_mount_paths_stay_unique(pod: JsonObject, setting
     assert [
         repeated for each in containers if (repeated := _repeated(each.get("volumeMounts") or [], "mountPath"))
     ] == []
+
+
+@given(strategies.pods(), strategies.settings)
+def test_steps_that_are_left_out_would_change_nothing(pod: JsonObject, settings: JsonObject) -> None:
+    def all_steps(request: ModelRequest) -> tuple[Step, ...]:
+        return REINVOCATION_STEPS if request.already_injected else STEPS
+
+    with mock.patch("webhook.admission.mutate.steps_for", all_steps):
+        expected = decide(pod, settings)
+    assert decide(pod, settings) == expected
 
 
 @given(strategies.spoiled_pods(), strategies.settings)

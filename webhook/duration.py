@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 EXAMPLES = "30m, 1h30m or 900s"
 
 
+@lru_cache(maxsize=128)
 def seconds(text: str) -> int:
     """The seconds of a duration. Raises ValueError when the text is not a duration, and for 0 and 2^31 or more."""
     match = _DURATION.fullmatch(text.strip())

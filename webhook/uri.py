@@ -10,7 +10,7 @@ from webhook.errors import Denied, quoted
 MAX_LENGTH = 4096
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 PVC_PREFIX = "pvc://"
 
 # The schemes that are metric label values; any other is counted as "other". Other downloads than these need a
@@ -51,8 +51,8 @@ def check(text: str, origin: str) -> str:
 
 def scheme(uri: str) -> str:
     """The URI's scheme in lower case; "" when it has none."""
-    match = _SCHEME.match(uri)
-    return match.group(1).lower() if match else ""
+    name, separator, _ = uri.partition("://")
+    return name.lower() if separator and _SCHEME.fullmatch(name) else ""
 
 
 def has_known_scheme(uri: str) -> bool:

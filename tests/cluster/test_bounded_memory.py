@@ -6,9 +6,9 @@ import asyncio
 import gc
 import json
 import tracemalloc
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tests.cluster.fake_cluster import OBJECTS, READ_CLAIMS, SPEC, STEADY, Cluster, facts_of, requested
 from tests.cluster_objects import secret as secret_object
@@ -51,7 +51,7 @@ def test_nothing_is_read_in_what_can_be_no_namespace(namespace: str) -> None:
     cluster = Cluster(*OBJECTS)
     cache = cluster.cache()
     request, settings = requested()
-    asyncio.run(cache.lookup(replace(request, namespace=namespace), settings))
+    asyncio.run(cache.lookup(structs.replace(request, namespace=namespace), settings))
     assert set(cluster.reads) == {"ClusterStorageContainer"}
     assert cache.size < 10_000
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from webhook.cluster.facts import Facts
 from webhook.pod.pod import JsonObject, PodDraft
 from webhook.request.model_request import ModelRequest
+from webhook.request.shared_cache import shared_cache
 from webhook.settings.model import Settings
-from webhook.steps import REINVOCATION_STEPS, STEPS, Inputs
+from webhook.steps import Inputs, steps_for
 from webhook.steps.storage_spec import resolve
 
 
@@ -25,7 +26,7 @@ def mutate(pod: JsonObject, request: ModelRequest, settings: Settings, facts: Fa
     Raises Denied when the request cannot be fulfilled.
     """
     draft = PodDraft(pod, already_injected=request.already_injected)
-    inputs = Inputs(resolve(request, facts, settings), settings, facts)
-    for step in REINVOCATION_STEPS if request.already_injected else STEPS:
+    inputs = Inputs(resolve(request, facts, settings), settings, facts, shared_cache(request, settings))
+    for step in steps_for(request):
         step(draft, inputs)
     return Mutation(draft.pod, (*request.warnings, *draft.warnings))

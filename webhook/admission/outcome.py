@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
+
+import msgspec
 
 from webhook.errors import Denied, LookupFailed
 from webhook.pod.draft import JsonObject
@@ -15,8 +16,7 @@ Kind = Literal["injected", "adjusted", "unchanged", "skipped", "denied", "observ
 _STATUS_REASONS = {403: "Forbidden", 422: "Invalid", 500: "InternalError", 503: "ServiceUnavailable"}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What was decided: the object to admit, or why it is rejected."""
 
     kind: Kind
@@ -32,7 +32,7 @@ class Outcome:
     """The kinds of the model's sources, such as `s3` or `oci+native`."""
     containers: tuple[str, ...] = ()
     """The names of the containers that get the model."""
-    audit: dict[str, str] = field(default_factory=dict)
+    audit: dict[str, str] = {}
     """The audit annotations of the response."""
     differences: tuple[str, ...] = ()
     """In observe mode: the fields of the spec in which the pod differs from what enforce mode would make."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args
 
 import msgspec
 
@@ -23,7 +22,8 @@ _MIN_QUOTED = 14
 _MAX_CUT = 16
 # Names are at most this long (DNS-1123 subdomain), and the API server's request UIDs are UUIDs.
 _MAX_NAME = 253
-_VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
+_Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
+_VERSIONS = get_args(_Version)
 
 
 class Request(NamedTuple):
@@ -83,21 +83,29 @@ class _Pod(TypedDict, total=False):
     spec: Any
 
 
-class _PodRequest(TypedDict, total=False):
-    uid: Any
-    kind: Any
-    operation: Any
-    namespace: Any
-    subResource: Any
-    dryRun: Any
-    object: _Pod
+_Name = Annotated[str, msgspec.Meta(max_length=_MAX_NAME)]
 
 
-class _PodReview(TypedDict, total=False):
+class _GroupKind(msgspec.Struct, frozen=True):
+    group: _Name = ""
+    kind: _Name = ""
+
+
+class _PodRequest(msgspec.Struct, rename="camel"):
+    uid: Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+    kind: _GroupKind = _GroupKind()
+    operation: _Name = ""
+    namespace: _Name = ""
+    sub_resource: _Name = ""
+    dry_run: bool = False
+    object: _Pod | None = None
+
+
+class _PodReview(msgspec.Struct, rename="camel"):
     """The parts of a pod's review that are read. Others, such as the API server's records of fields, are skipped."""
 
-    apiVersion: Any
-    kind: Any
+    api_version: _Version
+    kind: Literal["AdmissionReview"]
     request: _PodRequest
 
 
@@ -108,37 +116,52 @@ _encode = msgspec.json.Encoder().encode
 
 def parse(body: bytes) -> Review:
     """Parse the body of an HTTP request. Raises BadReview with the reason in one line."""
-    return _parse(body, _decode)
+    check_number(body)
+    return from_object(_decoded(body, _decode))
 
 
 def parse_pod(body: bytes) -> Review:
     """Like `parse`, but leaves out the fields of a pod that no step reads."""
-    try:
-        return _parse(body, _decode_pod_review)
-    except msgspec.ValidationError:
-        # A field is not of its type. `parse` keeps all fields, and what reads the field says what is wrong.
-        return _parse(body, _decode)
-
-
-def _parse(body: bytes, decode: Callable[[bytes], Any]) -> Review:
     check_number(body)
     try:
-        review = decode(body)
+        review = _decoded(body, _decode_pod_review)
+    except msgspec.ValidationError:
+        # A field is not of its type. `from_object`, or what reads the field, says what is wrong.
+        return from_object(_decoded(body, _decode))
+    request, kind = review.request, review.request.kind
+    return Review(
+        review.api_version,
+        Request(
+            request.uid,
+            kind.group,
+            kind.kind,
+            request.operation,
+            request.namespace,
+            request.sub_resource,
+            request.dry_run,
+            request.object,
+        ),
+    )
+
+
+def _decoded(body: bytes, decode: Callable[[bytes], Any]) -> Any:
+    """The JSON value. Raises BadReview for bytes that are none, ValidationError for a field of another type."""
+    try:
+        return decode(body)
     except msgspec.ValidationError:
         raise
     except RecursionError:
         raise BadReview("the body is nested too deeply") from None
     except ValueError as error:
         raise BadReview(f"the body is not JSON: {error}") from None
-    return from_object(review)
 
 
 def from_object(review: Any) -> Review:
-    """Like `parse`, for a JSON value. Without pydantic, whose validation takes as long as the mutation."""
+    """Like `parse`, for a JSON value."""
     if not isinstance(review, dict):
         raise _invalid("the body", "an object", review)
     version = review.get("apiVersion")
-    if version not in _VERSIONS:
+    if not isinstance(version, str) or version not in _VERSIONS:
         raise _invalid("apiVersion", " or ".join(_VERSIONS), version)
     if review.get("kind") != "AdmissionReview":
         raise _invalid("kind", "AdmissionReview", review.get("kind"))
@@ -205,7 +228,7 @@ def respond(review: Review, outcome: Outcome) -> bytes:
     }
     if operations := patch(request.object, outcome):
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(_encode(operations)).decode()
+        response["patch"] = _encode(operations)  # bytes are encoded as base64
     if outcome.warnings:
         response["warnings"] = [_fitted(warning) for warning in outcome.warnings[:_MAX_WARNINGS]]
     if not outcome.allowed:

@@ -57,19 +57,24 @@ def gather(request: ModelRequest, settings: Settings, read: Read) -> Facts:
         return Facts(account, _secrets(request, settings, account, read), claims=claims)
     if not request.downloaded:
         return Facts(claims=claims) if claims else NO_FACTS
-    facts = Facts(
-        storage_containers=_storage_containers(request, read),
-        claims=claims,
-        pull_secrets=_pull_secrets(request, settings, read),
-    )
+    containers, pull_secrets = _storage_containers(request, read), _pull_secrets(request, settings, read)
+    account, secrets, storage_configs = _credentials(request, settings, read)
+    return Facts(account, secrets, storage_configs, containers, claims, pull_secrets)
+
+
+def _credentials(
+    request: ModelRequest, settings: Settings, read: Read
+) -> tuple[ServiceAccount | None, Mapping[str, Secret | None], Mapping[str, Mapping[str, StorageEntry] | None]]:
+    """The service account, its Secrets or the one that the pod names, and the entries of the storage-config Secret."""
     if not takes_credentials(request, settings):
-        return facts
-    if has_storage_spec(request) and not cache_claim(request, settings):
-        return facts._replace(storage_configs=_storage_config(request, settings, read))
+        return None, {}, {}
+    has_spec = has_storage_spec(request)
+    storage_configs = _storage_config(request, settings, read) if has_spec else {}
+    if has_spec and not cache_claim(request, settings):
+        return None, {}, storage_configs
+    # With a storage spec too: the shared cache needs the account's identity.
     account = read(Key(SERVICE_ACCOUNT, request.namespace, request.service_account))
-    if has_storage_spec(request):  # the shared cache needs the account's identity
-        return facts._replace(service_account=account, storage_configs=_storage_config(request, settings, read))
-    return facts._replace(service_account=account, secrets=_secrets(request, settings, account, read))
+    return account, {} if has_spec else _secrets(request, settings, account, read), storage_configs
 
 
 def takes_credentials(request: ModelRequest, settings: Settings) -> bool:

@@ -85,9 +85,11 @@ def _problem(volume: JsonObject, use: ClaimUse, name: str) -> str:
 
     The way out comes first, because Kubernetes cuts long warnings.
     """
+    is_other, serves = volume["name"] != name, _serves(volume, use)
+    if serves and not is_other:
+        return ""
     shown, claim = quoted(volume["name"]), quoted(use.claim)
-    is_other = volume["name"] != name
-    if not _serves(volume, use):
-        reason = f": {_TWO_VOLUMES}" if is_other else ""
-        return f"remove readOnly from volume {shown}, because claim {claim} must be writable{reason}"
-    return f"rename volume {shown} to {quoted(name)}: {_TWO_VOLUMES}, here claim {claim}" if is_other else ""
+    if serves:
+        return f"rename volume {shown} to {quoted(name)}: {_TWO_VOLUMES}, here claim {claim}"
+    reason = f": {_TWO_VOLUMES}" if is_other else ""
+    return f"remove readOnly from volume {shown}, because claim {claim} must be writable{reason}"

@@ -39,21 +39,22 @@ def _diff_objects(old: dict[str, Any], new: dict[str, Any], path: str, operation
         if key not in new:
             operations.append({"op": "remove", "path": f"{path}/{_escaped(key)}"})
     for key, value in new.items():
-        if key in old:
-            if old[key] is not value:
-                _diff(old[key], value, f"{path}/{_escaped(key)}", operations)
-        else:
+        if key not in old:
             operations.append({"op": "add", "path": f"{path}/{_escaped(key)}", "value": value})
+        elif old[key] is not value:
+            _diff(old[key], value, f"{path}/{_escaped(key)}", operations)
 
 
 def _diff_lists(old: list[Any], new: list[Any], path: str, operations: list[Operation]) -> None:
     """Compare corresponding items at the start and at the end; remove and add the items between them."""
-    shorter = min(len(old), len(new))
-    head = 0
-    while head < shorter and _corresponds(old[head], new[head]):
-        _diff(old[head], new[head], f"{path}/{head}", operations)
+    head = tail = 0
+    for one, other in zip(old, new, strict=False):
+        if one is not other:
+            if not _corresponds(one, other):
+                break
+            _diff(one, other, f"{path}/{head}", operations)
         head += 1
-    tail = 0
+    shorter = min(len(old), len(new))
     while tail < shorter - head and _corresponds(old[-1 - tail], new[-1 - tail]):
         tail += 1
     for index in range(len(old) - tail - 1, head - 1, -1):

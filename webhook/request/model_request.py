@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from webhook import uri as storage_uri
 from webhook.request import oci
@@ -41,7 +44,11 @@ SKIP_REASONS = {
     "unexpected": "The webhook failed on the workload. Its log gives the reason.",
 }
 
-_DELIVERY_OF_IMAGES = {"modelcar": "modelcars", "native": "images"}
+Delivery = Literal["mounted", "modelcars", "images", "downloaded"]
+"""How a model reaches its targets."""
+
+_DELIVERIES: tuple[Delivery, ...] = get_args(Delivery)
+_DELIVERY_OF_IMAGES: Mapping[str, Delivery] = {"modelcar": "modelcars", "native": "images"}
 
 
 class Source(NamedTuple):
@@ -80,15 +87,14 @@ class Source(NamedTuple):
         return self.image is not None and self.image.mode in modes
 
 
-def delivery(source: Source, *, direct: bool) -> str:
+def delivery(source: Source, *, direct: bool) -> Delivery:
     """How a source is delivered: `mounted`, `modelcars`, `images` or `downloaded`. `direct`: claims are mounted."""
     if source.claim and direct:
         return "mounted"
     return _DELIVERY_OF_IMAGES.get(source.image.mode, "downloaded") if source.image else "downloaded"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
+class ModelRequest(msgspec.Struct, frozen=True):
     """What a pod requests, checked as far as possible without lookups."""
 
     namespace: str
@@ -113,24 +119,22 @@ class ModelRequest:
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     """The Secrets in the pod's imagePullSecrets, if the init container pulls an image."""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
-    # The sources by how they are delivered, computed once for all steps.
-    mounted: tuple[Source, ...] = field(init=False, compare=False)
+    # The sources by how they are delivered, computed once for all steps from the fields above.
+    mounted: tuple[Source, ...] = ()
     """The sources whose claims are mounted."""
-    modelcars: tuple[Source, ...] = field(init=False, compare=False)
+    modelcars: tuple[Source, ...] = ()
     """The sources whose images run as modelcar containers."""
-    images: tuple[Source, ...] = field(init=False, compare=False)
+    images: tuple[Source, ...] = ()
     """The sources whose images are mounted as image volumes."""
-    downloaded: tuple[Source, ...] = field(init=False, compare=False)
+    downloaded: tuple[Source, ...] = ()
     """The sources that the init container downloads or copies."""
 
     def __post_init__(self) -> None:
-        groups: dict[str, list[Source]] = {"mounted": [], "modelcars": [], "images": [], "downloaded": []}
-        for source in self.sources:
-            groups[delivery(source, direct=self.direct)].append(source)
-        for name, sources in groups.items():
-            object.__setattr__(self, name, tuple(sources))
+        deliveries = [delivery(source, direct=self.direct) for source in self.sources]
+        for name in _DELIVERIES:
+            force_setattr(self, name, tuple(itertools.compress(self.sources, map(name.__eq__, deliveries))))
 
     @property
     def mount_path(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
+
+from msgspec import structs
 
 from webhook.admission.outcome import Outcome
 from webhook.server.context import Webhook
@@ -97,7 +98,7 @@ class ResponseCache:
         _evict_oldest(self._entries, MAX_ENTRIES)
         before, _, after = response.body.partition(uid)
         # The body already holds these, and they are ten times as large.
-        outcome = replace(response.outcome, mutated=None, warnings=())
+        outcome = structs.replace(response.outcome, mutated=None, warnings=())
         self._entries[digest] = _Entry(dependencies, before, after, outcome, response.log_fields)
 
 

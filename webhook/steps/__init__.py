@@ -5,9 +5,11 @@ To add a step, add a file here and a line to STEPS. The order matters: each step
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from webhook.pod.pod import PodDraft
+from webhook.request.model_request import Delivery, ModelRequest
 from webhook.steps.archives import warn_about_archives
 from webhook.steps.ca_bundle import mount_ca_bundle
 from webhook.steps.cache import download_into_cache, share_download
@@ -97,4 +99,47 @@ REINVOCATION_STEPS: tuple[Step, ...] = (
     place_init_containers,
 )
 
-__all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step"]
+# The steps that change nothing unless a model of the pod is delivered in this way.
+_ONLY_FOR: Mapping[Delivery, frozenset[Step]] = {
+    "mounted": frozenset({mount_claims, check_paths, check_mounted_digests, warn_about_archives, warn_about_snapshots}),
+    "modelcars": frozenset({add_modelcars}),
+    "images": frozenset({mount_images}),
+    "downloaded": frozenset(
+        {
+            add_storage_initializer,
+            mount_pull_secret,
+            add_credentials,
+            add_storage_config,
+            apply_storage_container,
+            set_sts_endpoint,
+            mount_ca_bundle,
+            apply_overrides,
+            tune_hugging_face,
+            enable_confidential,
+            share_download,
+            run_as_istio_proxy,
+            warn_about_storage_limits,
+            warn_about_file_owner,
+            warn_about_fresh_volume,
+            warn_about_unknown_schemes,
+            warn_about_credentials,
+        }
+    ),
+}
+
+
+def steps_for(request: ModelRequest) -> tuple[Step, ...]:
+    """The steps of a request, in order, without those that would change nothing."""
+    if request.already_injected:
+        return REINVOCATION_STEPS
+    return _steps_for(bool(request.mounted), bool(request.modelcars), bool(request.images), bool(request.downloaded))
+
+
+@lru_cache(maxsize=2**4)
+def _steps_for(*used: bool) -> tuple[Step, ...]:
+    """`used`: the deliveries of the pod's models, in the order of `_ONLY_FOR`."""
+    idle = [only for only, is_used in zip(_ONLY_FOR.values(), used, strict=True) if not is_used]
+    return tuple(step for step in STEPS if not any(step in only for only in idle))
+
+
+__all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step", "steps_for"]

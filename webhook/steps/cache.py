@@ -10,7 +10,7 @@ from webhook.pod.claim_volume import ClaimUse, ensure_claim_volume, new_volume, 
 from webhook.pod.naming import volume_name
 from webhook.pod.pod import JsonObject, PodDraft, mount
 from webhook.request.model_request import ModelRequest
-from webhook.request.shared_cache import has_no_effect, is_copied, shared_cache
+from webhook.request.shared_cache import has_no_effect, is_copied
 from webhook.steps.ca_bundle import CA_BUNDLE_VOLUME
 from webhook.steps.download import build_init_container, ensure_download_volume
 from webhook.steps.inputs import Inputs
@@ -31,7 +31,7 @@ def download_into_cache(pod: PodDraft, inputs: Inputs) -> None:
         pod.warnings.append(
             f"annotation {keys.CACHE} has no effect: only a pod that downloads exactly one model can share a cache"
         )
-    cache = shared_cache(request, inputs.settings)
+    cache = inputs.cache
     if cache is None:
         if keys.CACHE_MOUNT in request.annotations:
             pod.warnings.append(f"annotation {keys.CACHE_MOUNT} has no effect: the pod uses no shared cache")
@@ -67,9 +67,8 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
     Runs when all that decides the download is in the init container, because the directory's name is computed from it.
     Raises Denied when the command is unknown: the pod does not contain the image's entry point.
     """
-    request = inputs.request
-    cache = shared_cache(request, inputs.settings)
-    container = pod.edit_init_container()
+    request, cache = inputs.request, inputs.cache
+    container = pod.edit_init_container() if cache else None
     if cache is None or container is None:
         return
     volume = _cache_volume(pod, request, cache)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from webhook.cluster.facts import Claim
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import PodDraft
-from webhook.request.shared_cache import cache_claim
 from webhook.steps.inputs import Inputs
 
 
@@ -20,7 +19,7 @@ def check_claims(pod: PodDraft, inputs: Inputs) -> None:
 
 
 def _findings(inputs: Inputs) -> Iterator[str]:
-    cache = cache_claim(inputs.request, inputs.settings)
+    cache = inputs.cache.claim if inputs.cache else None
     for name, claim in inputs.facts.claims.items():
         subject = f"claim {quoted(name)}"
         if claim is None:

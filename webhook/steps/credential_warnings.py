@@ -26,9 +26,9 @@ _KEYS_OF_OTHERS = frozenset({".dockercfg", ".dockerconfigjson", "ca.crt", "servi
 def warn_about_credentials(pod: PodDraft, inputs: Inputs) -> None:
     """Warn about Secrets, annotations and tokens that do not reach the init container. Runs after all that set them."""
     container = pod.init_container()
-    if container is None or not takes_credentials(inputs.request, inputs.settings) or has_storage_spec(inputs.request):
+    if container is None or (inputs.facts.service_account is None and not inputs.facts.secrets):
         return
-    if inputs.facts.service_account is None and not inputs.facts.secrets:
+    if not takes_credentials(inputs.request, inputs.settings) or has_storage_spec(inputs.request):
         return
     pod.warnings.extend(_server_token(pod, container, inputs))
     pod.warnings.extend(_unknown_secrets(inputs))
@@ -69,7 +69,7 @@ def _unknown_secrets(inputs: Inputs) -> Iterator[str]:
     if named is None:
         if _unread_count(inputs) or all(secret.keys & _KEYS_OF_OTHERS for secret in secrets):
             return
-        subject = f"no Secret of service account {quoted(inputs.request.service_account)} has a known key"
+        subject = f"no Secret of {_account(inputs)} has a known key"
     yield _fitted(f"{subject}, such as ", known_keys(inputs.request, inputs.settings.credentials))
 
 
@@ -81,7 +81,7 @@ def _gives_credentials(secret: Secret, inputs: Inputs) -> bool:
 def _unread_secrets(inputs: Inputs) -> Iterator[str]:
     if count := _unread_count(inputs):
         yield (
-            f"service account {quoted(inputs.request.service_account)} lists {MAX_SECRETS + count} Secrets; only the "
+            f"{_account(inputs)} lists {MAX_SECRETS + count} Secrets; only the "
             f"first {MAX_SECRETS} are read: remove unused Secrets"
         )
 
@@ -100,13 +100,21 @@ def _s3_annotations(inputs: Inputs) -> Iterator[str]:
     secrets = [secret for secret in inputs.facts.secrets.values() if secret]
     legacy = {name for secret in secrets for name in secret.legacy_annotations}
     switches = {name for secret in secrets for name in s3.unknown_switches(secret.annotations, secret.plain)}
-    account = f"service account {quoted(inputs.request.service_account)}"
     if legacy or switches:
-        named = named_secret(inputs.request, inputs.settings)
-        owner = f"the Secrets of {account}" if named is None else f"Secret {quoted(named)}"
-        yield from _annotation_warnings(owner, legacy, switches)
-    if found := inputs.facts.service_account:
-        yield from _annotation_warnings(account, found.legacy_annotations, s3.unknown_switches(found.annotations))
+        yield from _annotation_warnings(_owner_of_secrets(inputs), legacy, switches)
+    account = inputs.facts.service_account
+    switches_of_account = s3.unknown_switches(account.annotations) if account else ()
+    if account and (account.legacy_annotations or switches_of_account):
+        yield from _annotation_warnings(_account(inputs), account.legacy_annotations, switches_of_account)
+
+
+def _owner_of_secrets(inputs: Inputs) -> str:
+    named = named_secret(inputs.request, inputs.settings)
+    return f"the Secrets of {_account(inputs)}" if named is None else f"Secret {quoted(named)}"
+
+
+def _account(inputs: Inputs) -> str:
+    return f"service account {quoted(inputs.request.service_account)}"
 
 
 def _annotation_warnings(owner: str, legacy: Iterable[str], switches: Iterable[str]) -> Iterator[str]:

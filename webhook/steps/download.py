@@ -14,7 +14,6 @@ from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
 from webhook.pod.pod import INIT_CONTAINER_NAME, MODEL_PATH, JsonObject, PodDraft, find, mount, volume_source
 from webhook.request.injected import mounted_images
 from webhook.request.model_request import ModelRequest, Source
-from webhook.request.shared_cache import shared_cache
 from webhook.settings.kserve_keys import StorageInitializer
 from webhook.settings.storage_defaults import EmptyDir, StorageDefaults
 from webhook.steps.claims import claim_mount, claim_volume, only_claim_volume
@@ -33,7 +32,7 @@ _WRITABLE = frozenset({"emptyDir", "ephemeral", "persistentVolumeClaim"})
 def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     """Add the init container, the volume it writes to, and that volume's mounts in the targets."""
     request = inputs.request
-    if not request.downloaded or shared_cache(request, inputs.settings):
+    if not request.downloaded or inputs.cache:
         return
     directory = download_directory(request)
     volume = ensure_download_volume(pod, request, directory, inputs.settings.storage_defaults)
@@ -63,7 +62,9 @@ def download_directory(request: ModelRequest) -> str:
 
     Raises Denied when the only common parent is the root directory.
     """
-    common = posixpath.commonpath([source.mount_path for source in request.downloaded])
+    first, *others = (source.mount_path for source in request.downloaded)
+    # Nearly all pods have one, and `commonpath` takes apart even a single path.
+    common = posixpath.commonpath([first, *others]) if others else first
     if common == "/":
         raise Denied(
             "annotation storage.kserve.io/uris: the mount paths of the downloads have no common parent "

@@ -168,7 +168,7 @@ def _set_by_administrator(container: JsonObject, inputs: Inputs) -> dict[str, st
     present = {variable["name"] for variable in container.get("env") or ()}
     fixed = {
         each["name"]: "the setting credentials.s3"
-        for each in s3.connection_variables(settings.credentials.s3, {})
+        for each in s3.connection_variables(settings.credentials.s3, s3.NO_DATA)
         if each["name"] in present
     }
     if settings.storage_initializer.ca_bundle_config_map_name:

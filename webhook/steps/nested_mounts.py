@@ -19,6 +19,9 @@ def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
 
     The container runtime cannot create a mount point there, so the container starts only if the model contains it.
     """
+    containers = {name: pod.container(name) for name in inputs.request.targets}
+    if not any(map(_has_nested, containers.values())):
+        return
     model_paths = {_mount_path(source) for source in inputs.request.sources}
     # Several downloads are mounted at a common parent directory, so the parents of each path count too.
     candidates = {parent for path in model_paths for parent in accumulate(path.split("/")[1:], _join, initial="")}
@@ -26,19 +29,23 @@ def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
         f"container {quoted(target)} mounts volume {quoted(nested['name'])} at {quoted(path)}, inside the read-only "
         "model: the container cannot start unless the model contains that directory; move the mount, or set "
         f'annotation {READ_ONLY} to "false"'
-        for target in inputs.request.targets
-        for path, nested in _nested(pod.container(target), candidates).items()
+        for target, container in containers.items()
+        for path, nested in _nested(container, candidates).items()
         if path not in model_paths
     )
     pod.warnings.extend(islice(warnings, _MAX_WARNINGS))
 
 
+def _has_nested(container: JsonObject) -> bool:
+    """Whether a mount is inside another. Few pods have one."""
+    prefixes = sorted(f"{mount.get('mountPath')}".rstrip("/") + "/" for mount in container.get("volumeMounts") or ())
+    # All paths inside a directory follow it directly.
+    return any(map(str.startswith, prefixes[1:], prefixes))
+
+
 def _nested(container: JsonObject, candidates: set[str]) -> dict[str, JsonObject]:
     """The mounts, by path, that are inside a read-only mount at one of the candidate paths."""
-    mounts = container.get("volumeMounts") or ()
-    if not any(mount.get("readOnly") for mount in mounts):
-        return {}
-    by_path = {str(mount.get("mountPath")).rstrip("/"): mount for mount in mounts}
+    by_path = {str(mount.get("mountPath")).rstrip("/"): mount for mount in container.get("volumeMounts") or ()}
     nested, outer = {}, None
     # With a slash at the end, all paths inside a directory follow it directly.
     for prefix in sorted(f"{path}/" for path in by_path):

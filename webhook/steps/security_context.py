@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from webhook.errors import quoted
@@ -71,20 +70,16 @@ def _default_context(pod: PodDraft) -> JsonObject:
     runAsNonRoot is not always set: it keeps an image that runs as root from starting.
     """
     context: JsonObject = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    if _is_guaranteed(pod, _runs_as_non_root):
-        context["runAsNonRoot"] = True
-    if _seccomp(pod.spec.get("securityContext") or {}) != "Localhost" and _is_guaranteed(pod, _has_seccomp_profile):
-        context["seccompProfile"] = {"type": "RuntimeDefault"}
-    return context
-
-
-def _is_guaranteed(pod: PodDraft, condition: Callable[[dict[str, Any]], bool]) -> bool:
-    """Whether the pod's security context, or that of each container that was not added, meets the condition."""
-    if condition(pod.spec.get("securityContext") or {}):
-        return True
+    of_pod = pod.spec.get("securityContext") or {}
     added = {name for _, name in [*pod.added, *pod.adopted]}
     containers = [*(pod.spec.get("containers") or ()), *(pod.spec.get("initContainers") or ())]
-    return all(condition(c.get("securityContext") or {}) for c in containers if c["name"] not in added)
+    others = [each.get("securityContext") or {} for each in containers if each["name"] not in added]
+    if _runs_as_non_root(of_pod) or all(map(_runs_as_non_root, others)):
+        context["runAsNonRoot"] = True
+    seccomp = _seccomp(of_pod)
+    if seccomp != "Localhost" and (seccomp == "RuntimeDefault" or all(map(_has_seccomp_profile, others))):
+        context["seccompProfile"] = {"type": "RuntimeDefault"}
+    return context
 
 
 def _runs_as_non_root(context: dict[str, Any]) -> bool:

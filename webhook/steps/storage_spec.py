@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec import structs
 
 from webhook import annotations as keys
 from webhook import uri as storage_uri
@@ -54,7 +55,7 @@ def resolve(request: ModelRequest, facts: Facts, settings: Settings) -> ModelReq
             f"{origin} begins with {SCHEME_PLACEHOLDER}, which is valid only with a storage spec: use a complete "
             f'URI, such as "s3://bucket/model", or set annotation {keys.STORAGE_SPEC} to "true"'
         )
-    return replace(request, sources=tuple(_resolved(source, spec) for source in request.sources))
+    return structs.replace(request, sources=tuple(_resolved(source, spec) for source in request.sources))
 
 
 def add_storage_config(pod: PodDraft, inputs: Inputs) -> None:

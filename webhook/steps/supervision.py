@@ -11,7 +11,6 @@ from webhook.pod.pod import JsonObject, PodDraft
 from webhook.request.download_options import parse_digest, read_download_options
 from webhook.request.injected import download_volumes
 from webhook.request.model_request import ModelRequest
-from webhook.request.shared_cache import shared_cache
 from webhook.settings.model import Settings
 from webhook.steps.download import PVC_COPY_PATH
 from webhook.steps.inputs import Inputs
@@ -47,7 +46,7 @@ def supervise_download(pod: PodDraft, inputs: Inputs) -> None:
             pod.warnings.append(f"annotation {keys.SUPERVISE} has no effect: the pod downloads nothing")
         return
     digests = {source.mount_path: source.sha256 for source in request.downloaded}
-    if shared_cache(request, inputs.settings) or not (options.supervise or any(digests.values())):
+    if inputs.cache or not (options.supervise or any(digests.values())):
         return
     container = pod.edit_init_container()
     if container is None:

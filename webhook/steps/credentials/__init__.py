@@ -11,7 +11,7 @@ from webhook.cluster.lookups import has_storage_spec, named_secret, secret_annot
 from webhook.errors import Denied, quoted
 from webhook.pod.pod import JsonObject, PodDraft
 from webhook.steps.credentials import https, s3
-from webhook.steps.credentials.kinds import S3_KIND, SecretKind, kind_of
+from webhook.steps.credentials.kinds import S3_KIND, SecretKind, credential_of, kind_of
 from webhook.steps.inputs import Inputs
 
 
@@ -27,8 +27,8 @@ def add_credentials(pod: PodDraft, inputs: Inputs) -> None:
     known = [(name, secret, kind) for name, secret, kind in _known_secrets(inputs) if kind is not None]
     if _takes_account_values(inputs, has_access_keys=any(kind is S3_KIND for _, _, kind in known)):
         account = inputs.facts.service_account
-        variables = s3.connection_variables(inputs.settings.credentials.s3, account.annotations if account else {})
-        pod.set_env(container, *variables)
+        annotations = account.annotations if account else s3.NO_DATA
+        pod.set_env(container, *s3.connection_variables(inputs.settings.credentials.s3, annotations))
     _add_secrets(pod, container, known, inputs)
 
 
@@ -62,7 +62,7 @@ def _add_secrets(
             continue
         used[kind.name] = name
         try:
-            kind.credential(name, secret, inputs.settings.credentials).add_to(pod, container)
+            credential_of(kind, name, secret, inputs.settings.credentials).add_to(pod, container)
         except Denied as problem:
             problems.append((name, kind, problem))
     pod.warnings.extend(_several(kind, count, used[kind], inputs) for kind, count in counts.items() if count > 1)

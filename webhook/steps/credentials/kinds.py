@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from webhook import uri as storage_uri
+from webhook.by_identity import cached_by_identity
 from webhook.cluster.facts import Secret
 from webhook.request.model_request import ModelRequest
 from webhook.settings.kserve_keys import Credentials
@@ -59,9 +60,16 @@ KINDS: tuple[SecretKind, ...] = (
 )
 
 
+@cached_by_identity(maxsize=1024)
 def kind_of(secret: Secret, settings: Credentials) -> SecretKind | None:
     """The kind of a Secret by its keys; None when it contains no known credentials."""
     return next((kind for kind in KINDS if any(keys[0] in secret.keys for keys in kind.keys(settings))), None)
+
+
+@cached_by_identity(maxsize=1024)
+def credential_of(kind: SecretKind, name: str, secret: Secret, settings: Credentials) -> Credential:
+    """What a Secret of this kind adds to the init container. Raises Denied when it cannot be used."""
+    return kind.credential(name, secret, settings)
 
 
 def known_keys(request: ModelRequest, settings: Credentials) -> list[str]:

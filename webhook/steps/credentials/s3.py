@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from webhook import annotations as keys
+from webhook.by_identity import cached_by_identity
 from webhook.cluster.facts import Secret
 from webhook.pod.pod import JsonObject, secret_variable
 from webhook.settings.kserve_keys import S3, Credentials
@@ -15,7 +16,7 @@ ENDPOINT_URL = "AWS_ENDPOINT_URL"
 REGION = "AWS_DEFAULT_REGION"
 ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
 
-_NO_DATA: Mapping[str, str] = {}
+NO_DATA: Mapping[str, str] = {}
 
 
 class _Variable(NamedTuple):
@@ -57,22 +58,25 @@ def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
     )
 
 
+@cached_by_identity(maxsize=1024)
 def connection_variables(
-    settings: S3, annotations: Mapping[str, str], plain: Mapping[str, str] = _NO_DATA
-) -> Iterator[JsonObject]:
+    settings: S3, annotations: Mapping[str, str], plain: Mapping[str, str] = NO_DATA
+) -> tuple[JsonObject, ...]:
     """The variables of the connection: from annotations, else from the keys of a Secret, else from the settings."""
+    values: dict[str, str] = {}
     if endpoint := _value(_ENDPOINT, annotations, plain, settings).strip():
         use_https, host, url = _parse_endpoint(endpoint, _value(_USE_HTTPS, annotations, plain, settings))
         if use_https:
-            yield {"name": _USE_HTTPS.name, "value": use_https}
-        yield {"name": _ENDPOINT.name, "value": host}
-        yield {"name": ENDPOINT_URL, "value": url}
+            values[_USE_HTTPS.name] = use_https
+        values |= {_ENDPOINT.name: host, ENDPOINT_URL: url}
     for variable in _VARIABLES:
         if value := _value(variable, annotations, plain, settings):
-            yield {"name": variable.name, "value": value}
+            values[variable.name] = value
+    return tuple({"name": name, "value": value} for name, value in values.items())
 
 
-def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = _NO_DATA) -> list[str]:
+@cached_by_identity(maxsize=1024)
+def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = NO_DATA) -> list[str]:
     """The annotations and keys of a Secret that must be 0 or 1 and are another word."""
     given = [(each.annotation, annotations[each.annotation]) for each in _SWITCHES if each.annotation in annotations]
     given += [
