@@ -90,7 +90,7 @@ promtool:
 alerts: promtool $(VENV)/.dev controlplane ## test the alert rules on generated series (needs promtool)
 	@$(BIN)/python -m tools.alerts
 
-dashboard-picture: $(VENV)/.dev controlplane ## draw docs/dashboard.png under real load (12 minutes, needs prometheus)
+dashboard-picture: $(VENV)/.dev node ## draw docs/dashboard.png under real load (8 minutes, needs prometheus and root)
 	@$(BIN)/python -m tools.dashboard_picture
 
 docs: $(VENV)/.dev ## generate documentation from the code

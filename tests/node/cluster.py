@@ -2,10 +2,12 @@
 
 import copy
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.cluster_objects import S3
 from tests.e2e.api import Api, Object, admitted, eventually
@@ -31,12 +33,14 @@ class Report:
     user: list[int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cluster:
-    """The node, and the webhook that the chart installed."""
+    """The node, and the webhook that the chart installed. Tests use it at the same time."""
 
     node: Node
     installation: Installation
+    _admission: threading.RLock = field(default_factory=threading.RLock)
+    """Held while the settings are not the installed ones, and while a pod is created."""
 
     @property
     def api(self) -> Api:
@@ -56,15 +60,15 @@ class Cluster:
 
         The driver `local` gives files to the pod's fsGroup, and `hostPath` does not.
         """
-        volume = f"{namespace}-{name}"
-        directory = self.node.directory / "volumes" / volume
+        directory = self.node.directory / "volumes" / f"{namespace}-{name}"
         for path, content in files.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
             (directory / path).write_bytes(content)
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o777)
-        self.apply(namespace, _claim(name, volume))
-        self.api.apply(_volume(volume, namespace, name, {driver: {"path": str(directory)}})).raise_for_status()
+        self.apply(namespace, claim(name, directory.name))
+        stored = volume(directory.name, namespace, name, {driver: {"path": str(directory)}})
+        self.api.apply(stored).raise_for_status()
         claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
         self.wait(claims, name, lambda claim: claim["status"].get("phase") == "Bound")
         return directory
@@ -87,19 +91,42 @@ class Cluster:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
         self.apply(namespace, {**account, "secrets": [{"name": secret["metadata"]["name"]}]})
 
-    def create(self, namespace: str, pod: Object, **environment: str) -> str:
-        """Create the pod, whose first container runs `reader.py` with these variables. Returns its name."""
-        return str(admitted(self.api.create_pod(namespace, reading(pod, **environment)))["metadata"]["name"])
+    @contextmanager
+    def settings(self, changed: Mapping[str, Any]) -> Iterator[None]:
+        """Put these fields of the settings in effect for the pods that this thread creates, by key."""
+        with self._admission:
+            before = self.installation.configmap["data"]
+            data = {key: _merged(before.get(key), fields) for key, fields in changed.items()}
+            with self.installation.configured({**before, **data}):
+                yield
 
-    def report(self, namespace: str, pod: Object, **environment: str) -> Report:
-        """Run the pod, and return what its server read."""
-        name = self.create(namespace, pod, **environment)
+    def create(self, namespace: str, pod: Object, settings: Mapping[str, Any] | None = None, **environment: str) -> str:
+        """Create the pod with these settings. Its first container runs `reader.py` with these variables.
+
+        Returns the pod's name.
+        """
+        with self.settings(settings) if settings else self._admission:
+            created = self.api.create_pod(namespace, reading(pod, **environment))
+        return str(admitted(created)["metadata"]["name"])
+
+    def report(
+        self, namespace: str, pod: Object, settings: Mapping[str, Any] | None = None, **environment: str
+    ) -> Report:
+        """Run the pod, created with these settings, and return what its server read."""
+        name = self.create(namespace, pod, settings, **environment)
         self.await_end(namespace, name)
         return self.read_report(namespace, name)
 
+    def rejection(self, namespace: str, pod: Object) -> str:
+        """Why the pod is not admitted; "" if it is."""
+        with self._admission:
+            response = self.api.create_pod(namespace, reading(pod), dryRun="All")
+        return "" if response.is_success else str(response.json()["message"])
+
     def warnings(self, namespace: str, pod: Object) -> str:
         """The warnings that the pod's author sees."""
-        response = self.api.create_pod(namespace, reading(pod), dryRun="All")
+        with self._admission:
+            response = self.api.create_pod(namespace, reading(pod), dryRun="All")
         admitted(response)
         return "\n".join(response.headers.get_list("Warning"))
 
@@ -221,6 +248,10 @@ def reading(pod: Object, **environment: str) -> Object:
     return changed
 
 
+def _merged(before: str | None, fields: object) -> object:
+    return {**json.loads(before or "{}"), **fields} if isinstance(fields, dict) else fields
+
+
 def _ended(status: Object) -> Object:
     """The parts of a pod's status that say how its containers ended."""
     kinds = ("initContainerStatuses", "containerStatuses")
@@ -228,7 +259,8 @@ def _ended(status: Object) -> Object:
     return {**{key: status.get(key) for key in ("phase", "reason", "message")}, "containers": states}
 
 
-def _claim(name: str, volume: str) -> Object:
+def claim(name: str, volume: str) -> Object:
+    """A claim that waits for the volume of this name."""
     spec = {
         "accessModes": ["ReadWriteMany"],
         "storageClassName": "",
@@ -238,7 +270,8 @@ def _claim(name: str, volume: str) -> Object:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
 
 
-def _volume(name: str, namespace: str, claim: str, source: Object) -> Object:
+def volume(name: str, namespace: str, claim: str, source: Object) -> Object:
+    """A volume on the node, for this claim only."""
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [kubelet.NAME]}
     return {
         "apiVersion": "v1",

@@ -3,7 +3,8 @@
 import base64
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from tests.initializer.servers import aws_server, s3_upload
 from tests.node import containerd, images, obtain, requirements
 from tests.node.cases import MODEL, PULL
 from tests.node.cluster import Cluster, running_cluster
+from tests.node.concurrency import alone, await_others, can_run_with_others, started
 from tests.node.network import NODE_IP
 from tests.node.registry import registry
-from tests.node.servers import Web, web_server
+from tests.node.servers import Web, failing_web_server, web_server
 from tests.node.table import DOCUMENT, Row, written
 from tests.serving import Authority
 
@@ -26,11 +28,36 @@ WRITE_TABLE = "NODE_TABLE"
 rows: list[Row] = []
 
 
+GIVEN = frozenset({"cluster", "web", "s3", "models_registry", "failing_server"})
+"""The fixtures of tests that run at the same time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this directory. The hook receives the tests of the whole run."""
+    """Mark the tests of this directory, and move those to the end that run alone.
+
+    The hook receives the tests of the whole run.
+    """
     for item in items:
-        if HERE in item.path.parents:
+        if _is_here(item):
             item.add_marker("e2e")
+            if can_run_with_others(item, GIVEN) or item.get_closest_marker(alone.name):
+                item.fixturenames.insert(0, "results")  # type: ignore[attr-defined]
+    items.sort(key=lambda item: _is_here(item) and item.get_closest_marker(alone.name) is not None)
+
+
+def _is_here(item: pytest.Item) -> bool:
+    return HERE in item.path.parents
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Wait for the function of the test, which runs at the same time as others; or for all others."""
+    results: Mapping[str, Future[None]] = pyfuncitem.funcargs.get("results", {})  # type: ignore[assignment]
+    if pyfuncitem.nodeid in results:
+        results[pyfuncitem.nodeid].result()
+        return True
+    if pyfuncitem.get_closest_marker(alone.name):
+        await_others(results)
+    return None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -67,6 +94,25 @@ def cluster(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> I
     initializer_python()  # from the package index, which the node's network does not reach
     with running_cluster(authority, tmp_path_factory.mktemp("webhook")) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def results(
+    request: pytest.FixtureRequest, cluster: Cluster, web: Web, s3: str, models_registry: str, failing_server: str
+) -> Iterator[Mapping[str, Future[None]]]:
+    """The results of the tests that run at the same time, by test."""
+    values = (cluster, web, s3, models_registry, failing_server)
+    given = dict(zip(("cluster", "web", "s3", "models_registry", "failing_server"), values, strict=True))
+    items = [item for item in request.session.items if _is_here(item) and can_run_with_others(item, GIVEN)]
+    with started(items, given) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def failing_server(cluster: Cluster) -> Iterator[str]:
+    """The URL of a web server whose downloads stop in the middle, or fail."""
+    with failing_web_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from tests.controlplane import binaries
-from tests.controlplane.pki import Authority
+from tests.controlplane.pki import Authority, Pair
 from tests.controlplane.plane import control_plane
 from tests.controlplane.workdir import owned_directory
 from tests.e2e.api import Api
@@ -28,6 +28,8 @@ class Node:
     api: Api
     directory: Path
     supervisor: int
+    kubelet_client: Pair
+    """A client certificate for the kubelet."""
 
     def processes(self) -> list[psutil.Process]:
         """All processes of the node: its services and what runs in containers."""
@@ -82,7 +84,7 @@ def running_node() -> Iterator[Node]:
                 controllers.running(plane, directory),
             ):
                 _await_ready(api, directory)
-                yield Node(api, directory, supervisor)
+                yield Node(api, directory, supervisor, authority.client("monitoring", "monitoring"))
 
 
 def _await_ready(api: Api, directory: Path) -> None:

@@ -9,6 +9,7 @@ from tests.controlplane import binaries, pins
 from tests.controlplane import obtain as controlplane
 from tests.controlplane.console import ObtainError, say
 from tests.node import packages, requirements, store
+from tests.node.unused import mark_used, remove_unused
 
 
 def main() -> int:
@@ -20,6 +21,9 @@ def main() -> int:
         controlplane.obtain(pins.NODE_PROGRAMS)
         packages.obtain()
         store.obtain()
+        for directory in (packages.directory(), store.directory()):
+            mark_used(directory)
+            remove_unused(directory)
     except (ObtainError, OSError) as error:
         say(f"The node for tests cannot be obtained: {error}. {advice()}")
         return 1

@@ -1,5 +1,6 @@
 """Servers with models, at the node's address, where pods can reach them."""
 
+import hashlib
 import json
 import ssl
 import threading
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tests.node.network import NODE_IP
 
@@ -17,7 +18,7 @@ RELEASED_WITHIN = 240.0
 """Seconds after which a held response goes on by itself, so that a failed test leaves no pod waiting."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Web:
     """A web server. Tests change its files and read its log while it runs."""
 
@@ -25,6 +26,8 @@ class Web:
     files: dict[str, bytes] = field(default_factory=dict)
     authorization: dict[str, str] = field(default_factory=dict)
     """The Authorization header that a path needs."""
+    headers: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """Headers of the responses for a path."""
     held: dict[str, "Hold"] = field(default_factory=dict)
     """Paths whose responses stop in the middle."""
     log: list[str] = field(default_factory=list)
@@ -81,6 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(len(content)))
+        for name, value in self._web.headers.get(path, {}).items():
+            self.send_header(name, value)
         self.end_headers()
         if body:
             self._send(path, content)
@@ -123,14 +128,67 @@ def _serving(handler: Any, tls: ssl.SSLContext | None = None) -> Iterator[str]:
             thread.join()
 
 
-def hub_files(repository: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """What the Hugging Face Hub serves for a snapshot: https://huggingface.co/docs/hub/api"""
+SIZE = 3 * 2**20
+"""The bytes of each file of the server that fails."""
+
+
+class _FailingHandler(BaseHTTPRequestHandler):
+    """Serves `/whole.bin`; `/part.bin` stops in the middle; the other paths are failures."""
+
+    def do_GET(self) -> None:
+        status = {"/whole.bin": 200, "/part.bin": 200, "/secret.bin": 401, "/broken.bin": 503}.get(self.path, 404)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(SIZE))
+        self.end_headers()
+        if status == 200:
+            self.wfile.write(bytes(SIZE if self.path == "/whole.bin" else SIZE // 2))
+            self.wfile.flush()
+        if self.path == "/part.bin":
+            self.server.closing.wait()  # type: ignore[attr-defined]
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def failing_web_server() -> Iterator[str]:
+    """Run a server of which only `/whole.bin` can be downloaded. Yields its URL."""
+    with ThreadingHTTPServer((NODE_IP, 0), _FailingHandler) as server:
+        server.closing = threading.Event()  # type: ignore[attr-defined]
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that were killed
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://{NODE_IP}:{server.server_port}"
+        finally:
+            server.closing.set()  # type: ignore[attr-defined]
+            server.shutdown()
+            thread.join()
+
+
+def put_objects(web: Web, bucket: str, files: Mapping[str, bytes]) -> None:
+    """Serve a bucket of Google Cloud Storage: https://cloud.google.com/storage/docs/json_api/v1/objects"""
+    items = [{"kind": "storage#object", "name": name, "bucket": bucket, "generation": "1"} for name in files]
+    for item in items:
+        path = f"/download/storage/v1/b/{bucket}/o/{quote(item['name'], safe='')}"
+        item["mediaLink"] = f"{web.url}{path}?alt=media"
+        web.files[path] = files[item["name"]]
+    web.files[f"/storage/v1/b/{bucket}/o"] = json.dumps({"kind": "storage#objects", "items": items}).encode()
+
+
+def put_snapshot(web: Web, repository: str, files: Mapping[str, bytes]) -> list[str]:
+    """Serve a repository as https://huggingface.co/docs/hub/api says. Returns the paths of its files."""
+    paths = []
     commit = "0" * 40
     siblings = [{"rfilename": path} for path in files]
     described = {"id": repository, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0}
     tree = [{"type": "file", "path": path, "size": len(content), "oid": commit} for path, content in files.items()]
-    return {
-        f"/api/models/{repository}/revision/main": json.dumps(described).encode(),
-        f"/api/models/{repository}/tree/{commit}": json.dumps(tree).encode(),
-        **{f"/{repository}/resolve/{commit}/{path}": content for path, content in files.items()},
-    }
+    web.files[f"/api/models/{repository}/revision/main"] = json.dumps(described).encode()
+    web.files[f"/api/models/{repository}/tree/{commit}"] = json.dumps(tree).encode()
+    for path, content in files.items():
+        resolved = f"/{repository}/resolve/{commit}/{path}"
+        web.files[resolved] = content
+        paths.append(resolved)
+        web.headers[resolved] = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+    return paths

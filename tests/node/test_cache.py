@@ -11,7 +11,7 @@ from tests.e2e.api import Object, eventually
 from tests.mutation import plain_pod
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import Cluster, is_running, reading
-from tests.node.node import Node
+from tests.node.concurrency import alone
 from tests.node.servers import Web
 from webhook.annotations import CACHE
 from webhook.download.command import STOCK_COMMAND
@@ -49,6 +49,7 @@ def pods_of(cluster: Cluster, namespace: str) -> list[str]:
 
 
 @case("`https://`, shared cache, Deployment of five", "the file in all five; one GET")
+@alone
 def test_five_replicas_download_once(cluster: Cluster, web: Web) -> None:
     namespace, url = cluster.namespace(), web.put("five", WEIGHTS)
     cluster.claim(namespace, "cache", {})
@@ -61,10 +62,12 @@ def test_five_replicas_download_once(cluster: Cluster, web: Web) -> None:
     assert web.log.count("/five/weights.bin") == 1
 
 
-def downloading(node: Node) -> list[psutil.Process]:
-    """The programs of the cache that run a downloader now."""
-    downloaders = (each for each in node.named(Path(STOCK_COMMAND[0]).name[:15]))
-    parents = (each.parent() for each in downloaders)
+def downloading(cluster: Cluster, namespace: str, name: str) -> list[psutil.Process]:
+    """The programs of the cache in this pod that run a downloader now."""
+    pod = cluster.api.http.get(f"/api/v1/namespaces/{namespace}/pods/{name}").json()
+    (status,) = pod["status"]["initContainerStatuses"]
+    processes = cluster.node.processes_of(status["containerID"].removeprefix("containerd://"))
+    parents = (each.parent() for each in processes if each.name() == Path(STOCK_COMMAND[0]).name[:15])
     return [each for each in parents if each and not each.name().startswith("containerd")]
 
 
@@ -78,7 +81,7 @@ def test_a_killed_writer_is_replaced(cluster: Cluster, web: Web) -> None:
         waiting = [cluster.create(namespace, cached(url, restartPolicy="OnFailure")) for _ in range(2)]
         for name in waiting:
             cluster.await_log(namespace, name, INITIALIZER, f"waiting for the download by pod {writer}")
-        (program,) = downloading(cluster.node)
+        (program,) = downloading(cluster, namespace, writer)
         program.kill()
         eventually(lambda: web.log.count("/killed/weights.bin") == 2)
     for name in (writer, *waiting):

@@ -1,61 +1,20 @@
 """Downloads that are watched, that end, and that are checked."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.api import Object
 from tests.e2e.offline import kubectl
 from tests.mutation import plain_pod
-from tests.node import images
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import Cluster
-from tests.node.network import NODE_IP
+from tests.node.servers import SIZE
 from webhook import annotations as keys
 from webhook.download.program.digest import digests as digests_of
 
-SETTINGS: dict[str, Any] = {"storageInitializer": {"image": images.INITIALIZER}}
 WRONG = 64 * "0"
-SIZE = 3 * 2**20
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Serves `/whole.bin`; `/part.bin` stops in the middle; the other paths are failures."""
-
-    def do_GET(self) -> None:
-        status = {"/whole.bin": 200, "/part.bin": 200, "/secret.bin": 401, "/broken.bin": 503}.get(self.path, 404)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(SIZE))
-        self.end_headers()
-        if status == 200:
-            self.wfile.write(bytes(SIZE if self.path == "/whole.bin" else SIZE // 2))
-            self.wfile.flush()
-        if self.path == "/part.bin":
-            self.server.gate.wait()  # type: ignore[attr-defined]
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(cluster: Cluster) -> Iterator[str]:
-    """The URL of a web server at the node's address. Its sockets belong to this thread's network."""
-    with ThreadingHTTPServer((NODE_IP, 0), _Handler) as running:
-        running.gate = threading.Event()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        try:
-            yield f"http://{NODE_IP}:{running.server_port}"
-        finally:
-            running.gate.set()  # type: ignore[attr-defined]
-            running.shutdown()
-            thread.join()
 
 
 def _pod(uri: str, **annotations: str) -> Object:
@@ -76,17 +35,15 @@ def _message(pod: Object, container: str = "storage-initializer") -> str | None:
 
 def _failure(cluster: Cluster, pod: Object, container: str = "storage-initializer") -> str:
     namespace = pod["metadata"].pop("namespace", None) or cluster.namespace()
-    with cluster.installation.configured(SETTINGS):
-        name = cluster.create(namespace, pod)
+    name = cluster.create(namespace, pod)
     done = cluster.wait_pod(namespace, name, lambda found: _message(found, container) is not None)
     return _message(done, container) or ""
 
 
 @case("supervised `http://` download", "the result, read with kubectl's jsonpath")
-def test_the_result_is_read_by_jsonpath(cluster: Cluster, server: str) -> None:
+def test_the_result_is_read_by_jsonpath(cluster: Cluster, failing_server: str) -> None:
     namespace = cluster.namespace()
-    with cluster.installation.configured(SETTINGS):
-        name = cluster.create(namespace, _pod(f"{server}/whole.bin", supervise="true"))
+    name = cluster.create(namespace, _pod(f"{failing_server}/whole.bin", supervise="true"))
     done = cluster.wait_pod(namespace, name, lambda pod: _message(pod) is not None)
     assert json.loads(_message(done) or "")["bytes"] == SIZE, cluster.explain(namespace, name)
     text = (Path(__file__).parents[2] / "docs" / "downloads.md").read_text()
@@ -96,16 +53,15 @@ def test_the_result_is_read_by_jsonpath(cluster: Cluster, server: str) -> None:
 
 
 @case("supervised download that is slow", "the lines of progress in its log while it runs")
-def test_progress_is_in_the_log_while_the_download_runs(cluster: Cluster, server: str) -> None:
+def test_progress_is_in_the_log_while_the_download_runs(cluster: Cluster, failing_server: str) -> None:
     namespace = cluster.namespace()
-    with cluster.installation.configured(SETTINGS):
-        name = cluster.create(namespace, _pod(f"{server}/part.bin", stall_timeout="10m"))
+    name = cluster.create(namespace, _pod(f"{failing_server}/part.bin", stall_timeout="10m"))
     cluster.wait_pod(namespace, name, _is_downloading)
     path = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
     follow = {"container": "storage-initializer", "follow": "true"}
     with cluster.api.http.stream("GET", path, params=follow, timeout=120) as response:
         line = next(line for line in response.iter_lines() if " MiB in " in line)
-    assert line.startswith(f"storage: downloading {server}/part.bin: 1 MiB in ")
+    assert line.startswith(f"storage: downloading {failing_server}/part.bin: 1 MiB in ")
 
 
 def _is_downloading(pod: Object) -> bool:
@@ -114,24 +70,24 @@ def _is_downloading(pod: Object) -> bool:
 
 @pytest.mark.parametrize(("limit", "cause"), [("stall_timeout", "stalled"), ("download_timeout", "timeout")])
 @case("supervised download from a server that stops sending", "the class of the failure; the progress in its log")
-def test_a_server_that_stops_sending(cluster: Cluster, server: str, limit: str, cause: str) -> None:
-    assert _failure(cluster, _pod(f"{server}/part.bin", **{limit: "15s"})).startswith(f"{cause}: ")
+def test_a_server_that_stops_sending(cluster: Cluster, failing_server: str, limit: str, cause: str) -> None:
+    assert _failure(cluster, _pod(f"{failing_server}/part.bin", **{limit: "15s"})).startswith(f"{cause}: ")
 
 
 @pytest.mark.parametrize(
     ("path", "cause"), [("secret.bin", "credentials"), ("missing.bin", "not-found"), ("broken.bin", "network")]
 )
 @case("supervised download that fails", "the class of the failure")
-def test_classes_of_failures(cluster: Cluster, server: str, path: str, cause: str) -> None:
-    assert _failure(cluster, _pod(f"{server}/{path}", supervise="true")).startswith(f"{cause}: ")
+def test_classes_of_failures(cluster: Cluster, failing_server: str, path: str, cause: str) -> None:
+    assert _failure(cluster, _pod(f"{failing_server}/{path}", supervise="true")).startswith(f"{cause}: ")
 
 
 @case("wrong digest: download, copy, shared cache", "the class of the failure; nothing is left in the cache")
 @pytest.mark.parametrize("way", ["download", "copy", "cache"])
-def test_a_wrong_digest(cluster: Cluster, server: str, way: str) -> None:
+def test_a_wrong_digest(cluster: Cluster, failing_server: str, way: str) -> None:
     namespace = cluster.namespace()
     directory = cluster.claim(namespace, "models", {f"bert/{path}": content for path, content in MODEL.items()})
-    uri = "pvc://models/bert" if way == "copy" else f"{server}/whole.bin"
+    uri = "pvc://models/bert" if way == "copy" else f"{failing_server}/whole.bin"
     more = {"copy": {"pvc_mount": "copy"}, "cache": {"cache": "pvc://models/cache"}}.get(way, {})
     pod = _pod(uri, sha256=WRONG, **more)
     pod["metadata"]["namespace"] = namespace
@@ -149,6 +105,5 @@ def test_the_digest_of_a_mounted_claim(cluster: Cluster) -> None:
     assert _failure(cluster, wrong, "storage-digest").startswith("digest: ")
     right = _pod("pvc://models/bert", sha256=digests_of(str(directory / "bert"))[0])
     right["metadata"]["name"] = "checked"
-    with cluster.installation.configured(SETTINGS):
-        read = cluster.report(namespace, right)
+    read = cluster.report(namespace, right)
     assert read.files == digests(MODEL)

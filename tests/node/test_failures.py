@@ -6,6 +6,7 @@ from tests.e2e.api import Object
 from tests.mutation import plain_pod
 from tests.node.cases import MODEL, case
 from tests.node.cluster import Cluster
+from tests.node.concurrency import shared
 from tests.node.network import NODE_IP
 from tests.node.servers import Web
 from webhook.annotations import CHECK_PATH, MEMORY_LIMIT, MEMORY_REQUEST, PVC_MOUNT
@@ -14,8 +15,8 @@ COPY = {str(PVC_MOUNT): "copy"}
 PATH_CHECK = {str(CHECK_PATH): "true"}
 
 
-@pytest.fixture(scope="module")
-def namespace(cluster: Cluster, s3: str) -> str:
+@shared
+def shared_namespace(cluster: Cluster, s3: str) -> str:
     """A namespace with the claim `models` and the credentials of the S3 server."""
     name = cluster.namespace()
     cluster.s3_account(name, s3)
@@ -33,7 +34,8 @@ def namespace(cluster: Cluster, s3: str) -> str:
     ],
 )
 @case("missing bucket, key, host, or path of a copied claim", "the reason in the status of the init container")
-def test_reason(cluster: Cluster, namespace: str, pod: Object, words: list[str]) -> None:
+def test_reason(cluster: Cluster, s3: str, pod: Object, words: list[str]) -> None:
+    namespace = shared_namespace(cluster, s3)
     message = cluster.failure(namespace, pod)
     assert [word for word in words if word not in message] == [], message
 
@@ -48,7 +50,8 @@ def test_missing_path_with_check(cluster: Cluster) -> None:
 
 
 @case("`pvc://`, existing path, `check-path`", "the pod starts")
-def test_existing_path_with_check(cluster: Cluster, namespace: str) -> None:
+def test_existing_path_with_check(cluster: Cluster, s3: str) -> None:
+    namespace = shared_namespace(cluster, s3)
     assert cluster.report(namespace, plain_pod("pvc://models/bert", annotations=PATH_CHECK)).created == "EROFS"
 
 
@@ -61,7 +64,8 @@ def test_missing_path(cluster: Cluster) -> None:
 
 
 @case("missing claim", "the reason in the pod's condition")
-def test_missing_claim(cluster: Cluster, namespace: str) -> None:
+def test_missing_claim(cluster: Cluster, s3: str) -> None:
+    namespace = shared_namespace(cluster, s3)
     name = cluster.create(namespace, plain_pod("pvc://absent/bert"))
     pod = cluster.wait_pod(namespace, name, lambda pod: "absent" in str(pod["status"].get("conditions")))
     assert 'persistentvolumeclaim "absent" not found' in str(pod["status"]["conditions"])
@@ -72,7 +76,7 @@ def test_memory(cluster: Cluster, web: Web) -> None:
     namespace, url = cluster.namespace(), web.put("large", {"weights.bin": bytes(100_000_000)})
     limits = {str(MEMORY_REQUEST): "100Mi", str(MEMORY_LIMIT): "100Mi"}
     pod = plain_pod(f"{url}/weights.bin", annotations=limits)
-    with cluster.installation.changed("storageDefaults", emptyDir={"medium": "Memory"}):
+    with cluster.settings({"storageDefaults": {"emptyDir": {"medium": "Memory"}}}):
         assert "OOMKilled" in cluster.warnings(namespace, pod)
         name = cluster.create(namespace, pod)
     ended = cluster.wait_pod(namespace, name, lambda pod: pod["status"].get("phase") == "Failed")

@@ -9,19 +9,21 @@ from tests.e2e.api import Object
 from tests.mutation import plain_pod
 from tests.node.cases import PULL, case, digests
 from tests.node.cluster import Cluster
+from tests.node.concurrency import shared
 from tests.node.images import MODEL, MODELCAR
 
 MODELCAR_URI = f"oci+modelcar://{MODELCAR}"
 ARRIVED = "/mnt/models/config/config.json"
 
 
-@pytest.fixture(scope="module")
-def namespace(cluster: Cluster) -> str:
+@shared
+def shared_namespace(cluster: Cluster) -> str:
     return cluster.namespace()
 
 
 @case("`oci+modelcar://`, pod of a Deployment (sidecar)", "every file; writing fails")
-def test_modelcar(cluster: Cluster, namespace: str) -> None:
+def test_modelcar(cluster: Cluster) -> None:
+    namespace = shared_namespace(cluster)
     pod = plain_pod(MODELCAR_URI, restartPolicy="Always")
     name = cluster.create(namespace, pod, WAIT_FOR=ARRIVED, STAY="1")
     read = cluster.serving_report(namespace, name)
@@ -30,14 +32,16 @@ def test_modelcar(cluster: Cluster, namespace: str) -> None:
 
 
 @case("`oci+modelcar://`, pod of a Job (native sidecar)", "every file; the pod ends")
-def test_modelcar_of_a_job(cluster: Cluster, namespace: str) -> None:
+def test_modelcar_of_a_job(cluster: Cluster) -> None:
+    namespace = shared_namespace(cluster)
     read = cluster.report(namespace, plain_pod(MODELCAR_URI), WAIT_FOR=ARRIVED)
     assert read.files == digests(MODEL)
 
 
 @pytest.mark.parametrize("ids", [{"runAsUser": 1001}, {"runAsUser": 1001, "runAsGroup": 1002}, {"runAsGroup": 1003}])
 @case("`oci+modelcar://`, server with a user or a group of its own", "every file")
-def test_modelcar_with_ids(cluster: Cluster, namespace: str, ids: dict[str, int]) -> None:
+def test_modelcar_with_ids(cluster: Cluster, ids: dict[str, int]) -> None:
+    namespace = shared_namespace(cluster)
     pod = plain_pod(MODELCAR_URI)
     pod["spec"]["containers"][0]["securityContext"] = ids
     read = cluster.report(namespace, pod, WAIT_FOR=ARRIVED)
@@ -46,7 +50,8 @@ def test_modelcar_with_ids(cluster: Cluster, namespace: str, ids: dict[str, int]
 
 
 @case("`oci+native://`, image volume", "every file; writing fails (EROFS)")
-def test_native(cluster: Cluster, namespace: str) -> None:
+def test_native(cluster: Cluster) -> None:
+    namespace = shared_namespace(cluster)
     read = cluster.report(namespace, plain_pod(f"oci+native://{MODELCAR}"))
     assert read.files == digests(MODEL)
     assert read.created == "EROFS"
@@ -65,8 +70,9 @@ def pull_secret(address: str) -> Object:
 
 
 @case("`oci+fetch://` from a registry with a password", "every file")
-def test_fetched(cluster: Cluster, namespace: str, models_registry: str) -> None:
+def test_fetched(cluster: Cluster, models_registry: str) -> None:
+    namespace = shared_namespace(cluster)
     cluster.apply(namespace, pull_secret(models_registry))
-    with cluster.installation.changed("storageInitializer", ociInsecureRegistry=True):
-        pod = plain_pod(f"oci+fetch://{models_registry}/models/iris:1", imagePullSecrets=[{"name": "pull"}])
-        assert cluster.report(namespace, pod).files == digests(MODEL)
+    pod = plain_pod(f"oci+fetch://{models_registry}/models/iris:1", imagePullSecrets=[{"name": "pull"}])
+    insecure = {"storageInitializer": {"ociInsecureRegistry": True}}
+    assert cluster.report(namespace, pod, insecure).files == digests(MODEL)

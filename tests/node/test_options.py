@@ -34,7 +34,6 @@ PLUG_IN: dict[str, Any] = {
     "volumes": [{"name": "repository", "configMap": {"name": "repository"}}],
 }
 SETTINGS: dict[str, Any] = {
-    "storageInitializer": {"image": images.INITIALIZER},
     "storageContainers": [PLUG_IN],
     "storageDefaults": {"overrides": {"env": ["GIT_*"]}, "cpuLimit": "none"},
 }
@@ -60,8 +59,7 @@ def _fetched(**values: str) -> dict[str, str]:
 @case("`git://` with a plug-in of the settings, which mounts a ConfigMap", "every file that the plug-in wrote")
 def test_a_plug_in_container(cluster: Cluster) -> None:
     namespace = _repository(cluster)
-    with cluster.installation.configured(SETTINGS):
-        read = cluster.report(namespace, plain_pod("git://host/model"))
+    read = cluster.report(namespace, plain_pod("git://host/model"), SETTINGS)
     assert read.files == _fetched(GIT_TOKEN="not set", GIT_DEPTH="not set")
     assert read.created == "EROFS"
 
@@ -72,8 +70,7 @@ def test_variables_from_a_secret_and_from_the_server(cluster: Cluster) -> None:
     listed = '[{"name": "GIT_DEPTH", "valueFrom": {"secretKeyRef": {"name": "git", "key": "token"}}}]'
     pod = plain_pod("git://host/model", annotations={keys.ENV: listed, keys.ENV_FROM_CONTAINER: "true"})
     pod["spec"]["containers"][0]["env"] = [{"name": "GIT_TOKEN", "valueFrom": TOKEN}]
-    with cluster.installation.configured(SETTINGS):
-        read = cluster.report(namespace, pod)
+    read = cluster.report(namespace, pod, SETTINGS)
     assert read.files == _fetched(GIT_TOKEN="hush", GIT_DEPTH="hush")
 
 
@@ -104,8 +101,7 @@ def test_an_ephemeral_volume(cluster: Cluster) -> None:
     pod = plain_pod("pvc://models/bert", annotations={keys.PVC_MOUNT: "copy"})
     pod["spec"]["securityContext"] = {"fsGroup": images.USER}
     directory = _disk(cluster, f"{namespace}-fresh")
-    with cluster.installation.configured({**SETTINGS, "storageDefaults": {"downloadVolume": volume}}):
-        name = cluster.create(namespace, pod)
+    name = cluster.create(namespace, pod, {"storageDefaults": {"downloadVolume": volume}})
     done = cluster.wait_pod(namespace, name, is_finished)
     assert done["status"]["phase"] == "Succeeded", cluster.explain(namespace, name)
     assert cluster.read_report(namespace, name).files == digests(MODEL)
@@ -119,8 +115,8 @@ def test_an_ephemeral_volume_without_fs_group_cannot_be_written(cluster: Cluster
     namespace = _repository(cluster)
     volume = {"ephemeral": {"size": "100Mi", "storageClassName": STORAGE_CLASS}}
     _disk(cluster, f"{namespace}-fresh")
-    with cluster.installation.configured({**SETTINGS, "storageDefaults": {"downloadVolume": volume}}):
-        name = cluster.create(namespace, plain_pod("git://host/model"))
+    settings = {**SETTINGS, "storageDefaults": {"downloadVolume": volume}}
+    name = cluster.create(namespace, plain_pod("git://host/model"), settings)
     failed = cluster.wait_pod(namespace, name, is_finished)
     assert failed["status"]["phase"] == "Failed"
     (status,) = failed["status"]["initContainerStatuses"]
@@ -138,8 +134,7 @@ def _building(pod: Object) -> Object:
 @case("init container that reads the model, before the server", "every file in both containers; EROFS in both")
 def test_an_init_container_reads_the_model(cluster: Cluster) -> None:
     namespace = _repository(cluster)
-    with cluster.installation.configured(SETTINGS):
-        name = cluster.create(namespace, _building(plain_pod("git://host/model")))
+    name = cluster.create(namespace, _building(plain_pod("git://host/model")), SETTINGS)
     done = cluster.wait_pod(namespace, name, is_finished)
     assert done["status"]["phase"] == "Succeeded", cluster.explain(namespace, name)
     assert "cpu" not in initializer(done)["resources"]["limits"]

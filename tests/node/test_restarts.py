@@ -8,6 +8,7 @@ from tests.e2e.api import Object, eventually
 from tests.mutation import plain_pod
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import INITIALIZER, Cluster, state_of
+from tests.node.concurrency import alone
 from tests.node.images import MODEL as IMAGE_MODEL
 from tests.node.images import MODELCAR
 from tests.node.servers import Web
@@ -16,6 +17,7 @@ WEIGHTS = {"weights.bin": MODEL["weights.bin"]}
 
 
 @case("`http://`, the kubelet restarts in the middle of the download", "the file; one GET")
+@alone
 def test_kubelet_restarts(cluster: Cluster, web: Web) -> None:
     namespace, url = cluster.namespace(), web.put("kubelet", WEIGHTS)
     with web.holding("/kubelet/weights.bin") as hold:
@@ -30,6 +32,7 @@ def test_kubelet_restarts(cluster: Cluster, web: Web) -> None:
 
 
 @case("`http://`, `pvc://` and `oci+modelcar://`, the node restarts", "every file, again")
+@alone
 def test_node_restarts(cluster: Cluster, web: Web) -> None:
     """All processes of the node are killed. The pods stay, and their containers are created again."""
     namespace, url = cluster.namespace(), web.put("node", WEIGHTS)

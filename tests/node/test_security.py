@@ -6,6 +6,7 @@ from tests.e2e.api import Object
 from tests.mutation import plain_pod
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import Cluster
+from tests.node.concurrency import shared
 from tests.node.servers import Web
 from webhook.annotations import CACHE, PVC_MOUNT, READ_ONLY
 
@@ -23,8 +24,8 @@ def restricted(uri: str, annotations: dict[str, str] | None = None, **context: i
     return pod
 
 
-@pytest.fixture(scope="module")
-def namespace(cluster: Cluster) -> str:
+@shared
+def shared_namespace(cluster: Cluster) -> str:
     """A restricted namespace with the claim `models`."""
     name = cluster.namespace(RESTRICTED)
     cluster.claim(name, "models", {f"bert/{path}": content for path, content in MODEL.items()})
@@ -33,7 +34,8 @@ def namespace(cluster: Cluster) -> str:
 
 @pytest.mark.parametrize("context", [{}, {"fsGroup": 2000}], ids=["without fsGroup", "with fsGroup"])
 @case("`http://`, restricted namespace, user 1001 with and without fsGroup", "the file")
-def test_download(cluster: Cluster, namespace: str, web: Web, context: dict[str, int]) -> None:
+def test_download(cluster: Cluster, web: Web, context: dict[str, int]) -> None:
+    namespace = shared_namespace(cluster)
     url = web.put("restricted", WEIGHTS)
     read = cluster.report(namespace, restricted(f"{url}/weights.bin", **context))
     assert read.files == digests(WEIGHTS)
@@ -42,12 +44,14 @@ def test_download(cluster: Cluster, namespace: str, web: Web, context: dict[str,
 
 @case("`pvc://`, restricted namespace, mounted and copied", "every file")
 @pytest.mark.parametrize("annotations", [{}, {str(PVC_MOUNT): "copy"}], ids=["mounted", "copied"])
-def test_claim(cluster: Cluster, namespace: str, annotations: dict[str, str]) -> None:
+def test_claim(cluster: Cluster, annotations: dict[str, str]) -> None:
+    namespace = shared_namespace(cluster)
     assert cluster.report(namespace, restricted("pvc://models/bert", annotations)).files == digests(MODEL)
 
 
 @case("shared cache, restricted namespace, claim that only its group may write to", "the file in both pods; one GET")
-def test_cache_of_a_group(cluster: Cluster, namespace: str, web: Web) -> None:
+def test_cache_of_a_group(cluster: Cluster, web: Web) -> None:
+    namespace = shared_namespace(cluster)
     url = web.put("group", WEIGHTS)
     directory = cluster.claim(namespace, "shared", {}, driver="local")
     directory.chmod(0o755)
@@ -59,7 +63,8 @@ def test_cache_of_a_group(cluster: Cluster, namespace: str, web: Web) -> None:
 
 
 @case("shared cache, claim whose driver ignores fsGroup", "the reason and the driver in the pod's status")
-def test_driver_without_groups(cluster: Cluster, namespace: str, web: Web) -> None:
+def test_driver_without_groups(cluster: Cluster, web: Web) -> None:
+    namespace = shared_namespace(cluster)
     url = web.put("ignored", WEIGHTS)
     cluster.claim(namespace, "ignoring", {}).chmod(0o755)
     pod = restricted(f"{url}/weights.bin", {str(CACHE): "pvc://ignoring/models"}, fsGroup=2000)
@@ -67,7 +72,8 @@ def test_driver_without_groups(cluster: Cluster, namespace: str, web: Web) -> No
 
 
 @case('`http://`, `readonly: "false"`, with the user of the download', "the file; writing to it succeeds")
-def test_writable_download(cluster: Cluster, namespace: str, web: Web) -> None:
+def test_writable_download(cluster: Cluster, web: Web) -> None:
+    namespace = shared_namespace(cluster)
     url = web.put("writable", WEIGHTS)
     read = cluster.report(namespace, restricted(f"{url}/weights.bin", {str(READ_ONLY): "false"}), WRITE="1")
     assert read.appended == {"weights.bin": "ok"}

@@ -2,13 +2,12 @@
 
 import random
 
-import pytest
-
 from tests.e2e.api import Object
 from tests.mutation import several
 from tests.node import images
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import Cluster
+from tests.node.concurrency import shared
 from tests.node.servers import Web
 from webhook.annotations import READ_ONLY
 
@@ -18,16 +17,15 @@ ADAPTER = {"adapter.bin": b"an adapter"}
 LAYOUTS = 12
 
 
-@pytest.fixture(scope="module")
-def namespace(cluster: Cluster, s3: str) -> str:
+@shared
+def shared_namespace(cluster: Cluster, s3: str) -> str:
     name = cluster.namespace()
     cluster.s3_account(name, s3)
     cluster.claim(name, "models", CLAIM)
     return name
 
 
-@pytest.fixture(scope="module")
-def adapter(web: Web) -> str:
+def adapter_of(web: Web) -> str:
     return f"{web.put('adapters', ADAPTER)}/adapter.bin"
 
 
@@ -36,7 +34,8 @@ def at(directory: str, files: dict[str, bytes]) -> dict[str, str]:
 
 
 @case("`s3://`, `http://`, `pvc://` (directory and file) and `oci+native://` in one pod", "every file")
-def test_every_kind(cluster: Cluster, namespace: str, adapter: str) -> None:
+def test_every_kind(cluster: Cluster, web: Web, s3: str) -> None:
+    namespace, adapter = shared_namespace(cluster, s3), adapter_of(web)
     expected = {
         ("s3://models/bert", "/mnt/base"): MODEL,
         (adapter, "/mnt/adapters/one"): ADAPTER,
@@ -67,13 +66,14 @@ def layouts(adapter: str) -> list[dict[tuple[str, str], dict[str, bytes]]]:
 
 
 @case("`http://`, `pvc://` and `oci+native://` at generated paths inside each other", "every file")
-def test_nested_paths(cluster: Cluster, namespace: str, adapter: str) -> None:
+def test_nested_paths(cluster: Cluster, web: Web, s3: str) -> None:
+    namespace, adapter = shared_namespace(cluster, s3), adapter_of(web)
     """Only layouts that the webhook admits count."""
     started: dict[str, dict[tuple[str, str], dict[str, bytes]]] = {}
     for number, layout in enumerate(layouts(adapter)):
         pod: Object = several(*layout)
         pod["metadata"]["annotations"][str(READ_ONLY)] = str(number % 2 == 0).lower()
-        if len(started) < LAYOUTS and cluster.api.create_pod(namespace, pod, dryRun="All").is_success:
+        if len(started) < LAYOUTS and not cluster.rejection(namespace, pod):
             started[cluster.create(namespace, pod, MODEL="/mnt")] = layout
     assert len(started) == LAYOUTS
     for name, layout in started.items():

@@ -1,13 +1,23 @@
 """Models that the init container downloads."""
 
 import json
+import ssl
+
+import pytest
+import trustme
 
 from tests.cluster_objects import secret
+from tests.kserve import kserve_injected
 from tests.mutation import kserve_pod, plain_pod
+from tests.node import images
 from tests.node.cases import MODEL, case, digests
-from tests.node.cluster import Cluster
+from tests.node.cluster import INITIALIZER, Cluster
 from tests.node.network import NODE_IP
-from tests.node.servers import Web
+from tests.node.servers import Web, put_objects, put_snapshot, web_server
+from webhook import annotations as keys
+from webhook.steps.ca_bundle import GLOBAL_CA_BUNDLE
+
+WEIGHTS = {"weights.bin": MODEL["weights.bin"]}
 
 
 @case("`s3://`, directory; keys from a Secret of the service account", "every file; writing fails (EROFS)")
@@ -45,3 +55,55 @@ def test_http_with_headers(cluster: Cluster, web: Web) -> None:
     cluster.secret(namespace, headers)
     read = cluster.report(namespace, plain_pod(f"{url}/weights.bin"))
     assert read.files == digests({"weights.bin": MODEL["weights.bin"]})
+
+
+@case("`https://` with a CA that only the settings' ConfigMap has", "the file")
+def test_https_with_a_ca_bundle(cluster: Cluster) -> None:
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(NODE_IP).configure_cert(tls)
+    namespace, bundle = cluster.namespace(), {"cabundle.crt": authority.cert_pem.bytes().decode()}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": GLOBAL_CA_BUNDLE}, "data": bundle}
+    cluster.apply(namespace, config_map)
+    with web_server(tls) as web:
+        pod = plain_pod(f"{web.put('private', WEIGHTS)}/weights.bin")
+        assert "CERTIFICATE_VERIFY_FAILED" in cluster.failure(namespace, pod)
+        settings = {"storageInitializer": {"caBundleConfigMapName": "ca"}}
+        assert cluster.report(namespace, pod, settings).files == digests(WEIGHTS)
+
+
+@case("`hf://`, gated; token from a Secret, HF_ENDPOINT from the pod's annotation", "every file")
+def test_hugging_face_hub(cluster: Cluster, web: Web) -> None:
+    paths = put_snapshot(web, "org/bert", MODEL)
+    web.authorization |= dict.fromkeys(paths, "Bearer hush")
+    namespace = cluster.namespace()
+    cluster.secret(namespace, secret("hub", {"HF_TOKEN": "hush"}))
+    variables = json.dumps([{"name": "HF_ENDPOINT", "value": web.url}])
+    pod = plain_pod("hf://org/bert", annotations={str(keys.ENV): variables})
+    settings = {"storageDefaults": {"overrides": {"env": ["HF_ENDPOINT"]}}}
+    read = cluster.report(namespace, pod, settings)
+    assert {path: digest for path, digest in read.files.items() if not path.startswith(".cache/")} == digests(MODEL)
+
+
+@case("`gs://`, directory; STORAGE_EMULATOR_HOST from the pod's annotation", "every file")
+def test_google_cloud_storage(cluster: Cluster, web: Web) -> None:
+    put_objects(web, "models", {f"bert/{path}": content for path, content in MODEL.items()})
+    variables = json.dumps([{"name": "STORAGE_EMULATOR_HOST", "value": web.url}])
+    pod = plain_pod("gs://models/bert", annotations={str(keys.ENV): variables})
+    settings = {"storageDefaults": {"overrides": {"env": ["STORAGE_EMULATOR_HOST"]}}}
+    assert cluster.report(cluster.namespace(), pod, settings).files == digests(MODEL)
+
+
+@pytest.mark.parametrize("scheme", ["http", "pvc", "oci+modelcar", "oci+native"])
+@case("`http://`, `pvc://`, `oci+modelcar://`, `oci+native://`: pods that KServe injected first", "every file")
+def test_pods_that_kserve_injected_first(cluster: Cluster, web: Web, scheme: str) -> None:
+    namespace, url = cluster.namespace(), web.put("kserve", WEIGHTS)
+    cluster.claim(namespace, "models", WEIGHTS)
+    image = images.MODELCAR
+    uri = {"http": f"{url}/weights.bin", "pvc": "pvc://models"}.get(scheme, f"{scheme}://{image}")
+    pod = kserve_injected(kserve_pod(uri))
+    for container in pod["spec"]["initContainers"]:
+        if container["name"] == INITIALIZER:
+            container["image"] = images.INITIALIZER
+    model = images.MODEL if uri.endswith(image) else WEIGHTS
+    name = cluster.create(namespace, pod, WAIT_FOR=f"/mnt/models/{next(iter(model))}", STAY="1")
+    assert cluster.serving_report(namespace, name, container="kserve-container").files == digests(model)

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.api import Object
 from tests.mutation import plain_pod
 from tests.node import images
@@ -46,6 +48,7 @@ def test_a_warmed_cache_is_not_downloaded_again(cluster: Cluster, web: Web) -> N
 
 
 @case("shared cache, `cache warm` of a missing file", "the reason in the command's output")
+@pytest.mark.slow
 def test_a_failed_warming_is_said(cluster: Cluster, web: Web) -> None:
     namespace = cluster.namespace()
     cluster.claim(namespace, "cache", {})

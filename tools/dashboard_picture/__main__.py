@@ -1,8 +1,8 @@
 """Run replicas under load, query Prometheus and draw the dashboard (`make dashboard-picture`).
 
-The replicas and the load are those of the soak test, with a real API server. To give every panel data, the settings
-change, are invalid once and switch to observe mode for a while, some pods are not injected, and the API server crashes
-once.
+The replicas and the load are those of the soak test, with a real API server, and a real node whose claims fill up. To
+give every panel data, the settings change, are invalid once and switch to observe mode for a while, some pods are not
+injected, and the API server crashes once.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ from urllib3.exceptions import HTTPError
 
 from benchmarks.soak.load import FIXTURES, Load
 from benchmarks.soak.replicas import CONFIG_MAP, CONFIGURATION, NAMESPACE, PODS, Replica, replicas
-from tests.controlplane.plane import ControlPlane, control_plane
+from tests.controlplane.plane import ControlPlane
 from tests.mutation import plain_pod
+from tests.node import kubelet
+from tests.node.network import NODE_IP
+from tests.node.node import Node, running_node
 from tools.dashboard import dashboard
+from tools.dashboard_picture.claims import fill_claims
 from tools.dashboard_picture.drawing import Line, draw, to_line
-from tools.dashboard_picture.prometheus import Missing, Prometheus, prometheus
+from tools.dashboard_picture.prometheus import Kubelet, Missing, Prometheus, prometheus
 
 TARGET = Path(__file__).parents[2] / "docs" / "dashboard.png"
 # Golden cases, and their share in percent of the requests.
@@ -58,16 +62,21 @@ _WAVE = 10.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make dashboard-picture", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--minutes", type=float, default=8)
     seconds = parser.parse_args().minutes * 60
     with (
-        control_plane() as plane,
+        running_node() as node,
         tempfile.TemporaryDirectory() as directory,
-        replicas(plane, Path(directory), 2, OPTIONS, plane.kubeconfig) as running,
-        prometheus(Path(directory), {replica.name: replica.metrics_port for replica in running}) as monitoring,
+        replicas(node.api.plane, Path(directory), 2, OPTIONS, node.api.plane.kubeconfig) as running,
+        prometheus(
+            Path(directory),
+            {replica.name: replica.metrics_port for replica in running},
+            _kubelet(node),
+        ) as monitoring,
         concurrent.futures.ThreadPoolExecutor(1) as pool,
     ):
-        plane.namespace("chat")
+        plane = node.api.plane
+        fill_claims(node, plane.namespace("chat"))
         start = time.time()
         loading = pool.submit(lambda: asyncio.run(_load(plane, running, seconds)))
         # Only the main thread may control the API server.
@@ -79,6 +88,10 @@ def main() -> int:
         empty = paint(monitoring, start, time.time(), TARGET)
     print(f"{TARGET.name}: {TARGET.stat().st_size:,} bytes; no data: {', '.join(empty) or 'none'}")
     return 0
+
+
+def _kubelet(node: Node) -> Kubelet:
+    return Kubelet(f"{NODE_IP}:{kubelet.PORT}", node.kubelet_client.certificate, node.kubelet_client.key)
 
 
 def paint(monitoring: Prometheus, start: float, end: float, target: Path) -> list[str]:

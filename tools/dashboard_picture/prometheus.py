@@ -49,9 +49,18 @@ class Prometheus:
         return [Series(each["metric"], tuple((at, float(value)) for at, value in each["values"])) for each in result]
 
 
+@dataclass(frozen=True, slots=True)
+class Kubelet:
+    """Host and port of a kubelet, and a client certificate for it."""
+
+    address: str
+    certificate: Path
+    key: Path
+
+
 @contextmanager
-def prometheus(directory: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
-    """Run a server that scrapes these pods: names and local ports, with the labels that a ServiceMonitor adds.
+def prometheus(directory: Path, targets: Mapping[str, int], kubelet: Kubelet) -> Iterator[Prometheus]:
+    """Run a server that scrapes the kubelet and these pods: names and local ports, with a ServiceMonitor's labels.
 
     Raises Missing if Prometheus is not installed.
     """
@@ -59,7 +68,7 @@ def prometheus(directory: Path, targets: Mapping[str, int]) -> Iterator[Promethe
     if program is None:
         raise Missing("prometheus is missing: install it (Debian: apt install prometheus)")
     configuration = directory / "prometheus.yml"
-    configuration.write_text(yaml.safe_dump(_configuration(targets)))
+    configuration.write_text(yaml.safe_dump(_configuration(targets, kubelet)))
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [
@@ -74,11 +83,23 @@ def prometheus(directory: Path, targets: Mapping[str, int]) -> Iterator[Promethe
         child.stop()
 
 
-def _configuration(targets: Mapping[str, int]) -> object:
+def _configuration(targets: Mapping[str, int], kubelet: Kubelet) -> object:
     pods = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": pod}} for pod, port in targets.items()]
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
-        "scrape_configs": [{"job_name": JOB, "static_configs": pods}],
+        "scrape_configs": [
+            {"job_name": JOB, "static_configs": pods},
+            {
+                "job_name": "kubelet",
+                "scheme": "https",
+                "static_configs": [{"targets": [kubelet.address]}],
+                "tls_config": {
+                    "cert_file": str(kubelet.certificate),
+                    "key_file": str(kubelet.key),
+                    "insecure_skip_verify": True,  # the kubelet made its certificate itself
+                },
+            },
+        ],
     }
 
 
