@@ -61,6 +61,13 @@ def test_a_directory_without_manifests_is_an_error(tmp_path):
     assert "-R" in result.stderr
 
 
+def test_with_several_files_each_line_names_its_own(tmp_path):
+    files = [written(tmp_path, model_pod(name), f"{name}.json") for name in ("a", "b")]
+    explained = run("mutate", "-f", str(tmp_path), "--explain").stdout.splitlines()
+    assert [line.partition(": ")[0] for line in explained] == files
+    assert f"note: {files[1]}: Pod b: the model is mounted" in run("mutate", "-f", str(tmp_path)).stderr
+
+
 def test_the_unusable_file_of_several_is_named(tmp_path):
     good, bad = written(tmp_path, model_pod()), written(tmp_path, "a: [", "bad.yaml")
     result = run("mutate", "-f", good, "-f", bad)

@@ -167,6 +167,14 @@ def _initializer(documents):
     raise AssertionError("no init container")
 
 
+# --- Text
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_mark_of_a_merge_is_left(page):
+    assert re.findall(r"^(?:<<<<<<<|=======|>>>>>>>)(?: .*)?$", page.read_text(), re.MULTILINE) == []
+
+
 # --- Links
 
 

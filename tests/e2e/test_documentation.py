@@ -106,9 +106,19 @@ def test_pods_are_admitted_at_once_and_the_policy_is_restored(api, shell):
         shell(audit)
 
 
-@pytest.mark.parametrize("name", ["rollouts.md", "installation.md", "credentials.md", "security.md"])
-def test_the_other_commands_of_a_page_run(name, api, shell):
-    page = ROOT / "docs" / name
+WHOLE = (
+    "docs/rollouts.md",
+    "docs/installation.md",
+    "docs/credentials.md",
+    "docs/security.md",
+    "charts/storage-initializer-webhook/README.md",
+)
+"""The pages whose commands run one after the other."""
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_other_commands_of_a_page_run(name, api, kserve, shell):
+    page = ROOT / name
     found = runnable(page)
     assert found
     if not found[0].startswith("helm install"):
@@ -133,23 +143,16 @@ def _with_files(page, command: str) -> str:
 
 def test_no_command_is_forgotten():
     """A new page with commands for a cluster must be added to a test of this file."""
-    tested = {
-        "migrating-from-kserve.md",
-        "operations.md",
-        "rollouts.md",
-        "installation.md",
-        "credentials.md",
-        "security.md",
-    }
+    tested = {"docs/migrating-from-kserve.md", "docs/operations.md", *WHOLE}
     elsewhere = {
         "README.md": "test_readme.py",
-        "downloads.md": "its pod is an example",
-        "nodes.md": "test_doctor.py",
-        "troubleshooting.md": "the same command as in migrating-from-kserve.md",
-        "command-line.md": "the same command as in migrating-from-kserve.md",
+        "docs/downloads.md": "its pod is an example",
+        "docs/nodes.md": "test_doctor.py",
+        "docs/troubleshooting.md": "the same command as in migrating-from-kserve.md",
+        "docs/command-line.md": "the same command as in migrating-from-kserve.md",
     }
-    pages = {page.name for page in PAGES if any("kubectl" in each or "helm" in each for each in runnable(page))}
-    assert pages <= tested | elsewhere.keys()
+    found = [page for page in PAGES if any("kubectl" in each or "helm" in each for each in runnable(page))]
+    assert {str(page.relative_to(ROOT)) for page in found} <= tested | elsewhere.keys()
 
 
 # --- Advice of `mutate`

@@ -1,4 +1,4 @@
-"""`storage-webhook cache`: list and prune the models in a shared cache."""
+"""`storage-webhook cache`: the models in a shared cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNUSABLE = 2
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 app = typer.Typer(
-    help="List and prune the models in a shared cache. Run it where the cache claim is mounted.",
+    help="Warm a shared cache, and list, verify and prune the models in it.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -39,9 +39,11 @@ def mutate(
         raise typer.BadParameter("use either --explain or --deployments")
     mutator = Mutator(load_settings(settings), namespace, load_facts(facts))
     files = manifest_files(file or [Path("-")], recursive)
-    documents = [document for each in files for document in load_manifests(each)]
+    found = [(each, document) for each in files for document in load_manifests(each)]
+    documents = [document for _, document in found]
     change = mutator.mutate_deployments if deployments else mutator.mutate_pods
-    mutated = [change(document) for document in documents]
+    # With several files, messages say in which one an object is.
+    mutated = [change(document, display_name(each) if len(files) > 1 else "") for each, document in found]
     print_lines("warning: ", mutator.misplaced, "yellow")
     if not mutator.decisions:
         missing = "no Deployment" if deployments else "no pod and no pod template"

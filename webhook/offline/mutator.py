@@ -83,22 +83,29 @@ class Mutator:
             if each.outcome.containers
         ]
 
-    def mutate_pods(self, document: Any) -> Any:
-        """Return the document with its pods mutated; the same object when nothing changes."""
-        self._advise(document)
-        return manifests.edit_pods(document, lambda pod, owner: self._collect(pod, owner, self._mutate_pod(pod, owner)))
+    def mutate_pods(self, document: Any, file: str = "") -> Any:
+        """Return the document with its pods mutated; the same object when nothing changes.
 
-    def mutate_deployments(self, document: Any) -> Any:
-        """Return the document with its Deployments mutated as by the Deployment webhook, which does not change pods."""
-        self._advise(document)
-        return manifests.edit_deployments(
-            document, lambda each, owner: self._collect(each, owner, self._mutate_deployment(each, owner))
+        Lines begin with the name of the file if it is given.
+        """
+        self._advise(document, file)
+        return manifests.edit_pods(
+            document, lambda pod, owner: self._collect(pod, _in_file(file, owner), self._mutate_pod(pod, owner))
         )
 
-    def _advise(self, document: Any) -> None:
+    def mutate_deployments(self, document: Any, file: str = "") -> Any:
+        """Return the document with its Deployments mutated as by the Deployment webhook, which does not change pods."""
+        self._advise(document, file)
+        return manifests.edit_deployments(
+            document,
+            lambda each, owner: self._collect(each, _in_file(file, owner), self._mutate_deployment(each, owner)),
+        )
+
+    def _advise(self, document: Any, file: str) -> None:
         for each in manifests.objects(document):
+            name = f"{file}: {manifests.name_of(each)}" if file else manifests.name_of(each)
             for is_command, text in advice(each):
-                (self.commands if is_command else self.misplaced).append(f"{manifests.name_of(each)}: {text}")
+                (self.commands if is_command else self.misplaced).append(f"{name}: {text}")
 
     def _mutate_pod(self, pod: Any, owner: Owner) -> Outcome:
         request = pods.read(pod, owner.namespace or self._namespace, self._settings)
@@ -122,6 +129,10 @@ class Mutator:
         """Record a decision. Returns the mutated object, or the original one."""
         self.decisions.append(Decision(owner, original, outcome))
         return original if outcome.mutated is None else outcome.mutated
+
+
+def _in_file(file: str, owner: Owner) -> Owner:
+    return owner._replace(name=f"{file}: {owner.name}") if file else owner
 
 
 def as_json(documents: list[Any]) -> str:
