@@ -124,3 +124,19 @@ def test_ci_tests_the_oldest_python_and_that_of_the_image():
         if step.get("uses", "").startswith("actions/setup-python@")
     }
     assert pythons == {of_image}
+
+
+TOP_LEVEL = {
+    *(".ci", ".dockerignore", ".github", ".gitignore", ".pre-commit-config.yaml"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "Dockerfile", "LICENSE", "Makefile", "README.md", "SECURITY.md"),
+    *("benchmarks", "certs", "charts", "docs", "examples", "tests", "tools", "webhook"),
+    *("pyproject.toml", "requirements.lock", "requirements-otel.lock", "requirements-dev.lock"),
+}
+
+
+def test_nothing_that_a_run_left_is_in_the_repository() -> None:
+    """A file that a test wrote into the checkout is easily committed with the next change."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is not a git checkout")
+    assert {name.partition("/")[0] for name in listed.stdout.split("\0") if name} == TOP_LEVEL

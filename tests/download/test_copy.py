@@ -10,9 +10,7 @@ import pytest
 
 from tests.download.pods import Claim, contents, shell
 
-DOWNLOAD = shell(
-    'mkdir "$1/part"; printf weights > "$1/part/weights.bin"; ln -s part/weights.bin "$1/link"; echo x >> "$0.log"'
-)
+DOWNLOAD = shell('mkdir "$1/part"; printf weights > "$1/part/weights.bin"; ln -s part/weights.bin "$1/link"')
 WEIGHTS = b"weights"
 
 

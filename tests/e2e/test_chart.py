@@ -1,6 +1,5 @@
 """The chart against a real API server: validation, selection of pods, permissions and upgrades."""
 
-import base64
 import json
 import os
 import subprocess
@@ -32,12 +31,7 @@ from tests.e2e.release import SERVED_BY, Release, installed, point_at, run_helm,
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 CHECK_INJECTION = CHART / "files" / "check_injection.py"
-SELF_SIGNED = values(certificates__mode="self-signed")
 RUNNING = values(deployments__enabled=True, events=True, test__namespace="chart-running-served")
-CA_BUNDLE = "/webhooks/0/clientConfig/caBundle"
-PUBLISHED = yamls.document((CHART / "ci" / "existing-certificate-values.yaml").read_text())["certificates"]["existing"][
-    "caBundle"
-]
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 SERVICE = {"serving.kserve.io/inferenceservice": "iris"}
 URI = {"storage.kserve.io/uri": "s3://models/iris"}
@@ -170,37 +164,6 @@ def test_chart_meets_pod_security_restricted(api, down):
         assert response.is_success, response.text
 
 
-def test_upgrade_with_new_settings_restarts_no_pod_and_keeps_the_certificate(control_plane, api):
-    with installed(control_plane, "chart-upgrade", *SELF_SIGNED) as release:
-        secret, deployment, settings = (one(kind, release.objects) for kind in ("Secret", "Deployment", "ConfigMap"))
-        before = [api.get(each) for each in (secret, deployment, release.configuration)]
-        image = "registry.example.com/initializer:2"
-        changed = values(storageInitializer__image=image)
-        run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED, *changed)
-        after = [api.get(each) for each in (secret, deployment, release.configuration)]
-        assert after[0]["data"] == before[0]["data"]
-        assert [each["metadata"].get("generation") for each in after] == [
-            each["metadata"].get("generation") for each in before
-        ]
-        assert json.loads(api.get(settings)["data"]["storageInitializer"])["image"] == image
-
-
-def test_expiring_certificate_is_renewed_and_the_old_ca_stays_trusted_for_one_upgrade(control_plane, api):
-    with installed(control_plane, "chart-renewal", *SELF_SIGNED) as release:
-        secret = one("Secret", release.objects)
-        old = api.get(secret)["data"]
-        annotations = {"storage-webhook/expires": "2020-01-01"}
-        expiring = {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
-        # As helm: helm 4 does not overwrite what another client has set.
-        api.apply(expiring, fieldManager="helm").raise_for_status()
-        run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED)
-        new = api.get(secret)["data"]
-        assert new["tls.crt"] != old["tls.crt"]
-        assert _bundle(api, release) == base64.b64decode(new["ca.crt"]) + base64.b64decode(old["ca.crt"])
-        run_helm(control_plane, release.namespace, "upgrade", *SELF_SIGNED)
-        assert _bundle(api, release) == base64.b64decode(new["ca.crt"])
-
-
 def test_helm_test_reports_what_happened_to_a_pod(control_plane, api, running):
     release, namespace = running
     account = _test_account(control_plane, api, release)
@@ -231,15 +194,6 @@ def test_deployment_that_writes_to_a_claim_is_recreated(api, running):
     writing = {"storage.kserve.io/uri": "pvc://models/iris", "storage.kserve.io/readonly": "false"}
     assert _strategy(api, namespace, writing) == "Recreate"
     assert _strategy(api, namespace, {}) == "RollingUpdate"
-
-
-def test_upgrade_keeps_the_ca_that_the_webhook_published(control_plane, api):
-    with installed(control_plane, "chart-published") as release:
-        published = base64.b64encode(PUBLISHED.encode()).decode()
-        api.patch(release.configuration, [{"op": "add", "path": CA_BUNDLE, "value": published}])
-        run_helm(control_plane, release.namespace, "upgrade", *values(webhook__timeoutSeconds=7))
-        assert api.get(release.configuration)["webhooks"][0]["timeoutSeconds"] == 7
-        assert _bundle(api, release).decode() == PUBLISHED
 
 
 def test_helm_test_fails_if_a_pod_is_rejected_or_not_injected(control_plane, api, down):
@@ -319,11 +273,6 @@ def _test_account(plane: ControlPlane, api: Api, release: Release) -> Path:
         api.apply(each).raise_for_status()
     (account,) = (each["metadata"]["name"] for each in hooks if each["kind"] == "ServiceAccount")
     return plane.service_account(release.namespace, account)
-
-
-def _bundle(api: Api, release: Release) -> bytes:
-    (bundle,) = {webhook["clientConfig"]["caBundle"] for webhook in api.get(release.configuration)["webhooks"]}
-    return base64.b64decode(bundle)
 
 
 def _pod(metadata: Object, init_containers: Sequence[str]) -> Object:

@@ -198,7 +198,8 @@ def test_without_the_extra_the_error_says_how_to_install_it(missing):
     assert run.returncode == 2
     (line,) = run.stderr.strip().splitlines()
     assert "traces need the extra otel" in line
-    assert "pip install 'storage-initializer-webhook[otel]'" in line
+    assert "pip install '.[otel]'" in line
+    assert "requirements-otel.lock" in line
 
 
 def test_without_the_option_opentelemetry_is_not_imported():

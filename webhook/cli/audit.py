@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from webhook.cli import options as opt
+from webhook.cli.choices import TableOutput
 from webhook.cli.console import UNUSABLE, exit_with
 from webhook.cli.inputs import load_settings
 
@@ -20,7 +21,7 @@ def audit(
     all_namespaces: opt.AllNamespaces = False,
     settings: opt.AuditSettings = "embedded",
     configuration: opt.AuditConfiguration = "",
-    output: opt.AuditOutput = opt.TableOutput.table,
+    output: opt.AuditOutput = TableOutput.table,
 ) -> None:
     """List the pods that requested a model but were not injected, with the likely reason.
 
@@ -41,10 +42,10 @@ def audit(
         raise typer.Exit(1)
 
 
-def _print_findings(findings: list[Finding], output: opt.TableOutput) -> None:
+def _print_findings(findings: list[Finding], output: TableOutput) -> None:
     from dataclasses import asdict
 
-    if output is opt.TableOutput.json:
+    if output is TableOutput.json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
         return
     from rich.console import Console

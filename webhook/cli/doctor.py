@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from webhook.cli import options as opt
+from webhook.cli.choices import TableOutput
 from webhook.cli.console import UNUSABLE, exit_with, table_console
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _COLOURS = {"works": "green", "warning": "yellow", "broken": "red"}
 
 
-def doctor(address: opt.DoctorAddress = None, output: opt.DoctorOutput = opt.TableOutput.table) -> None:
+def doctor(address: opt.DoctorAddress = None, output: opt.DoctorOutput = TableOutput.table) -> None:
     """Check a cluster: API server, registered webhook, settings, permissions, KServe, nodes and storage classes.
 
     Changes nothing. Uses the kubeconfig of KUBECONFIG, or the pod's service account.
@@ -34,7 +35,7 @@ def doctor(address: opt.DoctorAddress = None, output: opt.DoctorOutput = opt.Tab
         checks = Examination(api_client(), reachable).run()
     except (ClusterConfigError, LookupFailed) as error:
         exit_with(str(error), UNUSABLE)
-    if output is opt.TableOutput.json:
+    if output is TableOutput.json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         _print_table(checks)

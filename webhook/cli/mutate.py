@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from webhook.cli import options as opt
+from webhook.cli.choices import Output
 from webhook.cli.console import display_name, print_lines
 from webhook.cli.inputs import load_facts, load_manifests, load_settings, manifest_files
 
@@ -26,7 +27,7 @@ def mutate(
     namespace: opt.Namespace = "default",
     deployments: opt.Deployments = False,
     explain: opt.Explain = False,
-    output: opt.OutputOption = opt.Output.yaml,
+    output: opt.OutputOption = Output.yaml,
 ) -> None:
     """Show what the webhook would do to the pods in manifests. No cluster is needed.
 
@@ -68,14 +69,14 @@ def _print_messages(mutator: Mutator, *, changed: bool) -> None:
         print_lines("unchanged: ", mutator.skips)
 
 
-def _print_documents(output: opt.Output, documents: list[Any], mutated: list[Any]) -> None:
+def _print_documents(output: Output, documents: list[Any], mutated: list[Any]) -> None:
     from webhook.offline import manifests, mutator
 
-    if output is opt.Output.yaml:
+    if output is Output.yaml:
         typer.echo(manifests.dump(mutated), nl=False)
-    elif output is opt.Output.json:
+    elif output is Output.json:
         typer.echo(mutator.as_json(mutated))
-    elif output is opt.Output.patch:
+    elif output is Output.patch:
         for patch in mutator.as_patches(documents, mutated):
             typer.echo(patch)
     else:

@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class LogFormat(StrEnum):
-    """Log formats."""
-
-    json = "json"
-    console = "console"
-
-
-class LogLevel(StrEnum):
-    """Log levels."""
-
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
-
-
-class TableOutput(StrEnum):
-    """Output formats of lists."""
-
-    table = "table"
-    json = "json"
-
-
-class Output(StrEnum):
-    """Output formats of `mutate`."""
-
-    yaml = "yaml"
-    json = "json"
-    patch = "patch"
-    diff = "diff"
+from webhook.cli.choices import LogFormat, LogLevel, Output, TableOutput
 
 
 def env(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from webhook.cli import options as opt
+from webhook.cli.choices import LogFormat, LogLevel
 from webhook.cli.console import UNUSABLE, print_error
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def serve(
     audit_seconds: opt.AuditSeconds = 0,
     traces: opt.Traces = False,
     log_format: opt.LogFormatOption = None,
-    log_level: opt.LogLevelOption = opt.LogLevel.info,
+    log_level: opt.LogLevelOption = LogLevel.info,
 ) -> None:
     """Run the webhook server.
 
@@ -61,7 +62,7 @@ def serve(
             propagation_seconds,
             remove_with_namespace,
         )
-    logs.configure((log_format or (opt.LogFormat.console if dev else opt.LogFormat.json)).value, log_level.value)
+    logs.configure((log_format or (LogFormat.console if dev else LogFormat.json)).value, log_level.value)
     address = _address(host, dev)
     configuration = next(iter(_split_list(webhook_configurations)), "")
     server = run.ServerOptions(

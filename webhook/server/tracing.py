@@ -42,8 +42,8 @@ class Tracing:
             self._provider = _provider()
         except ImportError as error:
             raise TracingUnavailable(
-                f"traces need the extra otel ({error.name} is missing): "
-                "pip install 'storage-initializer-webhook[otel]', or '.[otel]' in a checkout"
+                f"traces need the extra otel ({error.name} is missing): in a checkout, run pip install '.[otel]'; for "
+                "the image, build with --build-arg REQUIREMENTS=requirements-otel.lock"
             ) from None
         self._tracer = self._provider.get_tracer("webhook")
         self._trace = trace
