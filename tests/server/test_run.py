@@ -166,9 +166,10 @@ def test_development_listens_on_loopback_only_with_a_page(process, client):
     assert "storage-initializer-webhook" in client.get("/").text
 
 
-def test_a_production_server_imports_nothing_of_the_page(authority, tmp_path):
+def test_a_production_server_imports_nothing_of_the_page_and_nothing_for_terminals(authority, tmp_path):
     certificate, key = authority.issue(tmp_path)
-    report = "import atexit, sys; atexit.register(lambda: print(*(m for m in sys.modules if 'playground' in m)));"
+    unused = "(m for m in sys.modules if 'playground' in m or m.partition('.')[0] in ('rich', 'IPython'))"
+    report = f"import atexit, sys; atexit.register(lambda: print(*{unused}));"
     command = [sys.executable, "-c", f"{report} from webhook.__main__ import main; main()", "serve", "--port", "0"]
     files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--log-format", "json"]
     for options, imported in (["--host", HOST], []), (["--dev"], ["webhook.playground"]):
