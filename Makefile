@@ -13,7 +13,7 @@ SAMPLE_REQUEST = curl -sk https://127.0.0.1:8443/mutate-pods -H "Content-Type: a
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install promtool run test test-all test-fast test-node node-table controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
+.PHONY: help install promtool run test test-all test-fast test-node node-table scale capacity controlplane node browser record check bench mutants soak alerts dashboard-picture page-picture docs image image-test lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 19
@@ -73,6 +73,12 @@ page-picture: browser ## draw docs/page.png: the development page, light and on 
 
 bench: $(VENV)/.dev ## measure the cost of an admission, as ratios to a bare ASGI app
 	@$(BIN)/python -m benchmarks
+
+scale: $(VENV)/.dev ## draw docs/performance.png: how the cost of an admission grows with the pod
+	@$(BIN)/python -m benchmarks.scale --write
+
+capacity: $(VENV)/.dev controlplane ## measure what one replica bears, and how many pods an API server creates
+	@$(BIN)/python -m benchmarks.capacity
 
 # Seconds; what was not tried until then is tried by the next run.
 MUTANTS_LIMIT ?= 1800

@@ -11,7 +11,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bodies, in_process, processes
+from benchmarks import bodies, in_process, machine, processes
 from benchmarks.load import Load, Result
 from benchmarks.processes import Server
 from tests import hostile
@@ -22,8 +22,21 @@ REQUESTS = 100_000
 Reviews = dict[str, list[bytes]]
 """Request bodies by the name of their row, sent in turns."""
 _TITLE = """12 KB AdmissionReviews, TLS, 16 keep-alive connections, one server process; medians
-Pods of one ReplicaSet; new: each pod has its own ReplicaSet"""
-console = Console(width=100)
+Pods of one ReplicaSet; new: each pod has its own ReplicaSet, model, image, variables and names"""
+# The most CPU of a request, as a ratio to the bare app, and what it should be. Of pods alike: as it was.
+_GOALS = {
+    "download": (2.6, 2.6),
+    "claim": (2.5, 2.5),
+    "not asking": (2.4, 2.4),
+    "download, new": (4.5, 3.5),
+    "claim, new": (4.0, 3.0),
+    "not asking, new": (2.7, 2.5),
+}
+_KSERVE = (
+    "KServe's own webhook, on one API server with the same pods, in November 2026 (medians): the CPU of a request was "
+    "5.9 times that of this webhook (claim), 11 times (pods alike) and 12 times (S3 download)."
+)
+console = Console(width=120)
 
 
 @dataclass(slots=True)
@@ -32,14 +45,17 @@ class Figures:
 
     rates: list[float] = field(default_factory=list)
     cpus: list[float] = field(default_factory=list)
+    systems: list[float] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)
     p50s: list[float] = field(default_factory=list)
     p99s: list[float] = field(default_factory=list)
 
-    def add(self, result: Result, cpu: float) -> None:
-        """Add the result of a round in which the server used `cpu` seconds."""
+    def add(self, result: Result, user: float, system: float) -> None:
+        """Add the result of a round in which the server used these seconds of user and system CPU."""
+        cpu = user + system
         self.rates.append(result.requests / result.seconds)
         self.cpus.append(cpu / result.requests)
+        self.systems.append(system / result.requests)
         self.busy.append(cpu / result.seconds)
         self.p50s.append(result.p50)
         self.p99s.append(result.p99)
@@ -51,6 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="number of rounds; each round measures everything once")
     parser.add_argument("--seconds", type=float, default=2, help="duration of one measurement")
     options = parser.parse_args()
+    console.print(machine.described())
     reviews = bodies.reviews()
     with tempfile.TemporaryDirectory() as directory:
         files = processes.issue(Path(directory))
@@ -66,20 +83,27 @@ def main() -> None:
     _compare_patches(goals)
     _compare_hostile(goals)
     console.print(goals.table)
+    console.print(_KSERVE)
 
 
 def _measure(reviews: Reviews, bare: Server, ours: Server, rounds: int, seconds: float) -> dict[str, Figures]:
     sent = {BARE: (bare, next(iter(reviews.values())))} | {name: (ours, sent) for name, sent in reviews.items()}
     figures = {name: Figures() for name in sent}
     for number in range(rounds):
-        console.print(f"round {number + 1} of {rounds}", end="\r")
+        _progress(f"round {number + 1} of {rounds}")
         for name, (server, bodies_in_turns) in sent.items():
             with Load(server.target, bodies_in_turns) as load:
                 load.run(seconds / 10)
                 before = server.cpu()
                 result = load.run(seconds)
-                figures[name].add(result, server.cpu() - before)
+                after = server.cpu()
+                figures[name].add(result, after.user - before.user, after.system - before.system)
     return figures
+
+
+def _progress(text: str) -> None:
+    if console.is_terminal:
+        console.print(text, end="\r")
 
 
 def _memory(reviews: Reviews, server: Server) -> list[tuple[int, int]]:
@@ -87,7 +111,7 @@ def _memory(reviews: Reviews, server: Server) -> list[tuple[int, int]]:
     taken, total = [], 0
     with Load(server.target, [body for sent in reviews.values() for body in sent]) as load:
         while total < REQUESTS:
-            console.print(f"{total:,} of {REQUESTS:,} requests", end="\r")
+            _progress(f"{total:,} of {REQUESTS:,} requests")
             total += load.run(2).requests
             taken.append((total, server.memory()))
     return taken
@@ -95,7 +119,7 @@ def _memory(reviews: Reviews, server: Server) -> list[tuple[int, int]]:
 
 def _print_requests(figures: dict[str, Figures]) -> None:
     table = Table("request", title=_TITLE)
-    for heading in ("requests/s", "to bare", "CPU µs", "to bare", "CPU busy", "p50 ms", "p99 ms"):
+    for heading in ("requests/s", "to bare", "CPU µs", "of it system", "to bare", "CPU busy", "p50 ms", "p99 ms"):
         table.add_column(heading, justify="right")
     for name, measured in figures.items():
         table.add_row(
@@ -103,6 +127,7 @@ def _print_requests(figures: dict[str, Figures]) -> None:
             f"{median(measured.rates):,.0f}",
             f"{_ratio(figures, name, 'rates'):.2f}",
             f"{median(measured.cpus) * 1e6:.0f}",
+            f"{median(measured.systems) * 1e6:.0f}",
             f"{_ratio(figures, name, 'cpus'):.2f}",
             f"{median(measured.busy):.0%}",
             f"{median(measured.p50s) * 1e3:.2f}",
@@ -130,23 +155,23 @@ class _Goals:
 def _compare_requests(goals: _Goals, figures: dict[str, Figures]) -> None:
     for name in figures:
         if name != BARE:
-            cpu, rate = _ratio(figures, name, "cpus"), _ratio(figures, name, "rates")
-            goals.add(f"CPU, ratio to bare: {name}", cpu, "4.00 (stretch 3.00)", cpu <= 4)
-            goals.add(f"throughput, ratio to bare: {name}", rate, "0.25 (stretch 0.33)", rate >= 0.25)
+            cpu, (most, stretch) = _ratio(figures, name, "cpus"), _GOALS[name]
+            goals.add(f"CPU, ratio to bare: {name}", cpu, f"{most:.2f} (stretch {stretch:.2f})", cpu <= most)
 
 
 def _compare_process(goals: _Goals, bare: Server, ours: Server, memory: list[tuple[int, int]]) -> None:
     half, (_, last) = memory[len(memory) // 2][1], memory[-1]
-    goals.add(f"resident memory after {REQUESTS:,} requests, MB", last / 1e6, "110", last < 110e6, "{:.0f}")
+    goals.add(f"resident memory after {REQUESTS:,} requests, MB", last / 1e6, "75", last < 75e6, "{:.0f}")
     growth = last / half - 1
     goals.add("growth of memory over the second half", growth, "none", growth < 0.02, "{:.1%}")
-    console.print(f"start-up: {ours.start_up:.2f} s, bare app: {bare.start_up:.2f} s")
+    ratio = ours.start_up / bare.start_up
+    goals.add(f"start-up, ratio to bare ({ours.start_up:.2f} s)", ratio, "4.0", ratio <= 4)
 
 
 def _compare_in_process(goals: _Goals, reviews: Reviews, rounds: int) -> None:
     for name, sent in reviews.items():
         ours, parsing = in_process.endpoint_and_parsing(sent, rounds)
-        figure = f"endpoint, ratio to parsing: {name}"
+        figure = f"endpoint, ratio to its parser: {name} ({ours * 1e6:.0f} µs)"
         goals.add(figure, ours / parsing, "2.00", ours <= 2 * parsing)
 
 
@@ -154,7 +179,7 @@ def _compare_command(goals: _Goals) -> None:
     example = Path(__file__).parent.parent / "examples" / "deployment.yaml"
     seconds = processes.command_seconds("-m", "webhook", "mutate", "-f", str(example))
     python = processes.command_seconds("-c", "")
-    goals.add(f"mutate, s of wall time (Python only: {python:.2f})", seconds, "0.35", seconds < 0.35)
+    goals.add(f"mutate, s ({seconds / python:.0f} times `python -c pass`)", seconds, "0.35", seconds < 0.35)
 
 
 def _compare_patches(goals: _Goals) -> None:

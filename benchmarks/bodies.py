@@ -16,8 +16,8 @@ from webhook.server import response_cache
 
 _CASE = FIXTURES / "credentials-s3-secret"
 _SOURCES = {"download": "s3://models/flowers", "claim": "pvc://models/flowers/model.joblib", "not asking": None}
-_NAME = "flowers"
-"""The recorded InferenceService, from which the names in the recording are derived."""
+ACCOUNT = _NAME = "flowers"
+"""The recorded service account, and the InferenceService from which the names in the recording are derived."""
 _RANDOM = random.Random(0)
 # More than the names that the response cache tracks, so that a different pod is never in it.
 _PODS = 2 * response_cache.MAX_NAMES

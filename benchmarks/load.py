@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
+import random
 import ssl
 import time
 from collections.abc import Iterator
@@ -56,9 +57,12 @@ class Load:
         self._pipe.send(None)
         self._process.join(10)
 
-    def run(self, seconds: float) -> Result:
-        """Send requests one after another for this many seconds. Raises RuntimeError for an unexpected response."""
-        self._pipe.send(seconds)
+    def run(self, seconds: float, rate: float = 0) -> Result:
+        """Send requests for this many seconds: on each connection one after another or, with `rate`, so many a second.
+
+        With a rate, the time of a request begins when it was due. Raises RuntimeError for an unexpected response.
+        """
+        self._pipe.send((seconds, rate))
         if not self._pipe.poll(seconds + 60):
             raise RuntimeError("no response in time")
         result = self._pipe.recv()
@@ -92,11 +96,12 @@ class _Client(asyncio.Protocol):
     def begin(self) -> None:
         """Start to send requests."""
         self.sending = True
-        self.idle.clear()
-        self._send()
+        self.send(time.perf_counter())
 
-    def _send(self) -> None:
-        self._began = time.perf_counter()
+    def send(self, due: float) -> None:
+        """Send one request, which was due at this time."""
+        self.idle.clear()
+        self._began = due
         self.transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
@@ -111,7 +116,7 @@ class _Client(asyncio.Protocol):
         self._received.clear()
         self._size = 0
         if self.sending and not self.failure:
-            self._send()
+            self.send(time.perf_counter())
         else:
             self.idle.set()
 
@@ -145,24 +150,42 @@ async def _serve(pipe: Connection, target: Target, bodies: list[bytes], connecti
         )
         clients.append(client)
     pipe.send("ready")
-    while (seconds := await asyncio.to_thread(pipe.recv)) is not None:
-        pipe.send(await _load(clients, seconds))
+    while (command := await asyncio.to_thread(pipe.recv)) is not None:
+        pipe.send(await _load(clients, *command))
 
 
-async def _load(clients: list[_Client], seconds: float) -> Result | str:
+async def _load(clients: list[_Client], seconds: float, rate: float) -> Result | str:
     began = time.perf_counter()
     for client in clients:
         client.latencies = []
-        client.begin()
-    await asyncio.sleep(seconds)
-    for client in clients:
-        client.sending = False
+    await (_send_at(clients, seconds, rate) if rate else _send_in_turn(clients, seconds))
     await asyncio.gather(*(client.idle.wait() for client in clients))
     took = time.perf_counter() - began
     if failure := next((client.failure for client in clients if client.failure), b""):
         return failure.decode("latin-1")
     latencies = sorted(latency for client in clients for latency in client.latencies)
     return Result(len(latencies), took, _quantile(latencies, 0.5), _quantile(latencies, 0.99))
+
+
+async def _send_in_turn(clients: list[_Client], seconds: float) -> None:
+    for client in clients:
+        client.begin()
+    await asyncio.sleep(seconds)
+    for client in clients:
+        client.sending = False
+
+
+async def _send_at(clients: list[_Client], seconds: float, rate: float) -> None:
+    """Send at random times, as independent callers do, over the next connection that is idle."""
+    draw = random.Random(0)
+    due = time.perf_counter()
+    end = due + seconds
+    while (due := due + draw.expovariate(rate)) < end:
+        while due > time.perf_counter():
+            await asyncio.sleep(max(0, due - time.perf_counter()))
+        while (client := next((each for each in clients if each.idle.is_set()), None)) is None:
+            await asyncio.sleep(0.0002)
+        client.send(due)
 
 
 def _quantile(ordered: list[float], share: float) -> float:
