@@ -1,4 +1,4 @@
-"""What the figures of a benchmark depend on: the interpreter, how it was built, and the processor."""
+"""What the figures of a benchmark depend on: the interpreter, how it was built (PGO, LTO), and the processor."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from pathlib import Path
 def described() -> str:
     """One line about the interpreter and the machine."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    built = [
-        "with PGO" if "--enable-optimizations" in options else "without PGO",
-        "with LTO" if "--with-lto" in options else "without LTO",
+    optimized = [
+        f"{'with' if flag in options else 'without'} {flag}" for flag in ("--enable-optimizations", "--with-lto")
     ]
     return (
-        f"{platform.python_implementation()} {platform.python_version()}, built {' and '.join(built)}; "
+        f"{platform.python_implementation()} {platform.python_version()}, configured {' and '.join(optimized)}; "
         f"{ssl.OPENSSL_VERSION}; {_processor()}, {os.cpu_count()} cores"
     )
 
