@@ -133,6 +133,8 @@ def main(names: list[str]) -> None:
     for case in cases():
         target = case.path / "expected.yaml"
         if case.name in names or not (names or target.exists()):
+            if not (case.path / "review.json").exists():
+                raise SystemExit(f"{case.name}: there is no review.json: run `make record CASES={case.name}` first")
             target.write_text(_yaml_of(case))
             print(f"{case.name}: check {target.relative_to(FIXTURES.parent)} before you commit it")
 
