@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook import quantity, storage_container, uri
+from webhook import by_identity, quantity, storage_container, uri
 from webhook.admission import body_size, review
 from webhook.cluster import fact_cache, facts, reader
 from webhook.download.program import cache as program
@@ -52,6 +52,7 @@ CACHED = fact_cache.Limits()
         ),
         ("Reads from the API server", [CACHED.waiting_per_namespace]),
         ("Facts about the cluster", [CACHED.entries, CACHED.bytes, facts.MAX_SECRETS, facts.MAX_VALUE]),
+        ("What follows from a Secret or a service account", [by_identity.MAX_REMEMBERED]),
         ("Cached responses", [response_cache.MAX_ENTRIES, response_cache.MAX_BODY_BYTES]),
         ("Cached responses", [response_cache.MAX_RESPONSE_BYTES]),
         ("Events", [events._MAX_QUEUED, events._MAX_NOTE]),

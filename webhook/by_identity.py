@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+MAX_REMEMBERED = 256
+"""The results that are kept of a function of facts. Each keeps its facts in memory, beyond the bounds of their cache."""
 
-def cached_by_identity(maxsize: int) -> Callable[[Callable[..., T]], Callable[..., T]]:
+
+def cached_by_identity(maxsize: int = MAX_REMEMBERED) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Cache the results of a function for the same objects as arguments. They are positional and immutable.
 
     At `maxsize` results the cache starts anew. Exceptions are not cached.

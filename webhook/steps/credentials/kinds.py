@@ -60,13 +60,13 @@ KINDS: tuple[SecretKind, ...] = (
 )
 
 
-@cached_by_identity(maxsize=1024)
+@cached_by_identity()
 def kind_of(secret: Secret, settings: Credentials) -> SecretKind | None:
     """The kind of a Secret by its keys; None when it contains no known credentials."""
     return next((kind for kind in KINDS if any(keys[0] in secret.keys for keys in kind.keys(settings))), None)
 
 
-@cached_by_identity(maxsize=1024)
+@cached_by_identity()
 def credential_of(kind: SecretKind, name: str, secret: Secret, settings: Credentials) -> Credential:
     """What a Secret of this kind adds to the init container. Raises Denied when it cannot be used."""
     return kind.credential(name, secret, settings)

@@ -58,7 +58,7 @@ def credential(name: str, secret: Secret, settings: Credentials) -> Credential:
     )
 
 
-@cached_by_identity(maxsize=1024)
+@cached_by_identity()
 def connection_variables(
     settings: S3, annotations: Mapping[str, str], plain: Mapping[str, str] = NO_DATA
 ) -> tuple[JsonObject, ...]:
@@ -75,7 +75,7 @@ def connection_variables(
     return tuple({"name": name, "value": value} for name, value in values.items())
 
 
-@cached_by_identity(maxsize=1024)
+@cached_by_identity()
 def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = NO_DATA) -> list[str]:
     """The annotations and keys of a Secret that must be 0 or 1 and are another word."""
     given = [(each.annotation, annotations[each.annotation]) for each in _SWITCHES if each.annotation in annotations]
