@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MAX_REMEMBERED = 256
-"""The results that are kept of a function of facts. Each keeps its facts in memory, also those that their cache drops."""
+"""The results that are kept of a function of facts. Each keeps its facts, also those that their own cache drops."""
 
 
 def cached_by_identity(maxsize: int = MAX_REMEMBERED) -> Callable[[Callable[..., T]], Callable[..., T]]:
