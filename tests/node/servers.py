@@ -82,9 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(401)
             return
         self.send_response(200)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in self._web.headers.get(path, {}).items():
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(content))}
+        for name, value in {**headers, **self._web.headers.get(path, {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if body:
@@ -104,18 +103,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
-    """Run a web server without files."""
+def web_server(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Web]:
+    """Run a web server without files; on a free port if none is given."""
     web = Web()
-    with _serving(partial(_Handler, web), tls) as authority:
+    with _serving(partial(_Handler, web), tls, port) as authority:
         web.url = f"{'https' if tls else 'http'}://{authority}"
         yield web
 
 
 @contextmanager
-def _serving(handler: Any, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def _serving(handler: Any, tls: ssl.SSLContext | None, port: int) -> Iterator[str]:
     """Run a server in a thread. Yields its host and port."""
-    with ThreadingHTTPServer((NODE_IP, 0), handler) as server:
+    with ThreadingHTTPServer((NODE_IP, port), handler) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that were killed
@@ -175,6 +174,20 @@ def put_objects(web: Web, bucket: str, files: Mapping[str, bytes]) -> None:
         item["mediaLink"] = f"{web.url}{path}?alt=media"
         web.files[path] = files[item["name"]]
     web.files[f"/storage/v1/b/{bucket}/o"] = json.dumps({"kind": "storage#objects", "items": items}).encode()
+
+
+def put_blobs(web: Web, container: str, files: Mapping[str, bytes]) -> None:
+    """Serve a container of Azure Blob Storage: https://learn.microsoft.com/rest/api/storageservices/list-blobs"""
+    blobs = ""
+    for name, content in files.items():
+        properties = f"<BlobType>BlockBlob</BlobType><Content-Length>{len(content)}</Content-Length>"
+        blobs += f"<Blob><Name>{name}</Name><Properties>{properties}</Properties></Blob>"
+        web.files[f"/{container}/{name}"] = content
+        whole = f"bytes 0-{len(content) - 1}/{len(content)}"
+        web.headers[f"/{container}/{name}"] = {"Content-Range": whole, "ETag": '"1"'}
+    listed = f"<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>"
+    web.files[f"/{container}"] = listed.encode()
+    web.headers[f"/{container}"] = {"Content-Type": "application/xml"}
 
 
 def put_snapshot(web: Web, repository: str, files: Mapping[str, bytes]) -> list[str]:

@@ -48,7 +48,7 @@ def pods_of(cluster: Cluster, namespace: str) -> list[str]:
     return [item["metadata"]["name"] for item in items]
 
 
-@case("`https://`, shared cache, Deployment of five", "the file in all five; one GET")
+@case("`http://`, shared cache, Deployment of five", "the file in all five; one GET")
 @alone
 def test_five_replicas_download_once(cluster: Cluster, web: Web) -> None:
     namespace, url = cluster.namespace(), web.put("five", WEIGHTS)

@@ -13,11 +13,12 @@ from tests.node import images
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import INITIALIZER, Cluster
 from tests.node.network import NODE_IP
-from tests.node.servers import Web, put_objects, put_snapshot, web_server
+from tests.node.servers import Web, put_blobs, put_objects, put_snapshot, web_server
 from webhook import annotations as keys
 from webhook.steps.ca_bundle import GLOBAL_CA_BUNDLE
 
 WEIGHTS = {"weights.bin": MODEL["weights.bin"]}
+CA_BUNDLE = {"storageInitializer": {"caBundleConfigMapName": "ca"}}
 
 
 @case("`s3://`, directory; keys from a Secret of the service account", "every file; writing fails (EROFS)")
@@ -59,16 +60,30 @@ def test_http_with_headers(cluster: Cluster, web: Web) -> None:
 
 @case("`https://` with a CA that only the settings' ConfigMap has", "the file")
 def test_https_with_a_ca_bundle(cluster: Cluster) -> None:
-    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(NODE_IP).configure_cert(tls)
-    namespace, bundle = cluster.namespace(), {"cabundle.crt": authority.cert_pem.bytes().decode()}
-    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": GLOBAL_CA_BUNDLE}, "data": bundle}
-    cluster.apply(namespace, config_map)
-    with web_server(tls) as web:
+    namespace = cluster.namespace()
+    with web_server(trusted(cluster, namespace, NODE_IP)) as web:
         pod = plain_pod(f"{web.put('private', WEIGHTS)}/weights.bin")
         assert "CERTIFICATE_VERIFY_FAILED" in cluster.failure(namespace, pod)
-        settings = {"storageInitializer": {"caBundleConfigMapName": "ca"}}
-        assert cluster.report(namespace, pod, settings).files == digests(WEIGHTS)
+        assert cluster.report(namespace, pod, CA_BUNDLE).files == digests(WEIGHTS)
+
+
+def trusted(cluster: Cluster, namespace: str, host: str) -> ssl.SSLContext:
+    """TLS for this host with a new CA, which the namespace's ConfigMap has."""
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(host).configure_cert(tls)
+    bundle = {"cabundle.crt": authority.cert_pem.bytes().decode()}
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": GLOBAL_CA_BUNDLE}, "data": bundle}
+    cluster.apply(namespace, config_map)
+    return tls
+
+
+@case("`https://` of Azure Blob Storage, directory", "every file")
+def test_azure_blob_storage(cluster: Cluster) -> None:
+    namespace, host = cluster.namespace(), "models.blob.core.windows.net"
+    with web_server(trusted(cluster, namespace, host), port=443) as web:
+        put_blobs(web, "bert", {f"v1/{path}": content for path, content in MODEL.items()})
+        pod = plain_pod(f"https://{host}/bert/v1", hostAliases=[{"ip": NODE_IP, "hostnames": [host]}])
+        assert cluster.report(namespace, pod, CA_BUNDLE).files == digests(MODEL)
 
 
 @case("`hf://`, gated; token from a Secret, HF_ENDPOINT from the pod's annotation", "every file")
