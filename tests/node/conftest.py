@@ -33,16 +33,17 @@ GIVEN = frozenset({"cluster", "web", "s3", "models_registry", "failing_server"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this directory, and move those to the end that run alone.
+    """Mark the tests of this directory, and put those last among them that run alone.
 
     The hook receives the tests of the whole run.
     """
-    for item in items:
-        if _is_here(item):
-            item.add_marker("e2e")
-            if can_run_with_others(item, GIVEN) or item.get_closest_marker(alone.name):
-                item.fixturenames.insert(0, "results")  # type: ignore[attr-defined]
-    items.sort(key=lambda item: _is_here(item) and item.get_closest_marker(alone.name) is not None)
+    places = [place for place, item in enumerate(items) if _is_here(item)]
+    last = sorted((items[place] for place in places), key=lambda item: item.get_closest_marker(alone.name) is not None)
+    for place, item in zip(places, last, strict=True):
+        items[place] = item
+        item.add_marker("e2e")
+        if can_run_with_others(item, GIVEN) or item.get_closest_marker(alone.name):
+            item.fixturenames.insert(0, "results")  # type: ignore[attr-defined]
 
 
 def _is_here(item: pytest.Item) -> bool:
