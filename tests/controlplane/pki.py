@@ -25,6 +25,10 @@ class Pair:
     key: Path
 
 
+API_SERVICE = "10.0.0.1"
+"""The address of the Service `kubernetes`, the first one of the range for Services."""
+
+
 class Authority:
     """A certificate authority whose certificate and issued pairs are files in one directory."""
 
@@ -40,7 +44,10 @@ class Authority:
     def server(self, name: str) -> Pair:
         """A pair for a server on loopback that may also be a client."""
         names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            [
+                x509.DNSName("localhost"),
+                *(x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", API_SERVICE)),
+            ]
         )
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         return self._issue(name, _name(name, ()), [names, x509.ExtendedKeyUsage(usages)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.controlplane import binaries, pins
 from tests.controlplane.console import run
+from tests.controlplane.pki import API_SERVICE
 from tests.node import images, packages
 from tests.node.network import NODE_IP, PODS
 from tests.node.services import INSIDE, Service
@@ -61,7 +62,8 @@ oom_score = 0
 
 def _network() -> str:
     """Pods reach the node's address. There is no default route, so that nothing leaves the machine."""
-    ipam = {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": f"{NODE_IP}/32"}]}
+    routes = [{"dst": f"{address}/32"} for address in (NODE_IP, API_SERVICE)]
+    ipam = {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": routes}
     bridge = {
         "type": "bridge",
         "bridge": "pods",

@@ -87,18 +87,23 @@ def _initializer(scratch: Path) -> Layer:
 
 
 def write_archive(path: Path, scratch: Path) -> None:
-    """Write all images to one archive. `scratch` is a directory for intermediate files."""
+    """Write the images that all runs share to one archive. `scratch` is a directory for intermediate files."""
     layers = {
         "shell": Layer(rootfs.shell(), {"/etc/passwd": _PASSWD}, {"/tmp": USER}),
         "python": Layer(rootfs.python()),
         "initializer": _initializer(scratch),
         "model": Layer(contents={f"/models/{name}": content for name, content in MODEL.items()}),
     }
+    write(path, scratch, IMAGES, layers)
+
+
+def write(path: Path, scratch: Path, images: Sequence[Image], layers: Mapping[str, Layer]) -> None:
+    """Write these images to one archive."""
     for name, layer in layers.items():
         layer.write(scratch / f"{name}.tar")
     with tarfile.open(path, "w") as archive:
         digests = {name: _add_layer(archive, scratch / f"{name}.tar") for name in layers}
-        manifest = [_add_config(archive, image, [digests[name] for name in image.layers]) for image in IMAGES]
+        manifest = [_add_config(archive, image, [digests[name] for name in image.layers]) for image in images]
         _add(archive, "manifest.json", json.dumps(manifest).encode())
 
 

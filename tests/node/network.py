@@ -10,12 +10,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.controlplane.pki import API_SERVICE
+
 CLONE_NEWNET = 0x40000000
 """From sched.h. Python has os.unshare and os.setns since 3.12."""
 NODE_IP = "10.78.0.1"
 """The node's address, which exists only in the namespace. The kubelet refuses a loopback address."""
 PODS = "10.77.0.0/24"
-"""The addresses of pods. They reach the node's address and nothing else."""
+"""The addresses of pods. They reach the node and the API server, and nothing else."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -30,6 +32,7 @@ def own_network() -> Iterator[None]:
             _ip("link", "set", "lo", "up")
             _ip("link", "add", "node", "type", "bridge")
             _ip("address", "add", f"{NODE_IP}/32", "dev", "node")
+            _ip("address", "add", f"{API_SERVICE}/32", "dev", "node")
             _ip("link", "set", "node", "up")
             yield
         finally:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 
 from tests.controlplane import binaries
@@ -14,7 +15,7 @@ from tests.controlplane.pki import Authority, Pair
 from tests.controlplane.plane import control_plane
 from tests.controlplane.workdir import owned_directory
 from tests.e2e.api import Api
-from tests.node import containerd, controllers, kubelet, namespaces, store
+from tests.node import api_service, containerd, controllers, kubelet, namespaces, store
 from tests.node.network import own_network
 
 READY_WITHIN = 180.0
@@ -80,6 +81,7 @@ def running_node() -> Iterator[Node]:
             kubeconfig = plane.user(f"system:node:{kubelet.NAME}", ["system:nodes"])
             described = (containerd.service(directory), kubelet.service(directory, kubeconfig, authority))
             with (
+                api_service.running(httpx.URL(plane.url).port or 443),
                 namespaces.running(directory, *described) as supervisor,
                 controllers.running(plane, directory),
             ):

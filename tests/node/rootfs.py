@@ -42,7 +42,12 @@ def packages(directory: Path) -> Files:
     """Installed packages, as site packages of the image's Python."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     files = _tree(directory, f"{HOME}/lib/{version}/site-packages", re.compile("bin/"))
-    return {**files, **libraries(_extensions(files))}
+    return {**files, **loaded_by(files)}
+
+
+def loaded_by(files: Files) -> Files:
+    """The shared libraries that extension modules among the files load."""
+    return libraries(_extensions(files))
 
 
 def _tree(directory: Path, target: str, leave_out: re.Pattern[str]) -> Files:
