@@ -7,11 +7,12 @@ import http.server
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,22 @@ def bare(files: tuple[Path, Path, Path]) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def webhook(files: tuple[Path, Path, Path], manifests: list[dict[str, Any]]) -> Iterator[Server]:
-    """The webhook as in production: JSON log, metrics, and a cluster that contains `manifests`."""
+    """The webhook as in a pod: JSON log, metrics, and a cluster that contains `manifests`."""
     certificate, key, ca = files
     port = _free_port()
     options = ["--host", HOST, "--port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
     options += ["--cluster", "--metrics-port", str(_free_port())]
-    with _cluster(manifests, ca.parent) as kubeconfig:
-        environment = {"KUBECONFIG": str(kubeconfig)}
-        with _running(["-m", "webhook", "serve", *options], Target(port, ca), environment) as server:
+    with _cluster(manifests, certificate, key) as cluster_port:
+        environment = {"KUBERNETES_SERVICE_HOST": HOST, "KUBERNETES_SERVICE_PORT": str(cluster_port)}
+        command = ["-m", "webhook", "serve", *options]
+        with _running(command, Target(port, ca), environment, prefix=[*_WITH_ACCOUNT, str(ca)]) as server:
             yield server
+
+
+# Runs a command where a pod has its service account, in a mount namespace of its own.
+_ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
+_MOUNT = f"mount -t tmpfs none /run && mkdir -p {_ACCOUNT} && cp $0 {_ACCOUNT}/ca.crt && echo token >{_ACCOUNT}/token"
+_WITH_ACCOUNT = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{_MOUNT} && exec "$@"']
 
 
 def command_seconds(*arguments: str, times: int = 5) -> float:
@@ -89,11 +97,12 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str], target: Target, environment: dict[str, str] | None = None) -> Iterator[Server]:
+def _running(
+    arguments: list[str], target: Target, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Server]:
     began = time.perf_counter()
-    process = psutil.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
-    )
+    command = [*prefix, sys.executable, *arguments]
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
     try:
         _await_port(process, target.port)
         yield Server(process, target, time.perf_counter() - began)
@@ -114,8 +123,8 @@ def _await_port(process: psutil.Popen, port: int) -> None:
 
 
 @contextlib.contextmanager
-def _cluster(manifests: list[dict[str, Any]], directory: Path) -> Iterator[Path]:
-    """Serve manifests by their API paths, and yield a kubeconfig for them. The webhook's cache allows few reads."""
+def _cluster(manifests: list[dict[str, Any]], certificate: Path, key: Path) -> Iterator[int]:
+    """Serve manifests by their API paths, and yield the port. The webhook's cache allows few reads."""
     objects = {_path(manifest): manifest for manifest in manifests}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -132,29 +141,13 @@ def _cluster(manifests: list[dict[str, Any]], directory: Path) -> Iterator[Path]
             return
 
     with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield _kubeconfig(directory, server.server_address[1])
+        yield server.server_port
         server.shutdown()
 
 
 def _path(manifest: dict[str, Any]) -> str:
     return f"{manifest['kind'].lower()}s/{manifest['metadata']['name']}"
-
-
-def _kubeconfig(directory: Path, port: int) -> Path:
-    path = directory / "kubeconfig"
-    cluster = {"name": "bench", "cluster": {"server": f"http://{HOST}:{port}"}}
-    context = {"name": "bench", "context": {"cluster": "bench", "user": "bench"}}
-    path.write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [cluster],
-                "contexts": [context],
-                "users": [{"name": "bench", "user": {}}],
-                "current-context": "bench",
-            }
-        )
-    )
-    return path

@@ -7,7 +7,11 @@ import os
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # Starting makes many objects and no garbage. The server sets thresholds of its own when it has started.
-gc.set_threshold(100_000)
+gc.set_threshold(300_000)
+
+from webhook.kubernetes_api.packages import load_only_named_modules  # noqa: E402
+
+load_only_named_modules()
 
 from webhook.cli.app import app  # noqa: E402
 

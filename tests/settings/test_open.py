@@ -58,3 +58,14 @@ def test_a_replica_does_not_import_all_kubernetes_models():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["True", "False"]
+
+
+def test_a_replica_does_not_import_what_only_kubeconfigs_need():
+    """The Kubernetes client's packages import OAuth and web sockets: 7 MB, and a tenth of the time to start."""
+    code = (
+        "import sys, webhook.__main__, webhook.server.cluster_integration, webhook.settings.configmap;"
+        "import webhook.server.audit, webhook.server.events, webhook.certificates.rotator;"
+        "print([name for name in ('oauthlib', 'requests', 'websocket') if name in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"

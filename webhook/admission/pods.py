@@ -13,10 +13,8 @@ from webhook.admission.outcome import Kind, Outcome, audit_annotations, denied, 
 from webhook.cluster.facts import Facts
 from webhook.errors import Denied
 from webhook.pod.draft import JsonObject
-from webhook.pod.pod import metadata_map
 from webhook.request import reader
 from webhook.request.model_request import ModelRequest, Skip
-from webhook.request.unknown_annotations import unknown_keys
 from webhook.settings.model import Settings
 
 
@@ -31,7 +29,7 @@ def read(pod: Any, namespace: str, settings: Settings) -> ModelRequest | Outcome
     except Denied as error:
         return denied(error, settings)
     if isinstance(request, Skip):
-        return skipped(request.reason, unknown_keys(metadata_map(pod, "annotations"), metadata_map(pod, "labels")))
+        return skipped(request.reason, request.warnings)
     return request
 
 

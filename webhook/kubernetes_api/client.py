@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from kubernetes.client import ApiClient, Configuration
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import load_incluster_config
 
 from webhook.errors import ClusterConfigError
 
@@ -54,6 +55,9 @@ def _from_file(path: str) -> Configuration:
             f"no Kubernetes configuration: there is no kubeconfig at {path}. Set KUBECONFIG to one; "
             "in a pod, KUBERNETES_SERVICE_HOST and the service account's token are used."
         )
+    # Loads OAuth, which a pod does not need.
+    from kubernetes.config.kube_config import load_kube_config
+
     configuration = Configuration()
     try:
         load_kube_config(path, client_configuration=configuration, persist_config=False)

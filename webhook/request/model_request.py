@@ -22,6 +22,7 @@ class Skip(NamedTuple):
     """Nothing is injected; the reason is a key of `SKIP_REASONS`."""
 
     reason: str
+    warnings: tuple[str, ...] = ()
 
 
 SKIP_REASONS = {

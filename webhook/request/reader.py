@@ -38,14 +38,14 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
     """
     labels, annotations = metadata_map(pod, "labels"), metadata_map(pod, "annotations")
     if labels.get(keys.INJECT) == "disabled":
-        return Skip("disabled")
+        return _skip("disabled", annotations, labels)
     # Most pods do not request a model and return here.
     if keys.INFERENCE_SERVICE not in labels:
         if keys.URI not in annotations and keys.URIS not in annotations:
-            return Skip("no-uri")
+            return _skip("no-uri", annotations, labels)
         annotations = _without_internal(annotations)
     if keys.AGENT in annotations:
-        return Skip("agent-injected")
+        return _skip("agent-injected", annotations, labels)
     _check_size(annotations)
     requests_model = any(key in annotations for key in (keys.URI, keys.URIS, keys.SOURCE_URI))
     check_shape(pod)
@@ -53,8 +53,12 @@ def read(pod: Mapping[str, Any], namespace: str, settings: Settings) -> ModelReq
     if initializer and not _is_authors_own(pod, initializer, annotations, labels, settings):
         return _read_reinvoked(pod, namespace, settings, annotations, labels)
     if not requests_model:
-        return Skip("no-uri")
+        return _skip("no-uri", annotations, labels)
     return _read_request(pod, namespace, settings, annotations, labels)
+
+
+def _skip(reason: str, annotations: Mapping[str, str], labels: Mapping[str, str]) -> Skip:
+    return Skip(reason, unknown_keys(annotations, labels))
 
 
 def _check_size(annotations: Mapping[str, str]) -> None:

@@ -42,12 +42,12 @@ def create_app(webhook: Webhook, *, page: bool = False, tracing: Tracing | None 
     if page:
         _add_page(app, webhook, {path: endpoint.summary for path, endpoint in admission.items()})
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=None)
     async def healthz() -> Response:
         """Liveness: the process answers."""
         return PlainTextResponse("ok\n")
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_model=None)
     async def readyz() -> Response:
         """Readiness: valid settings are loaded and the server is not about to stop."""
         lines = [shortened(line, _MAX_LINE) for line in _readiness(webhook)]

@@ -17,13 +17,15 @@ from typing import Any
 
 import structlog
 import urllib3
-from kubernetes.client import ApiClient, ApiException, EventsV1Api
+from kubernetes.client import ApiClient, ApiException
 
 from webhook.admission.outcome import Outcome
 from webhook.admission.review import Request
+from webhook.kubernetes_api.json_api import Requests
 
 log = structlog.get_logger()
 
+_EVENTS = "/apis/events.k8s.io/v1/namespaces/{namespace}/events"
 _MAX_QUEUED = 100
 _MAX_RECORDED = 1000
 _TIMEOUT = (2, 5)
@@ -41,7 +43,8 @@ class RejectionEvents:
     """Writes an Event for each rejection; for the same owner and message once in ten minutes."""
 
     def __init__(self, client: ApiClient, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._api = EventsV1Api(client)
+        # The client's EventsV1Api would load the models of all kinds.
+        self._requests = Requests(client)
         self._instance = instance
         self._clock = clock
         self._queue: queue.Queue[Any] = queue.Queue(_MAX_QUEUED)
@@ -98,7 +101,7 @@ class RejectionEvents:
         """Write one event, or count it as dropped."""
         namespace = event["metadata"]["namespace"]
         try:
-            self._api.create_namespaced_event(namespace, event, _request_timeout=_TIMEOUT)
+            self._requests.send("POST", _EVENTS, _TIMEOUT, body=event, namespace=namespace).read()
         except (ApiException, urllib3.exceptions.HTTPError) as error:
             self.dropped += 1
             log.debug("event not written", namespace=namespace, reason=type(error).__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterator
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +21,9 @@ from webhook.admission.review import Review
 _HEAD = re.compile(rb'\{"kind":"AdmissionReview","apiVersion":"[a-z0-9./]+","request":\{"uid":"([0-9a-f-]{36})"')
 _TIME = re.compile(rb'"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"')
 _VOLUME = re.compile(rb'"(kube-api-access-[a-z0-9]{5})"')
+_TIME_PREFIX = b'"time":"'
 _VOLUME_PREFIX = b"kube-api-access-"
+_QUOTED_PREFIX = b'"' + _VOLUME_PREFIX
 # Escapes that API servers never write (Go's encoding/json): they could hide one of the generated values.
 _UNUSUAL_ESCAPE = re.compile(rb"\\u00(?!26|3c|3e|[01])")
 # Stands for what is left out. No JSON text has this byte.
@@ -42,21 +44,23 @@ def fingerprint(body: bytes) -> Fingerprint | None:
     head = _HEAD.match(body)
     if head is None or _PLACEHOLDER in body:
         return None
-    digest = blake2b(body[: head.start(1)])
-    time, rest = _leave_out(_TIME, b'"time":"', body[head.end(1) :])
-    volume, rest = _leave_out(_VOLUME, b'"' + _VOLUME_PREFIX, rest)
+    # Processors have instructions for SHA-256.
+    digest = sha256(body[: head.start(1)])
+    rest = body[head.end(1) :]
+    time, rest = _leave_out(_TIME, _TIME_PREFIX, rest, rest.find(_TIME_PREFIX))
+    # The last mount of a pod is that of the token.
+    volume, rest = _leave_out(_VOLUME, _QUOTED_PREFIX, rest, rest.rfind(_QUOTED_PREFIX))
     digest.update(rest)
     return Fingerprint(digest.digest(), head[1], time, volume)
 
 
-def _leave_out(pattern: re.Pattern[bytes], prefix: bytes, text: bytes) -> tuple[bytes, bytes]:
-    """The first match of the pattern that starts with `prefix`, and the text without all its occurrences."""
-    # `find` first: a regular expression takes ten times as long to find nothing.
-    start = text.find(prefix)
+def _leave_out(pattern: re.Pattern[bytes], prefix: bytes, text: bytes, start: int) -> tuple[bytes, bytes]:
+    """The match of the pattern, which begins with `prefix`, at `start`, and the text without all its occurrences."""
     found = pattern.match(text, start) if start >= 0 else None
     if found is None:
         return b"", text
-    return found[1], text.replace(found[0], prefix + _PLACEHOLDER)
+    # Half the time of `replace`, which counts the occurrences first.
+    return found[1], (prefix + _PLACEHOLDER).join(text.split(found[0]))
 
 
 def is_cacheable(left_out: Fingerprint, body: bytes, review: Review, response: bytes) -> bool:

@@ -182,7 +182,7 @@ def _listen(host: str, port: int, purpose: str = "") -> socket.socket:
 
 def _freeze() -> None:
     # Objects from start-up stay alive: a full collection over the Kubernetes client's classes would pause for 20 ms.
-    gc.collect()
+    # The little garbage among them is not worth one.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
 
