@@ -110,8 +110,8 @@ class _Client(asyncio.Protocol):
             self._size = _response_size(self._received)
         if not self._size or len(self._received) < self._size:
             return
-        if not self._received.startswith(b"HTTP/1.1 200 "):
-            self.failure = bytes(self._received[:100])
+        if not self._received.startswith(b"HTTP/1.1 200 ") or b'"allowed":false' in self._received:
+            self.failure = bytes(self._received[:1000])
         self.latencies.append(time.perf_counter() - self._began)
         self._received.clear()
         self._size = 0

@@ -76,7 +76,7 @@ def webhook(files: tuple[Path, Path, Path], manifests: list[dict[str, Any]]) -> 
 
 # Runs a command where a pod has its service account, in a mount namespace of its own.
 _ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
-_MOUNT = f"mount -t tmpfs none /run && mkdir -p {_ACCOUNT} && cp $0 {_ACCOUNT}/ca.crt && echo token >{_ACCOUNT}/token"
+_MOUNT = f"mount -t tmpfs none /run && mkdir -p {_ACCOUNT} && cp $0 {_ACCOUNT}/ca.crt && printf token >{_ACCOUNT}/token"
 _WITH_ACCOUNT = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{_MOUNT} && exec "$@"']
 
 
@@ -128,6 +128,8 @@ def _cluster(manifests: list[dict[str, Any]], certificate: Path, key: Path) -> I
     objects = {_path(manifest): manifest for manifest in manifests}
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             found = objects.get("/".join(self.path.split("/")[-2:]))
             body = json.dumps(found or {"kind": "Status", "status": "Failure", "code": 404}).encode()

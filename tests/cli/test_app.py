@@ -471,7 +471,16 @@ def test_python_m_webhook_reads_options_from_the_environment(tmp_path):
     assert json.loads(finished.stdout)
 
 
-HEAVY = ("kubernetes.client", "fastapi", "starlette", "uvicorn", "uvloop", "cryptography", "prometheus_client", "structlog")
+HEAVY = (
+    "kubernetes.client",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "cryptography",
+    "prometheus_client",
+    "structlog",
+)
 
 
 def test_mutate_imports_nothing_heavy(tmp_path):

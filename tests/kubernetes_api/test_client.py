@@ -1,6 +1,7 @@
 """Configuration of the Kubernetes client, and its errors."""
 
 import pytest
+from urllib3.exceptions import HTTPError
 
 from webhook.errors import ClusterConfigError
 from webhook.kubernetes_api.client import api_client
@@ -34,6 +35,26 @@ def test_the_named_kubeconfig_is_used(tmp_path):
 def test_the_kubeconfig_of_the_environment_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/absent:{_written(tmp_path, KUBECONFIG)}")
     assert api_client().configuration.host == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize("token", ["not-for-your-eyes\\n", " not-for-your-eyes", "\\r\\nnot-for-your-eyes\\t"])
+def test_white_space_around_a_token_is_not_sent(tmp_path, token):
+    path = _written(tmp_path, KUBECONFIG.replace("not-for-your-eyes", f'"{token}"'))
+    assert _sent_headers(path)["authorization"] == "Bearer not-for-your-eyes"
+
+
+@pytest.mark.parametrize("token", ["not-for-your-eyes\\0x", "not-for-your-eyes-ü"])
+def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path, token):
+    path = _written(tmp_path, KUBECONFIG.replace("not-for-your-eyes", f'"{token}"'))
+    with pytest.raises(HTTPError, match="write it again") as raised:
+        _sent_headers(path)
+    assert "not-for" not in str(raised.value)
+
+
+def _sent_headers(kubeconfig):
+    """The headers of a request with this kubeconfig."""
+    _, _, headers, *_ = api_client(kubeconfig).param_serialize("GET", "/version", auth_settings=["BearerToken"])
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def test_the_error_names_what_was_tried(tmp_path):

@@ -8,10 +8,27 @@ from pathlib import Path
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
+from urllib3.exceptions import HTTPError
 
 from webhook.errors import ClusterConfigError
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
+
+
+class _Configuration(Configuration):
+    """A configuration whose token can be sent. The HTTP client's error for another one shows the token."""
+
+    def get_api_key_with_prefix(self, identifier: str, alias: str | None = None) -> str | None:
+        """The token without the white space around it, such as the line end of its file."""
+        token = super().get_api_key_with_prefix(identifier, alias)
+        if token is None:
+            return None
+        token = " ".join(token.split())
+        if not (token.isascii() and token.isprintable()):
+            raise HTTPError(
+                "the token for the API server has characters that an HTTP header cannot have: write it again"
+            )
+        return token
 
 
 def api_client(kubeconfig: str | None = None) -> ApiClient:
@@ -34,7 +51,7 @@ def _in_cluster() -> Configuration | None:
     """The configuration from the pod's service account; None outside a pod."""
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
-    configuration = Configuration()
+    configuration = _Configuration()
     try:
         load_incluster_config(configuration)
     except ConfigException as error:
@@ -58,7 +75,7 @@ def _from_file(path: str) -> Configuration:
     # Loads OAuth, which a pod does not need.
     from kubernetes.config.kube_config import load_kube_config
 
-    configuration = Configuration()
+    configuration = _Configuration()
     try:
         load_kube_config(path, client_configuration=configuration, persist_config=False)
     except Exception as error:
