@@ -125,6 +125,7 @@ lock: $(VENV)/.dev ## pin the dependencies with hashes (UPGRADE=--upgrade: newes
 	@$(COMPILE) pyproject.toml --extra build --extra otel -c requirements.lock -o requirements-otel.lock
 	@$(COMPILE) pyproject.toml --extra build --extra otel --extra dev -c requirements-otel.lock -o requirements-dev.lock
 	@$(COMPILE) tests/initializer/requirements.in -o tests/initializer/requirements.lock
+	@$(COMPILE) tests/node/kerberos.in -c tests/initializer/requirements.lock -o tests/node/kerberos.lock
 
 clean: ## remove all files that these commands created
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants build dist

@@ -102,8 +102,7 @@ def _environment() -> dict[str, str | float | bool]:
         return dict(os.environ)
     fonts = _directory() / "fonts.conf"
     fonts.write_text(_FONTS.format(directory=_directory()))
-    libraries = sorted({str(path.parent) for path in (_directory() / "usr" / "lib").rglob("*.so*")})
-    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries), "FONTCONFIG_FILE": str(fonts)}
+    return {**debian.environment(_directory() / "usr" / "lib"), "FONTCONFIG_FILE": str(fonts)}
 
 
 def _runs(program: Path) -> bool:

@@ -35,5 +35,11 @@ def unpack(packages: Sequence[str], scratch: Path, *, dependencies: bool = False
     return target
 
 
+def environment(directory: Path) -> dict[str, str]:
+    """The environment in which the shared libraries below a directory come before those of the machine."""
+    libraries = sorted({str(path.parent) for path in directory.rglob("*.so*")})
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries)}
+
+
 def _program(name: str) -> str:
     return shutil.which(name) or name

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import re
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 
 from tests.controlplane.console import run
 from tests.initializer import environment
-from tests.node import rootfs
+from tests.node import kerberos, rootfs
 from tests.node.rootfs import Files
 from webhook.download.command import STOCK_COMMAND
 
@@ -74,13 +75,14 @@ IMAGES = (
 
 
 def _initializer(scratch: Path) -> Layer:
-    """KServe's downloader at its entry point, with the versions of the lock file."""
-    target = scratch / "packages"
-    (requirement,) = (line for line in environment.IN.read_text().splitlines() if line.startswith("kserve-storage"))
+    """KServe's downloader at its entry point, with the versions of the lock files."""
+    target, unpacked = scratch / "packages", kerberos.unpack(scratch / "kerberos")
+    pinned = re.findall(r"^\S+==\S+$", environment.IN.read_text() + kerberos.IN.read_text(), re.MULTILINE)
     uv = (Path(sys.executable), "-m", "uv", "pip", "install", "--target", target, "--compile-bytecode")
-    run([*uv, "--require-hashes", "--constraint", environment.LOCK, requirement], os.environ)
+    locks = ("--constraint", environment.LOCK, "--constraint", kerberos.LOCK, "--build-constraint", kerberos.LOCK)
+    run([*uv, "--require-hashes", *locks, *pinned], kerberos.environment(unpacked))
     return Layer(
-        rootfs.packages(target),
+        rootfs.packages(target, unpacked),
         {STOCK_COMMAND[0]: f"#!{rootfs.HOME}/bin/python3\n".encode() + environment.ENTRYPOINT.read_bytes()},
         {"/mnt": USER, "/home/kserve": USER},
     )

@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 from tests.node import cgroups
 
-COMMANDS = ("apt-get", "cp", "dpkg-deb", "ip", "ldd", "mount", "unshare")
+COMMANDS = ("apt-get", "cc", "cp", "dpkg-deb", "ip", "ldd", "mount", "unshare")
 
 
 def missing() -> str:
@@ -18,6 +20,8 @@ def missing() -> str:
         return "root"
     if absent := [name for name in COMMANDS if not shutil.which(name)]:
         return f"the commands {', '.join(absent)}"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "Python's headers (Debian: apt install python3-dev)"
     namespaces = ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--mount-proc"]
     if subprocess.run(
         [*namespaces, "mount", "-t", "tmpfs", "tmpfs", "/run"], check=False, capture_output=True

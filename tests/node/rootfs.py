@@ -1,5 +1,6 @@
 """Files for images, taken from this machine: its Python, a shell, and the libraries that they load."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from tests.controlplane import debian
 
 COMMANDS = ("sh", "cat", "ln", "ls", "sleep", "test", "true")
 """Programs of the images besides Python."""
@@ -38,16 +41,16 @@ def python() -> Files:
     return {**modules, **programs, **libraries([interpreter, *_extensions(modules)])}
 
 
-def packages(directory: Path) -> Files:
-    """Installed packages, as site packages of the image's Python."""
+def packages(directory: Path, unpacked: Path) -> Files:
+    """Installed packages, as site packages of the image's Python, with libraries of the packages in `unpacked`."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     files = _tree(directory, f"{HOME}/lib/{version}/site-packages", re.compile("bin/"))
-    return {**files, **loaded_by(files)}
+    return {**files, **loaded_by(files, unpacked)}
 
 
-def loaded_by(files: Files) -> Files:
-    """The shared libraries that extension modules among the files load."""
-    return libraries(_extensions(files))
+def loaded_by(files: Files, unpacked: Path | None = None) -> Files:
+    """The shared libraries that extension modules among the files load; see `libraries`."""
+    return libraries(_extensions(files), unpacked)
 
 
 def _tree(directory: Path, target: str, leave_out: re.Pattern[str]) -> Files:
@@ -61,8 +64,12 @@ def _extensions(files: Files) -> list[Path]:
     return [path for name, path in files.items() if ".so" in name.rpartition("/")[2]]
 
 
-def libraries(programs: Iterable[Path]) -> Files:
-    """The shared libraries that the programs load, at the paths where the linker finds them."""
-    linked = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False)
+def libraries(programs: Iterable[Path], unpacked: Path | None = None) -> Files:
+    """The shared libraries that the programs load, at the paths where the linker finds them.
+
+    Those of Debian's packages that are unpacked in a directory come before those of this machine.
+    """
+    root, environment = (str(unpacked), debian.environment(unpacked)) if unpacked else ("", os.environ)
+    linked = subprocess.run(["ldd", *programs], env=environment, capture_output=True, text=True, check=False)
     paths = set(re.findall(r"^\t(?:\S+ => )?(/\S+) \(0x", linked.stdout, re.MULTILINE))
-    return {path: Path(path).resolve() for path in paths}
+    return {path.removeprefix(root): Path(path).resolve() for path in paths}

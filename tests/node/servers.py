@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from tests.node.network import NODE_IP
 
@@ -24,14 +25,21 @@ class Web:
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
+    """By path. `/path?key=value` is only for requests for the path with this parameter, whatever else they have."""
     authorization: dict[str, str] = field(default_factory=dict)
     """The Authorization header that a path needs."""
     headers: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    """Headers of the responses for a path."""
+    """Headers of the responses for a path. `Location` makes them a redirect."""
     held: dict[str, "Hold"] = field(default_factory=dict)
     """Paths whose responses stop in the middle."""
     log: list[str] = field(default_factory=list)
     """The paths of all GET requests."""
+
+    def name_of(self, requested: str) -> str:
+        """The path in `files` that has the most of the request's parameters; "" if there is none."""
+        path, given = urlsplit(requested).path, _parameters(requested)
+        names = [name for name in list(self.files) if urlsplit(name).path == path and _parameters(name) <= given]
+        return max(names, key=lambda name: len(_parameters(name)), default="")
 
     def put(self, name: str, files: Mapping[str, bytes]) -> str:
         """Serve the files below `name`. Returns their common URL."""
@@ -47,6 +55,11 @@ class Web:
         finally:
             del self.held[path]
             hold.release.set()
+
+
+def _parameters(name: str) -> set[tuple[str, str]]:
+    """The parameters after a path, with their values."""
+    return set(parse_qsl(urlsplit(name).query))
 
 
 @dataclass(frozen=True)
@@ -73,17 +86,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_error(404)
 
     def _respond(self, *, body: bool) -> None:
-        path = urlsplit(self.path).path
-        content = self._web.files.get(path)
-        if content is None:
+        path = self._web.name_of(self.path)
+        if not path:
             self.send_error(404)
             return
+        content, added = self._web.files[path], self._web.headers.get(path, {})
         if self.headers["Authorization"] != self._web.authorization.get(path, self.headers["Authorization"]):
             self.send_error(401)
             return
-        self.send_response(200)
+        self.send_response(307 if "Location" in added else 200)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(content))}
-        for name, value in {**headers, **self._web.headers.get(path, {})}.items():
+        for name, value in {**headers, **added}.items():
             self.send_header(name, value)
         self.end_headers()
         if body:
@@ -205,3 +218,43 @@ def put_snapshot(web: Web, repository: str, files: Mapping[str, bytes]) -> list[
         paths.append(resolved)
         web.headers[resolved] = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
     return paths
+
+
+def put_modelscope(web: Web, repository: str, files: Mapping[str, bytes]) -> list[str]:
+    """Serve a repository of ModelScope. Returns the paths of the list and of the files.
+
+    It is what ModelScope's client asks for: https://github.com/modelscope/modelscope/blob/master/modelscope/hub/api.py
+    """
+    path = f"/api/v1/models/{repository}/repo"
+    listed = [
+        {"Path": name, "Type": "blob", "Size": len(content), "Sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in files.items()
+    ]
+    stored = {f"{path}?{urlencode({'FilePath': name})}": content for name, content in files.items()}
+    stored[f"{path}/files"] = json.dumps({"Code": 200, "Data": {"Files": listed}}).encode()
+    web.files |= stored
+    return list(stored)
+
+
+def put_hdfs(web: Web, files: Mapping[str, bytes], user: str) -> None:
+    """Serve files of HDFS, by absolute path, to clients that act for the user. This server is name node and data node.
+
+    https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/WebHDFS.html
+    """
+    found: dict[PurePosixPath, bytes | None] = {PurePosixPath(path): content for path, content in files.items()}
+    found |= {parent: None for path in list(found) for parent in path.parents}
+    for path, content in found.items():
+        named = f"/webhdfs/v1{path}?doas={user}&op="
+        web.files[f"{named}GETFILESTATUS"] = json.dumps({"FileStatus": _status("", content)}).encode()
+        if content is None:
+            listed = [_status(each.name, found[each]) for each in found if each.parent == path != each]
+            web.files[f"{named}LISTSTATUS"] = json.dumps({"FileStatuses": {"FileStatus": listed}}).encode()
+        else:
+            stored = f"/webhdfs/v1{path}?op=OPEN&namenoderpcaddress=namenode:8020"
+            web.files |= {f"{named}OPEN": b"", stored: content}
+            web.headers[f"{named}OPEN"] = {"Location": f"{web.url}{stored}"}
+
+
+def _status(name: str, content: bytes | None) -> dict[str, str | int]:
+    """What the name node says of a file, or of a directory, which has no content."""
+    return {"pathSuffix": name, "type": "DIRECTORY" if content is None else "FILE", "length": len(content or b"")}

@@ -11,7 +11,7 @@ from tests.controlplane import binaries, pins
 from tests.controlplane.console import ObtainError, say
 from tests.controlplane.obtain import locked
 from tests.initializer import environment
-from tests.node import containerd, images, namespaces, rootfs
+from tests.node import containerd, images, kerberos, namespaces, rootfs
 
 START_WITHIN = 60.0
 """Seconds until containerd must accept connections."""
@@ -19,7 +19,8 @@ START_WITHIN = 60.0
 
 def directory() -> Path:
     """The imported images of these versions and this Python."""
-    sources = (environment.LOCK, environment.IN, environment.ENTRYPOINT, Path(images.__file__), Path(rootfs.__file__))
+    modules = [Path(str(module.__file__)) for module in (images, kerberos, rootfs)]
+    sources = (environment.LOCK, environment.IN, environment.ENTRYPOINT, kerberos.LOCK, kerberos.IN, *modules)
     content = b"".join(path.read_bytes() for path in sources)
     decisive = content + sys.version.encode() + pins.version(pins.CONTAINERD).encode()
     return binaries.cache_directory() / f"images-{hashlib.sha256(decisive).hexdigest()[:12]}"

@@ -13,7 +13,7 @@ from tests.node import images
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import INITIALIZER, Cluster
 from tests.node.network import NODE_IP
-from tests.node.servers import Web, put_blobs, put_objects, put_snapshot, web_server
+from tests.node.servers import Web, put_blobs, put_hdfs, put_modelscope, put_objects, put_snapshot, web_server
 from webhook import annotations as keys
 from webhook.steps.ca_bundle import GLOBAL_CA_BUNDLE
 
@@ -69,12 +69,18 @@ def test_https_with_a_ca_bundle(cluster: Cluster) -> None:
 
 def trusted(cluster: Cluster, namespace: str, host: str) -> ssl.SSLContext:
     """TLS for this host with a new CA, which the namespace's ConfigMap has."""
-    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(host).configure_cert(tls)
-    bundle = {"cabundle.crt": authority.cert_pem.bytes().decode()}
+    tls, authority = private_tls(host)
+    bundle = {"cabundle.crt": authority}
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": GLOBAL_CA_BUNDLE}, "data": bundle}
     cluster.apply(namespace, config_map)
     return tls
+
+
+def private_tls(host: str) -> tuple[ssl.SSLContext, str]:
+    """TLS for this host with a new CA, and the certificate of the CA."""
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(host).configure_cert(tls)
+    return tls, authority.cert_pem.bytes().decode()
 
 
 @case("`https://` of Azure Blob Storage, directory", "every file")
@@ -97,6 +103,48 @@ def test_hugging_face_hub(cluster: Cluster, web: Web) -> None:
     settings = {"storageDefaults": {"overrides": {"env": ["HF_ENDPOINT"]}}}
     read = cluster.report(namespace, pod, settings)
     assert {path: digest for path, digest in read.files.items() if not path.startswith(".cache/")} == digests(MODEL)
+
+
+@case("`modelscope://`, private; token from a Secret, MODELSCOPE_ENDPOINT from the pod's annotation", "every file")
+def test_modelscope(cluster: Cluster, web: Web) -> None:
+    web.authorization |= dict.fromkeys(put_modelscope(web, "org/bert", MODEL), "Bearer hush")
+    namespace = cluster.namespace()
+    cluster.secret(namespace, secret("hub", {"MODELSCOPE_API_TOKEN": "hush"}))
+    variables = json.dumps([{"name": "MODELSCOPE_ENDPOINT", "value": web.url}])
+    pod = plain_pod("modelscope://org/bert", annotations={str(keys.ENV): variables})
+    settings = {"storageDefaults": {"overrides": {"env": ["MODELSCOPE_ENDPOINT"]}}}
+    assert cluster.report(namespace, pod, settings).files == digests(MODEL)
+
+
+@case("`webhdfs://`, directory; name node and USER_PROXY from a Secret", "every file; writing fails (EROFS)")
+def test_hdfs_directory(cluster: Cluster, web: Web) -> None:
+    namespace = hdfs_namespace(cluster, web)
+    read = cluster.report(namespace, plain_pod("webhdfs://models/bert"))
+    assert read.files == digests(MODEL)
+    assert read.created == "EROFS"
+
+
+@case("`hdfs://`, single file", "the file")
+def test_hdfs_file(cluster: Cluster, web: Web) -> None:
+    namespace = hdfs_namespace(cluster, web)
+    assert cluster.report(namespace, plain_pod("hdfs://models/bert/weights.bin")).files == digests(WEIGHTS)
+
+
+@case("`webhdfs://` of a name node with TLS; TLS_CA from the Secret", "every file")
+def test_hdfs_with_tls(cluster: Cluster) -> None:
+    tls, authority = private_tls(NODE_IP)
+    pod = plain_pod("webhdfs://models/bert")
+    with web_server(tls) as web:
+        assert "CERTIFICATE_VERIFY_FAILED" in cluster.failure(hdfs_namespace(cluster, web), pod)
+        assert cluster.report(hdfs_namespace(cluster, web, TLS_CA=authority), pod).files == digests(MODEL)
+
+
+def hdfs_namespace(cluster: Cluster, web: Web, **more: str) -> str:
+    """A namespace whose service account has a Secret for HDFS with MODEL in `/models/bert`, and with more keys."""
+    put_hdfs(web, {f"/models/bert/{path}": content for path, content in MODEL.items()}, user="ann")
+    namespace = cluster.namespace()
+    cluster.secret(namespace, secret("hdfs", {"HDFS_NAMENODE": web.url, "USER_PROXY": "ann", **more}))
+    return namespace
 
 
 @case("`gs://`, directory; STORAGE_EMULATOR_HOST from the pod's annotation", "every file")
