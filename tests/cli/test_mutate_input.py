@@ -5,12 +5,13 @@ import json
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import yamls
 from tests.cli.running import run, written
 from tests.serving import pod, review
+from tests.strategies import pods, spoiled
 from webhook.offline import manifests
 
 URI = "storage.kserve.io/uri"
@@ -208,6 +209,26 @@ def test_every_pod_of_a_list_and_of_a_review_is_explained():
     assert "request.object.metadata.annotations has" in line
 
 
+WRAPPED = [
+    lambda pod: pod,
+    lambda pod: {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"template": pod}},
+    lambda pod: custom({"workers": [pod]}),
+    lambda pod: {"apiVersion": "v1", "kind": "List", "items": [pod, pod]},
+    review,
+]
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(WRAPPED).flatmap(lambda wrapped: pods().map(wrapped)).flatmap(spoiled), st.data())
+def test_an_object_with_any_values_is_explained_or_denied(document, data):
+    options = data.draw(
+        st.sampled_from([["--explain"], ["--explain", "--deployments"], ["-o", "diff"], ["-o", "patch"]])
+    )
+    result = run("mutate", *options, stdin=json.dumps(document))
+    assert isinstance(result.exception, SystemExit | None), result.exc_info
+    assert result.exit_code in (0, 1, 2)
+
+
 def test_a_password_in_a_uri_is_not_printed():
     _, (line,) = explained(pod(uri="https://user:hunter2@host/m"))
     assert "hunter2" not in line
@@ -291,6 +312,69 @@ def test_an_annotation_of_an_object_without_pods_is_named():
     result = run("mutate", stdin=json.dumps(custom({}, "Service", "v1", annotations={URI: "s3://b/m"})))
     assert f"warning: Service llama: annotation {URI} has no effect on the Service" in result.stderr
     assert "kubectl get pods --output yaml | storage-webhook mutate --explain -f -" in result.stderr
+
+
+PLACES = {
+    "spec.template.annotations": lambda given: given["spec"]["template"],
+    "spec.template.spec.annotations": lambda given: given["spec"]["template"]["spec"],
+    "spec.template.spec.containers[0].annotations": lambda given: given["spec"]["template"]["spec"]["containers"][0],
+    "spec.annotations": lambda given: given["spec"],
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Rollout"])
+def test_an_annotation_at_any_wrong_place_is_named_with_the_right_one(kind, place):
+    given = {"apiVersion": "g/v1", "kind": kind, "metadata": {"name": "iris"}, "spec": {"template": template()}}
+    PLACES[place](given)["annotations"] = {URI: "s3://b/m"}
+    (warning,), (command,) = advice(given)
+    assert f"in {place}" in warning
+    assert "move to spec.template.metadata.annotations" in warning
+    assert json.loads(shlex.split(command)[-1]) == {
+        "spec": {"template": {"metadata": {"annotations": {URI: "s3://b/m"}}}}
+    }
+
+
+@pytest.mark.parametrize("place", [("annotations",), ("metadata",), ("spec", "annotations")])
+def test_a_pod_with_an_annotation_at_a_wrong_place_is_created_again(place):
+    given = pod()
+    holder = given
+    for key in place:
+        holder = holder.setdefault(key, {})
+    holder[URI] = "s3://b/m"
+    (warning,), (command,) = advice(given)
+    assert f"in {'.'.join(place)}: move to metadata.annotations" in warning
+    assert command.startswith("kubectl replace --force")
+
+
+def test_the_nearest_of_several_templates_is_named():
+    workers = [template(), template()]
+    workers[1]["annotations"] = {URI: "s3://b/m"}
+    (warning,), _ = advice(custom({"head": template(), "workers": workers}))
+    assert "spec.workers[1].annotations" in warning
+    assert "move to spec.workers[1].metadata.annotations" in warning
+
+
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        ({"podMetadata": {"annotations": {URI: "s3://b/m"}}}, "spec.podMetadata.annotations"),
+        (
+            {"templates": [{"metadata": {"annotations": {URI: "s3://b/m"}}, "container": {"image": "a"}}]},
+            "spec.templates[0].metadata.annotations",
+        ),
+        (
+            # Knative gives the container its name.
+            {"template": {"metadata": {"annotations": {URI: "s3://b/m"}}, "spec": {"containers": [{"image": "a"}]}}},
+            "spec.template.metadata.annotations",
+        ),
+    ],
+)
+def test_an_annotation_that_a_controller_may_copy_is_named_with_the_command_that_shows_its_pods(spec, place):
+    result, lines = explained(custom(spec, "Workflow", "argoproj.io"))
+    assert lines == []
+    assert f"only if the controller copies it to pods: {place}" in result.stderr
+    assert result.stderr.count("kubectl get pods --output yaml | storage-webhook mutate --explain -f -") == 1
 
 
 @pytest.mark.parametrize(

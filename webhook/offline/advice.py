@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from webhook import annotations as keys
@@ -33,16 +33,19 @@ class Advice(NamedTuple):
 def advice(document: Any) -> Iterator[Advice]:
     """Advice about the annotations of an object that reach no pod, and about kinds without pods."""
     found = document["request"].get("object") if _is_review(document) else document
-    if not isinstance(found, dict) or not isinstance(found.get("kind"), str) or found["kind"] == "Pod":
+    if not isinstance(found, dict) or not isinstance(found.get("kind"), str):
         return
     if found["kind"] in _COPIED_BY_KSERVE and str(found.get("apiVersion")).startswith("serving.kserve.io/"):
         yield from _about_kserve(found, _COPIED_BY_KSERVE[found["kind"]])
-    elif paths := list(find_pods(found)):
-        for path in paths:
-            yield from _about_template(found, path)
-    elif wrong := misplaced_annotations(found, ("spec", "template", "metadata", "annotations")):
-        yield _warning(wrong, f"no effect on the {found['kind']}, which has no pod template")
-        yield Advice(True, f"to see what the webhook does with pods: {_preview(found)}")
+        return
+    paths = list(find_pods(found))
+    for path in paths:
+        yield from _about_template(found, path)
+    elsewhere = _elsewhere(found, paths)
+    for place, wrong in elsewhere.items():
+        yield from _about_place(found, place, wrong, paths)
+    if not paths:
+        yield from _without_template(found, elsewhere)
 
 
 def _is_review(document: Any) -> bool:
@@ -71,6 +74,56 @@ def _about_template(found: Mapping[str, Any], path: Path) -> Iterator[Advice]:
         yield Advice(True, f"to change the {found['kind']} in the cluster: {_change(found, target, wrong)}")
 
 
+def _elsewhere(found: Mapping[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, str]]:
+    """The webhook's annotations in an object, by their place; not those of pods, and of what contains them."""
+    containing = {path[:length] for path in (*paths, ("",)) for length in range(len(path) + 1)}
+    places: dict[Path, dict[str, str]] = {}
+    for place, key, value in _annotations(found, ()):
+        if place[-2:] != ("metadata", "annotations") or place[:-2] not in containing:
+            places.setdefault(place, {})[key] = str(value)
+    return places
+
+
+def _annotations(value: Any, path: Path) -> Iterator[tuple[Path, str, Any]]:
+    """The webhook's annotations anywhere in a value, with the path of the object that has them."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key in keys.KNOWN:
+                yield path, key, child
+            else:
+                yield from _annotations(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _annotations(child, (*path, index))
+
+
+def _about_place(
+    found: Mapping[str, Any], place: Path, wrong: Mapping[str, str], paths: Sequence[Path]
+) -> Iterator[Advice]:
+    where = dotted(place)
+    if not paths:
+        yield _warning(wrong, f"an effect only if the controller copies it to pods: {where} is not known")
+        return
+    target = (*max(paths, key=lambda path: _common(path, place)), "metadata", "annotations")
+    is_known = found["kind"] in POD_PATHS
+    effect = f"no effect in {where}" if is_known else f"an effect in {where} only if the controller copies it to pods"
+    yield _warning(wrong, f"{effect}: move to {dotted(target)}")
+    yield Advice(True, f"to change the {found['kind']} in the cluster: {_change(found, target, wrong)}")
+
+
+def _common(one: Path, other: Path) -> int:
+    """The length of the path that two paths begin with."""
+    return next((index for index, pair in enumerate(zip(one, other, strict=False)) if len({*pair}) > 1), len(one))
+
+
+def _without_template(found: Mapping[str, Any], elsewhere: Mapping[Path, Any]) -> Iterator[Advice]:
+    wrong = misplaced_annotations(found, ("spec", "template", "metadata", "annotations"))
+    if wrong:
+        yield _warning(wrong, f"no effect on the {found['kind']}, which has no pod template")
+    if wrong or elsewhere:
+        yield Advice(True, f"to see what the webhook does with pods: {_preview(found)}")
+
+
 def _warning(annotations: Mapping[str, str], effect: str) -> Advice:
     several = len(annotations) > 1
     return Advice(False, f"annotation{'s' * several} {', '.join(annotations)} {'have' if several else 'has'} {effect}")
@@ -78,8 +131,8 @@ def _warning(annotations: Mapping[str, str], effect: str) -> Advice:
 
 def _change(found: Mapping[str, Any], target: Path, annotations: Mapping[str, str]) -> str:
     """The command that sets annotations at a path of an object."""
-    if found["kind"] == "Job":
-        # The pod template of a Job cannot be changed.
+    if found["kind"] in ("Job", "Pod"):
+        # The pod template of a Job cannot be changed, and a pod gets its model when it is created.
         return "kubectl replace --force -f FILE, with the corrected manifest"
     # A merge patch replaces lists, and a command is no place for a password in a URI.
     if any(isinstance(key, int) for key in target) or any(redacted(text) != text for text in annotations.values()):

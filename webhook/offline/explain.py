@@ -7,7 +7,7 @@ from typing import Any
 from webhook import annotations as keys
 from webhook.admission.outcome import Outcome
 from webhook.admission.workloads import dotted
-from webhook.errors import quoted
+from webhook.errors import Denied, quoted
 from webhook.offline.manifests import Owner
 from webhook.pod.pod import metadata_map
 from webhook.request.model_request import SKIP_REASONS
@@ -26,7 +26,11 @@ def explain(owner: Owner, pod: Any, outcome: Outcome) -> str:
 
 
 def _looked_for(owner: Owner, pod: dict[str, Any]) -> str:
-    annotations, labels = metadata_map(pod, "annotations"), metadata_map(pod, "labels")
+    try:
+        annotations, labels = metadata_map(pod, "annotations"), metadata_map(pod, "labels")
+    except Denied:
+        # The outcome says what is wrong with them.
+        return ""
     place = dotted((*owner.path, "metadata", "annotations"))
     wanted = [keys.URI, keys.URIS]
     if keys.INFERENCE_SERVICE in labels:
