@@ -93,7 +93,8 @@ def _measure(reviews: Reviews, bare: Server, ours: Server, rounds: int, seconds:
         _progress(f"round {number + 1} of {rounds}")
         for name, (server, bodies_in_turns) in sent.items():
             with Load(server.target, bodies_in_turns) as load:
-                load.run(seconds / 10)
+                # Long enough to read what the cache no longer has.
+                load.run(seconds / 2)
                 before = server.cpu()
                 result = load.run(seconds)
                 after = server.cpu()
