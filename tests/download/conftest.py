@@ -1,6 +1,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,34 @@ def claim(tmp_path: Path) -> Iterator[Claim]:
     claim.end()
 
 
+@contextmanager
+def small_volume(path: Path) -> Iterator[None]:
+    """An empty volume with a size of 4 MiB, mounted at the path."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    path.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
 @pytest.fixture
 def small_claim(tmp_path: Path) -> Iterator[Claim]:
     """An empty claim with a size of 4 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    root = tmp_path / "claim"
-    root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root], check=True)
-    claim = Claim(root)
-    try:
-        yield claim
-    finally:
-        claim.end()
-        subprocess.run(["umount", root], check=True)
+    claim = Claim(tmp_path / "claim")
+    with small_volume(claim.root):
+        try:
+            yield claim
+        finally:
+            claim.end()
+
+
+@pytest.fixture
+def inner_file(tmp_path: Path) -> Iterator[Path]:
+    """A file of somebody else, in a volume that is mounted inside `model`, below the temporary directory."""
+    inner = tmp_path / "model" / "inner"
+    with small_volume(inner):
+        (inner / "results.txt").write_text("mine")
+        yield inner / "results.txt"

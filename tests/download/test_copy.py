@@ -62,6 +62,13 @@ def test_a_second_try_replaces_a_part_of_a_copy(copying: Claim) -> None:
     assert (_copy(copying) / "part" / "weights.bin").read_bytes() == WEIGHTS
 
 
+def test_nothing_is_deleted_when_a_volume_is_mounted_in_that_of_the_copy(claim: Claim, inner_file: Path) -> None:
+    pod = replace(claim, copy=inner_file.parent.parent).run(DOWNLOAD)
+    assert pod.process.returncode == 1
+    assert "cannot be emptied: a volume is mounted in it" in pod.message
+    assert inner_file.read_text() == "mine"
+
+
 def test_a_copy_with_another_digest_is_not_served(copying: Claim) -> None:
     """Somebody changes the model in the cache, to the same size."""
     claim = replace(copying, sha256=_digest())

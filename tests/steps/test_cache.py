@@ -192,6 +192,19 @@ def test_a_copy_is_made_once_when_the_webhook_is_called_again() -> None:
     assert "patch" not in answer(pod)
 
 
+@pytest.mark.parametrize("path", ["/mnt", "/mnt/", "//mnt"])
+def test_a_copy_at_a_path_that_contains_the_cache_is_denied(path: str) -> None:
+    """The directory is emptied before the copy, and the claim is mounted inside it."""
+    outcome = decide(plain_pod(URI, annotations={**COPIED, "storage.kserve.io/mount-path": path}))
+    assert f'contains the mount path "{ROOT}" of volume "storage-cache"' in outcome.message
+
+
+def test_a_copy_to_a_claim_of_the_pods_own_is_denied() -> None:
+    volume = {"name": "kserve-provision-location", "persistentVolumeClaim": {"claimName": "mine"}}
+    outcome = decide(plain_pod(URI, annotations=COPIED, volumes=[volume]))
+    assert "cache-mount copy cannot be combined with the pod's claim" in outcome.message
+
+
 def test_an_unknown_way_to_mount_the_cache_is_denied() -> None:
     outcome = decide(plain_pod(URI, annotations={**CACHE, "storage.kserve.io/cache-mount": "link"}))
     assert 'cache-mount "link" is invalid: use direct or copy' in outcome.message

@@ -188,6 +188,15 @@ def test_a_claim_of_the_pods_own_as_the_place_of_the_download_is_denied() -> Non
     assert "cannot be combined with the pod's claim" in outcome.message
 
 
+@pytest.mark.parametrize("read_only", ["true", "false"])
+def test_a_digest_of_a_claims_copy_at_a_path_that_contains_the_claim_is_denied(read_only: str) -> None:
+    """The directory is emptied before the download, and the claim is mounted inside it."""
+    annotations = {f"{PREFIX}pvc-mount": "copy", f"{PREFIX}mount-path": "/mnt", f"{PREFIX}readonly": read_only}
+    assert decide(plain_pod(CLAIM, annotations=annotations)).allowed
+    outcome = decide(plain_pod(CLAIM, annotations={**annotations, **CHECKED}))
+    assert 'contains the mount path "/mnt/pvc" of volume' in outcome.message
+
+
 REQUIRED = {"storageDefaults": {"requireDigest": ["models"]}}
 
 

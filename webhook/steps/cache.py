@@ -13,6 +13,7 @@ from webhook.request.model_request import ModelRequest
 from webhook.request.shared_cache import has_no_effect, is_copied
 from webhook.steps.ca_bundle import CA_BUNDLE_VOLUME
 from webhook.steps.download import build_init_container, ensure_download_volume
+from webhook.steps.emptied import check_emptied
 from webhook.steps.inputs import Inputs
 from webhook.steps.supervision import delivery, downloader
 from webhook.uri import ClaimPath
@@ -46,7 +47,9 @@ def download_into_cache(pod: PodDraft, inputs: Inputs) -> None:
 def _mount_copy(pod: PodDraft, container: JsonObject, inputs: Inputs) -> None:
     """Mount a volume for the pod's copy of the model in the init container and in the targets."""
     request = inputs.request
-    volume = ensure_download_volume(pod, request, request.mount_path, inputs.settings.storage_defaults)
+    volume = ensure_download_volume(
+        pod, request, request.mount_path, inputs.settings.storage_defaults, emptied_for=f"{keys.CACHE_MOUNT} copy"
+    )
     pod.ensure_mount(container, mount(volume, request.mount_path, read_only=False))
     for target in request.targets:
         pod.ensure_mount(pod.edit_target(target), mount(volume, request.mount_path, read_only=request.read_only))
@@ -73,6 +76,8 @@ def share_download(pod: PodDraft, inputs: Inputs) -> None:
         return
     volume = _cache_volume(pod, request, cache)
     model = _cached_model(pod, container, cache, inputs)
+    if model.copied:
+        check_emptied(container, [request.mount_path])
     advice = f'its download cannot be shared: add "command" to its container, or set annotation {keys.CACHE} to "none"'
     command, args = downloader(container, inputs, advice), container.get("args") or ()
     container["command"], container["args"] = wrap_cached(

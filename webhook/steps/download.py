@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from webhook import quantity
-from webhook.annotations import CACHE, MOUNT_PATH, PVC_MOUNT, SHA256, URIS
+from webhook.annotations import MOUNT_PATH, PVC_MOUNT, SHA256, URIS
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
@@ -35,7 +35,8 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
     if not request.downloaded or inputs.cache:
         return
     directory = download_directory(request)
-    volume = ensure_download_volume(pod, request, directory, inputs.settings.storage_defaults)
+    emptied_for = SHA256 if any(source.sha256 for source in request.downloaded) else ""
+    volume = ensure_download_volume(pod, request, directory, inputs.settings.storage_defaults, emptied_for=emptied_for)
     init_container = build_init_container(inputs)
     init_container["volumeMounts"] = [
         mount(volume, directory, read_only=False),
@@ -73,19 +74,22 @@ def download_directory(request: ModelRequest) -> str:
     return common
 
 
-def ensure_download_volume(pod: PodDraft, request: ModelRequest, directory: str, config: StorageDefaults) -> str:
+def ensure_download_volume(
+    pod: PodDraft, request: ModelRequest, directory: str, config: StorageDefaults, *, emptied_for: str
+) -> str:
     """The name of the volume that the init container writes to; one is added when the pod has none of this name.
 
-    Raises Denied when the pod's own volume of this name cannot be written.
+    `emptied_for`: the annotation because of which the directory is emptied before the download; "": it is not.
+    Raises Denied when the pod's own volume of this name cannot be written, or would be emptied and is a claim.
     """
     volume: JsonObject = {"name": PROVISION_VOLUME, **_source(config)}
     if request.several or request.sources[0].is_image("fetch"):
         volume["name"] = volume_name(directory, volume, pod.spec.get("volumes"))
     existing = find(pod.spec.get("volumes"), volume["name"])
-    if existing and "persistentVolumeClaim" in existing and any(source.sha256 for source in request.downloaded):
+    if existing and "persistentVolumeClaim" in existing and emptied_for:
         raise Denied(
-            f"annotation {SHA256} cannot be combined with the pod's claim as volume {quoted(volume['name'])}: a model "
-            f"with a digest is alone in its directory, so use annotation {CACHE} for the claim, or another volume"
+            f"annotation {emptied_for} cannot be combined with the pod's claim as volume {quoted(volume['name'])}: its "
+            "directory is emptied for the model, so use another volume"
         )
     if existing is None:
         pod.ensure_volume(volume)

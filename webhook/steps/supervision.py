@@ -13,6 +13,7 @@ from webhook.request.injected import download_volumes
 from webhook.request.model_request import ModelRequest
 from webhook.settings.model import Settings
 from webhook.steps.download import PVC_COPY_PATH
+from webhook.steps.emptied import check_emptied
 from webhook.steps.inputs import Inputs
 from webhook.steps.storage_container import select_storage_container
 
@@ -102,5 +103,6 @@ def _digest(annotations: Any) -> str:
 
 
 def _wrap(container: JsonObject, command: list[str], models: Models, how: Delivery) -> None:
+    check_emptied(container, (path for path, digest in models.digests.items() if digest))
     args = container.get("args") or ()
     container["command"], container["args"] = wrap_in_place(command, args, models, how)

@@ -32,6 +32,7 @@ from webhook.download.program.process import (
     Result,
     Verify,
     Watch,
+    check_mounts,
     fail,
     limit,
     log,
@@ -253,7 +254,9 @@ def in_cache(options: Options, command: list[str], watch: Watch, verify: Verify)
 
 def copied(options: Options, command: list[str], watch: Watch, verify: Verify) -> Result:
     """Find the model in the cache, or download it, and copy it to a volume of the pod."""
-    record, target = in_cache(options, command, watch, verify), options["copy"]
+    target = options["copy"]
+    check_mounts([target])
+    record = in_cache(options, command, watch, verify)
     for entry in os.scandir(target):  # of an earlier try
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)

@@ -139,10 +139,20 @@ def measure(found: Iterable[Found]) -> Result:
     return {"bytes": size, "files": files}
 
 
+def check_mounts(paths: Iterable[str]) -> None:
+    """Raise Failed when something is mounted inside a directory that is about to be emptied: it is not the model's."""
+    with open("/proc/self/mountinfo") as mounts:
+        points = [line.split()[4] for line in mounts]
+    for path in paths:
+        if any(point.startswith(os.path.realpath(path) + "/") for point in points):
+            raise Failed(f"disk: {path} cannot be emptied: a volume is mounted in it")
+
+
 def in_place(options: Options, command: list[str], watch: Watch, verify: Verify) -> Result:
     """Download the models to their paths. A model with a digest is alone there, and removed when it is not right."""
     models = options["models"]
     checked = [path for path, digest in models.items() if digest]
+    check_mounts(checked)
     try:
         for path in checked:
             shutil.rmtree(path, ignore_errors=True)
