@@ -79,7 +79,8 @@ def test_leftovers_and_damaged_models_after_the_grace_period_are_removed():
 
 
 def test_mounted_keys_of_pods():
-    used, done = key("used"), key("done")
+    used, done, kinds = key("used"), key("done"), ("initContainers", "ephemeralContainers")
+    others = {kind: key(kind) for kind in kinds}
     pods = json.loads(
         json.dumps(
             {
@@ -88,17 +89,19 @@ def test_mounted_keys_of_pods():
                     pod("Pending", used + "/a"),
                     pod("Succeeded", f"models/{done}"),
                     pod("Running", "models/iris"),
+                    *(pod("Running", other, kind) for kind, other in others.items()),
+                    {"spec": {"containers": [{"volumeMounts": None}], "initContainers": None}},
                     {"metadata": {}, "spec": {"containers": [{"name": "none"}]}},
                 ]
             }
         )
     )
-    assert mounted_keys(pods) == {used}
+    assert mounted_keys(pods) == {used, *others.values()}
 
 
-def pod(phase: str, sub_path: str) -> object:
+def pod(phase: str, sub_path: str, kind: str = "containers") -> object:
     mounts = [{"name": "other", "mountPath": "/x"}, {"name": "cache", "subPath": sub_path}]
-    return {"status": {"phase": phase}, "spec": {"containers": [{"volumeMounts": mounts}]}}
+    return {"status": {"phase": phase}, "spec": {"containers": [], kind: [{"volumeMounts": mounts}]}}
 
 
 @pytest.mark.parametrize("wrong", [[], {}, "pods", {"items": [1]}, {"items": [{}]}, None])

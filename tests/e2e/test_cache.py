@@ -97,6 +97,13 @@ def test_program_is_stored_unchanged(control_plane: ControlPlane, namespace: str
     assert stored.spec.init_containers[0].args == container["args"]
 
 
+def test_prune_in_a_namespace_that_does_not_exist_removes_nothing(control_plane: ControlPlane, claim: Claim) -> None:
+    result = prune(claim, "no-such-namespace", control_plane.kubeconfig)
+    assert result.exit_code == 2
+    assert "there is no namespace no-such-namespace" in result.stderr
+    assert claim.model.exists()
+
+
 def test_prune_keeps_models_that_pods_mount(control_plane: ControlPlane, namespace: str, claim: Claim) -> None:
     pruner = control_plane.service_account(namespace, SERVICE_ACCOUNT)
     with control_plane.client() as client:

@@ -287,7 +287,11 @@ def mounted_keys(pods: Any) -> frozenset[str]:
 def _sub_paths(pod: Mapping[str, Any]) -> list[str]:
     if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return []
-    return [mount.get("subPath", "") for c in pod["spec"]["containers"] for mount in c.get("volumeMounts", ())]
+    spec = pod["spec"]
+    # Native sidecars are init containers; others are restarted with the pod.
+    containers = [*spec["containers"], *(spec.get("initContainers") or ()), *(spec.get("ephemeralContainers") or ())]
+    mounts = [mount for container in containers for mount in container.get("volumeMounts") or ()]
+    return [mount.get("subPath") or mount.get("subPathExpr") or "" for mount in mounts]
 
 
 def remove(directory: Path, removal: Removal, rules: Rules, now: float, on_progress: OnProgress) -> bool:
