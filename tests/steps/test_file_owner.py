@@ -42,6 +42,30 @@ def test_a_server_that_can_write_is_not_warned_about(pod_user: int | None, serve
     assert not _warnings(pod_user, server_user)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "warned"),
+    [
+        ({}, False),
+        ({"drop": ["NET_RAW"]}, False),
+        ({"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}, False),
+        ({"drop": ["ALL"]}, True),
+        ({"drop": ["CAP_DAC_OVERRIDE"]}, True),
+    ],
+)
+def test_root_without_its_capability_is_another_user(capabilities: Any, warned: bool) -> None:
+    server = a_container(securityContext={"runAsUser": 0, "capabilities": capabilities})
+    warnings = answer(plain_pod(S3, annotations=WRITABLE, containers=[server])).get("warnings", [])
+    assert ["user 1000 of the init container" in each for each in warnings] == [True] * warned
+
+
+@pytest.mark.parametrize(("context", "warned"), [({}, True), ({"fsGroup": 2000}, False)])
+def test_a_copy_from_the_shared_cache_is_writable_for_the_group(context: Any, warned: bool) -> None:
+    annotations = {**WRITABLE, str(keys.CACHE): "pvc://cache", str(keys.CACHE_MOUNT): "copy"}
+    server = a_container(**_run_as(3333))
+    pod = plain_pod(S3, annotations=annotations, containers=[server], securityContext=context)
+    assert any("no other user can write" in each for each in answer(pod).get("warnings", [])) == warned
+
+
 def test_the_user_of_the_settings_owns_the_files() -> None:
     settings = {"storageDefaults": {"securityContext": {"runAsUser": 2000}}}
     assert not _warnings(None, 2000, settings)

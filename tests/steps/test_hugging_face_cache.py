@@ -15,7 +15,9 @@ def _warnings(pod: JsonObject) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [SNAPSHOT, f"{SNAPSHOT}/", f"{SNAPSHOT}/onnx", SNAPSHOT.removeprefix("hub/")])
+@pytest.mark.parametrize(
+    "path", [SNAPSHOT, f"{SNAPSHOT}/", f"{SNAPSHOT}/onnx", SNAPSHOT.removeprefix("hub/"), SNAPSHOT.rpartition("/")[0]]
+)
 def test_a_mounted_snapshot_is_warned_about(path: str) -> None:
     (warning,) = _warnings(plain_pod(f"pvc://claim/{path}"))
     assert f"annotation {keys.PVC_MOUNT} to copy" in warning

@@ -37,19 +37,29 @@ def test_a_disk_limit_that_becomes_that_of_the_pod_is_warned_about(annotations: 
     [
         ({}, {}),
         ({"containers": [a_container(resources=DISK)]}, BY_SETTING),
-        ({"containers": [a_container(), a_container("other", resources=DISK)]}, BY_SETTING),
-        ({"initContainers": [a_container("first", resources=DISK)]}, BY_SETTING),
     ],
 )
 def test_other_disk_limits_are_not_warned_about(fields: Any, settings: Any) -> None:
     assert not _warnings(plain_pod(S3, **fields), settings)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"containers": [a_container(), a_container("sidecar", resources=DISK)]},
+        {"initContainers": [a_container("first", resources=DISK)]},
+    ],
+)
+def test_a_disk_limit_of_other_containers_does_not_help_the_server(fields: Any) -> None:
+    (warning,) = _warnings(plain_pod(S3, **fields), BY_SETTING)
+    assert 'on container "server": it has none' in warning
+
+
 def test_a_disk_limit_without_a_download_is_not_warned_about() -> None:
     assert not _warnings(plain_pod("pvc://claim/model"), BY_SETTING)
 
 
-@pytest.mark.parametrize("size", [{}, {"sizeLimit": "1Gi"}, {"sizeLimit": "1025Mi"}])
+@pytest.mark.parametrize("size", [{}, {"sizeLimit": "1Gi"}, {"sizeLimit": "1025Mi"}, {"sizeLimit": "897Mi"}])
 def test_a_download_to_memory_that_may_exceed_the_limit_is_warned_about(size: dict[str, str]) -> None:
     settings = {"storageDefaults": {"emptyDir": {"medium": "Memory", **size}}}
     (warning,) = _warnings(plain_pod(S3), settings)
@@ -69,7 +79,7 @@ def test_a_volume_of_the_pod_in_memory_is_warned_about() -> None:
     ("empty_dir", "annotations"),
     [
         ({"sizeLimit": "2Gi"}, {}),
-        ({"medium": "Memory", "sizeLimit": "1023Mi"}, {}),
+        ({"medium": "Memory", "sizeLimit": "896Mi"}, {}),
         ({"medium": "Memory", "sizeLimit": "2Gi"}, {keys.MEMORY_LIMIT: "3Gi"}),
         ({"medium": "Memory", "sizeLimit": "2Gi"}, {keys.CACHE: "pvc://cache"}),
     ],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from webhook.errors import quoted
-from webhook.pod.pod import PodDraft
+from webhook.pod.pod import JsonObject, PodDraft
+from webhook.request.shared_cache import is_copied
 from webhook.steps.inputs import Inputs
 
 INITIALIZER_USER = 1000
@@ -19,13 +20,27 @@ def warn_about_file_owner(pod: PodDraft, inputs: Inputs) -> None:
     # A model that is copied from a claim consists of links to its files.
     if request.read_only or container is None or all(source.claim for source in request.downloaded):
         return
+    if inputs.cache and is_copied(request) and (pod.spec.get("securityContext") or {}).get("fsGroup") is not None:
+        # The files of a shared cache are writable for the group, and a copy keeps their mode.
+        return
     owner = pod.effective_id(container, "runAsUser")
     owner = INITIALIZER_USER if owner is None else owner
     for target in request.targets:
-        user = pod.effective_id(pod.container(target), "runAsUser")
-        if user not in (None, 0, owner):
+        server = pod.container(target)
+        user = pod.effective_id(server, "runAsUser")
+        if user not in (None, owner) and not (user == 0 and _ignores_modes(server)):
             pod.warnings.append(
                 f"set spec.securityContext.runAsUser to {user}: container {quoted(target)} runs as this user, but the "
                 f"model's files belong to user {owner} of the init container, and no other user can write to them"
             )
             return
+
+
+def _ignores_modes(container: JsonObject) -> bool:
+    """Whether root in this container may write to every file: with the capability DAC_OVERRIDE, which is a default."""
+    capabilities = (container.get("securityContext") or {}).get("capabilities")
+    given = capabilities if isinstance(capabilities, dict) else {}
+    added, dropped = (
+        {str(name).upper().removeprefix("CAP_") for name in given.get(key) or ()} for key in ("add", "drop")
+    )
+    return bool(added & {"ALL", "DAC_OVERRIDE"}) or not dropped & {"ALL", "DAC_OVERRIDE"}

@@ -10,7 +10,7 @@ from webhook.pod.pod import PodDraft
 from webhook.steps.inputs import Inputs
 
 # huggingface_hub: "Understand caching". A file of a snapshot is a link to ../../blobs/<hash>.
-_SNAPSHOT = re.compile(r"(?:^|/)(?:models|datasets|spaces)--[^/]+/snapshots/[^/]+")
+_SNAPSHOT = re.compile(r"(?:^|/)(?:models|datasets|spaces)--[^/]+/snapshots(?:/|$)")
 
 
 def warn_about_snapshots(pod: PodDraft, inputs: Inputs) -> None:

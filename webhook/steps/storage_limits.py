@@ -12,17 +12,20 @@ from webhook.pod.pod import JsonObject, PodDraft
 from webhook.steps.inputs import Inputs
 from webhook.steps.pod_resources import amount
 
+_DOWNLOADER = 128 * 2**20
+"""The bytes of memory that the downloader needs besides the model."""
+
 
 def warn_about_storage_limits(pod: PodDraft, inputs: Inputs) -> None:
     """Warn about a limit of the init container that ends the pod, or the init container, without naming the reason."""
     container = pod.init_container()
     if container is None:
         return
-    if (limit := _limit(container, "ephemeral-storage")) is not None and not _has_disk_limit(pod, container):
+    if (limit := _limit(container, "ephemeral-storage")) is not None and not _has_disk_limit(pod, inputs):
         pod.warnings.append(
-            f"set an ephemeral-storage limit on container {quoted(inputs.request.targets[0])}: no container has one, "
-            f"so the limit {quoted(limit)} of the init container is that of the whole pod, and a pod that uses more, "
-            "its model included, is evicted"
+            f"set an ephemeral-storage limit on container {quoted(inputs.request.targets[0])}: it has none, so the "
+            f"limits of other containers, such as {quoted(limit)} of the init container, are those of the whole pod, "
+            "and a pod that uses more, its model included, is evicted"
         )
     limit = _limit(container, "memory")
     if limit is not None and any(_may_fill(volume, limit) for volume in _memory_volumes(pod, container)):
@@ -38,11 +41,10 @@ def _limit(container: JsonObject, name: str) -> str | None:
     return None if limit is None else str(limit)
 
 
-def _has_disk_limit(pod: PodDraft, initializer: JsonObject) -> bool:
-    """Whether another container has a limit. The pod's is the sum of its containers', or that of an init container."""
-    containers = [*(pod.spec.get("containers") or ()), *(pod.spec.get("initContainers") or ())]
-    others = (each for each in containers if each["name"] != initializer["name"])
-    return any(_limit(each, "ephemeral-storage") is not None for each in others)
+def _has_disk_limit(pod: PodDraft, inputs: Inputs) -> bool:
+    """Whether a target has a limit. The pod's is the sum of its containers', or that of an init container."""
+    targets = map(pod.container, inputs.request.targets)
+    return any(_limit(each, "ephemeral-storage") is not None for each in targets)
 
 
 def _memory_volumes(pod: PodDraft, container: JsonObject) -> Iterator[JsonObject]:
@@ -55,9 +57,12 @@ def _memory_volumes(pod: PodDraft, container: JsonObject) -> Iterator[JsonObject
 
 
 def _may_fill(empty_dir: JsonObject, limit: str) -> bool:
-    """Whether the volume may grow to the limit. If it cannot, the download fails with "No space left on device"."""
+    """Whether the volume and the downloader may exceed the limit.
+
+    If they cannot, the download fails with "No space left on device".
+    """
     size = empty_dir.get("sizeLimit")
-    return size is None or _parsed(size) >= _parsed(limit)
+    return size is None or _parsed(size) + _DOWNLOADER > _parsed(limit)
 
 
 def _parsed(text: object) -> Decimal:
