@@ -11,7 +11,16 @@ from webhook.annotations import MOUNT_PATH, PVC_MOUNT, SHA256, URIS
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
-from webhook.pod.pod import INIT_CONTAINER_NAME, MODEL_PATH, JsonObject, PodDraft, find, mount, volume_source
+from webhook.pod.pod import (
+    INIT_CONTAINER_NAME,
+    MODEL_PATH,
+    JsonObject,
+    PodDraft,
+    find,
+    mount,
+    normal_path,
+    volume_source,
+)
 from webhook.request.injected import mounted_images
 from webhook.request.model_request import ModelRequest, Source
 from webhook.settings.kserve_keys import StorageInitializer
@@ -43,13 +52,32 @@ def add_storage_initializer(pod: PodDraft, inputs: Inputs) -> None:
         *_nested_mounts(pod, request, volume, directory),
     ]
     pod.add_container(init_container)
+    below = _below(request, directory)
     for target in request.targets:
         container = pod.edit_target(target)
+        _check_visible(container, volume, below)
         _drop_direct_mounts(pod, container, request)
         pod.ensure_mount(container, mount(volume, directory, read_only=request.read_only))
     for source in request.downloaded:
         if source.claim:
             _mount_claim_to_copy(pod, request, source, source.claim)
+
+
+def _below(request: ModelRequest, directory: str) -> set[str]:
+    """The mount paths of the downloads inside the download directory, and all directories between."""
+    paths = [source.mount_path for source in request.downloaded if source.mount_path != directory]
+    return {*paths, *(parent for path in paths for parent in _parents(path, directory))}
+
+
+def _check_visible(container: JsonObject, volume: str, below: set[str]) -> None:
+    """Raise Denied when a container mounts another volume over a download. `below` is from `_below`."""
+    for existing in (container.get("volumeMounts") or ()) if below else ():
+        if existing["name"] != volume and normal_path(existing.get("mountPath")) in below:
+            raise Denied(
+                f"container {quoted(container['name'])} already mounts volume {quoted(existing['name'])} at "
+                f"{quoted(existing['mountPath'])}, which hides a downloaded model: move that mount, or choose another "
+                f"mount path with annotation {URIS}"
+            )
 
 
 def build_init_container(inputs: Inputs) -> JsonObject:

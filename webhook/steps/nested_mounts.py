@@ -8,6 +8,8 @@ from webhook.annotations import READ_ONLY
 from webhook.errors import quoted
 from webhook.pod.pod import JsonObject, PodDraft
 from webhook.request.model_request import Source
+from webhook.request.shared_cache import is_copied
+from webhook.steps.download import PVC_COPY_PATH
 from webhook.steps.inputs import Inputs
 
 # The API server shows no more (apiserver: warning.AddWarning).
@@ -23,12 +25,17 @@ def warn_about_nested_mounts(pod: PodDraft, inputs: Inputs) -> None:
     if not any(map(_has_nested, containers.values())):
         return
     model_paths = {_mount_path(source) for source in inputs.request.sources}
+    if any(source.claim for source in inputs.request.downloaded):
+        # The init container mounts the claim there too, which makes the mount point.
+        model_paths.add(PVC_COPY_PATH)
     # Several downloads are mounted at a common parent directory, so the parents of each path count too.
     candidates = {parent for path in model_paths for parent in accumulate(path.split("/")[1:], _join, initial="")}
+    # Pods that mount the same copy of a model cannot write to it.
+    is_shared = inputs.cache is not None and not is_copied(inputs.request)
+    remedy = "" if is_shared else f', or set annotation {READ_ONLY} to "false"'
     warnings = (
         f"container {quoted(target)} mounts volume {quoted(nested['name'])} at {quoted(path)}, inside the read-only "
-        "model: the container cannot start unless the model contains that directory; move the mount, or set "
-        f'annotation {READ_ONLY} to "false"'
+        f"model: the container cannot start unless the model contains that directory; move the mount{remedy}"
         for target, container in containers.items()
         for path, nested in _nested(container, candidates).items()
         if path not in model_paths
