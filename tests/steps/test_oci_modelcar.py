@@ -397,3 +397,30 @@ def test_image_without_a_model_fails_with_a_message(tmp_path, content, code):
 
 def test_pod_without_a_model_is_not_changed():
     assert "patch" not in answer(a_pod("kserve-container", labels=KSERVE), ON)
+
+
+@pytest.mark.parametrize(
+    ("context", "settings", "warned"),
+    [
+        ({"runAsUser": 1000}, {}, True),
+        ({"runAsUser": 1000, "runAsGroup": 1000}, {}, False),
+        ({"runAsUser": 0}, {}, False),
+        ({}, {}, False),
+        ({"runAsUser": 1000}, {"uidModelcar": 1010}, False),
+    ],
+)
+@pytest.mark.parametrize("of_pod", [True, False])
+def test_a_group_that_the_images_decide_is_warned_about(context, settings, warned, of_pod):
+    server = a_container(**({} if of_pod else {"securityContext": context}))
+    pod = plain_pod(f"oci://{IMAGE}", containers=[server], **({"securityContext": context} if of_pod else {}))
+    found = answer(pod, _with(**settings)).get("warnings", [])
+    assert ["set runAsGroup of container" in each for each in found] == [True] * warned
+
+
+@pytest.mark.parametrize(
+    "context", [{}, {"seccompProfile": {"type": "RuntimeDefault"}}, {"capabilities": {"drop": ["A"]}}]
+)
+def test_modelcar_has_no_capability_that_its_reader_may_lack(context):
+    settings = {**ON, "storageDefaults": {"securityContext": context}} if context else ON
+    found = container(mutated(kserve_pod(f"oci://{IMAGE}"), settings), "modelcar")["securityContext"]
+    assert found["capabilities"] == context.get("capabilities", {"drop": ["ALL"]})

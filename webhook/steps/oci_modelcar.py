@@ -67,6 +67,8 @@ def add_modelcars(pod: PodDraft, inputs: Inputs) -> None:
             _adopt(pod, field, modelcar, inputs)
     if modelcars:
         _warn_about_other_ids(pod, request.targets)
+        if inputs.settings.storage_initializer.uid_modelcar is None:
+            _warn_about_group_of_image(pod, request.targets[0])
 
 
 def _parent(path: str) -> str:
@@ -233,6 +235,17 @@ def _warn_about_other_ids(pod: PodDraft, targets: tuple[str, ...]) -> None:
                 f"own user and group, which are those of container {quoted(first['name'])}: set {field} of both "
                 f"containers to {'the same ID' if wanted is None else wanted}"
             )
+
+
+def _warn_about_group_of_image(pod: PodDraft, target: str) -> None:
+    """Warn about a target whose group the images decide: that of the user in their /etc/passwd, which may differ."""
+    container = pod.container(target)
+    user, group = (pod.effective_id(container, field) for field in ("runAsUser", "runAsGroup"))
+    if user and group is None:
+        pod.warnings.append(
+            f"set runAsGroup of container {quoted(target)}: it runs as user {user}, whose group is that of its image, "
+            "and it can read the model only if the model's image has the same group for this user"
+        )
 
 
 def _update(pod: PodDraft, existing: JsonObject, wanted: JsonObject) -> None:

@@ -11,6 +11,7 @@ from webhook.steps.inputs import Inputs
 
 # Fields of the default that do not depend on the pod's other containers.
 _UNCONDITIONAL = frozenset({"allowPrivilegeEscalation", "capabilities"})
+_WITHOUT_CAPABILITIES: JsonObject = {"capabilities": {"drop": ["ALL"]}}
 _IDS = frozenset({"runAsUser", "runAsGroup"})
 # Kubernetes rejects the other fields on Windows pods.
 _ON_WINDOWS = frozenset({"runAsNonRoot", "windowsOptions"})
@@ -25,14 +26,18 @@ def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
         return
     chosen = inputs.settings.storage_defaults.security_context
     context = _default_context(pod) if chosen is None else chosen
-    if (pod.spec.get("os") or {}).get("name") == "windows":
+    windows = (pod.spec.get("os") or {}).get("name") == "windows"
+    if windows:
         context = {field: value for field, value in context.items() if field in _ON_WINDOWS}
     for place in [*pod.added, *(place for place in pod.adopted if not _is_secured(pod, place, context))]:
         container = pod.edit_container(place[1], place[0])
         own = container.get("securityContext") or {}
         # A modelcar has the ids of its targets, or else those of its image: with others they could not read the model.
-        ids = _IDS if has_modelcar_name(container) else ()
-        container["securityContext"] = {**{key: context[key] for key in context if key not in ids}, **own}
+        # They also could not if it had capabilities that they lack (ptrace(2)).
+        is_modelcar = has_modelcar_name(container)
+        default = _WITHOUT_CAPABILITIES if is_modelcar and not windows else {}
+        ids = _IDS if is_modelcar else ()
+        container["securityContext"] = {**default, **{key: context[key] for key in context if key not in ids}, **own}
         if _is_root_forbidden(pod, container):
             _allow_root(pod, container, {**(chosen or {}), **own})
 
@@ -69,7 +74,7 @@ def _default_context(pod: PodDraft) -> JsonObject:
 
     runAsNonRoot is not always set: it keeps an image that runs as root from starting.
     """
-    context: JsonObject = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    context: JsonObject = {"allowPrivilegeEscalation": False, **_WITHOUT_CAPABILITIES}
     of_pod = pod.spec.get("securityContext") or {}
     added = {name for _, name in [*pod.added, *pod.adopted]}
     containers = [*(pod.spec.get("containers") or ()), *(pod.spec.get("initContainers") or ())]
