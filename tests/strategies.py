@@ -114,6 +114,9 @@ _volumes = st.lists(
 
 _security_contexts = st.none() | _some(
     runAsNonRoot=st.booleans(),
+    runAsUser=_one_of(0, 1000, 2000),
+    runAsGroup=_one_of(0, 2000),
+    capabilities=_one_of({"drop": ["ALL"]}, {"drop": ["KILL"], "add": ["DAC_OVERRIDE"]}, {}),
     seccompProfile=_one_of(
         {"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "a"}, {"type": "Unconfined"}
     ),

@@ -180,9 +180,12 @@ def _pods() -> dict[str, JsonObject]:
     read_write = {keys.READ_ONLY: "false", keys.PATH_TYPE: "file"}
     one_claim = _filled(kserve_pod("pvc://claim/model/a.bin", annotations=read_write))
     modelcar = _filled(plain_pod("oci+modelcar://registry/model:1", annotations=ISTIO))
+    writable = _filled(plain_pod("s3://bucket/model", annotations={keys.READ_ONLY: "false"}))
+    for container in writable["spec"]["containers"]:
+        container["securityContext"] = {"runAsUser": 0, "capabilities": {"add": ["KILL"], "drop": ["ALL"]}}
     again = patched(one_model, response(one_model, decide(one_model, SETTINGS)))
     pods = {"several": several_models, "one": one_model, "claim": one_claim, "modelcar": modelcar, "again": again}
-    return {name: plain_json(pod) for name, pod in pods.items()}
+    return {name: plain_json(pod) for name, pod in (pods | {"writable": writable}).items()}
 
 
 AS_YAML = {"deploy": "a: &a [b, c]\nd: *a\ne:\n- f: g\n", "storageDefaults": "cache:\n  a: pvc://b\n  c: pvc://d\n"}

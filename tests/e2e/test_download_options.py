@@ -96,7 +96,10 @@ def test_a_quota_of_cpu_limits_rejects_a_pod_without_one(installation: Any) -> N
     pod = unnamed(plain_pod("s3://models/iris", containers=[a_container(**limited)]))
     with installation.configured({"storageDefaults": {"cpuLimit": "none"}}):
         eventually(lambda: "must specify limits.cpu" in installation.api.create_pod(namespace, pod, dryRun="All").text)
-    admitted(installation.api.create_pod(namespace, pod))
+        rejected = installation.api.create_pod(namespace, pod)
+    assert rejected.status_code == 403
+    assert "must specify limits.cpu for: storage-initializer" in rejected.json()["message"]
+    assert installation.api.create_pod(namespace, pod).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -119,4 +122,5 @@ def test_invalid_storage_containers_are_named_in_the_readiness(installation: Any
         hostile = {**PLUG_IN, "volumes": [{"name": "keys", "hostPath": {"path": "/"}}, *PLUG_IN["volumes"][1:]]}
         installation.configure({"storageContainers": [hostile]})
         rejected = "storageContainers.0.volumes.0: must have exactly one of"
-        eventually(lambda: rejected in installation.webhook.readyz())
+        eventually(lambda: "rejected version" in installation.webhook.readyz())
+        assert rejected in installation.webhook.readyz()

@@ -31,5 +31,6 @@ def test_the_configuration_disappears_with_the_namespace_that_the_webhook_made_i
         rotator = CertificateRotator(client, target, Policy(("hook.example.com",)), lambda pair, ca: None)
         rotator.start(timeout=60)
         rotator.stop()
+    assert [each["kind"] for each in api.get(configuration)["metadata"]["ownerReferences"]] == ["Namespace"]
     api.delete(namespace)
     eventually(lambda: api.http.get(api.path(configuration)).status_code == 404)

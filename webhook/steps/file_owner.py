@@ -7,6 +7,7 @@ from webhook.pod.pod import JsonObject, PodDraft
 from webhook.request.shared_cache import is_copied
 from webhook.steps.inputs import Inputs
 
+_OVERRIDES = frozenset({"ALL", "DAC_OVERRIDE"})
 INITIALIZER_USER = 1000
 """The user of KServe's storage initializer image (`USER 1000` in its Dockerfile)."""
 
@@ -38,9 +39,11 @@ def warn_about_file_owner(pod: PodDraft, inputs: Inputs) -> None:
 
 def _ignores_modes(container: JsonObject) -> bool:
     """Whether root in this container may write to every file: with the capability DAC_OVERRIDE, which is a default."""
+    return bool(_capabilities(container, "add") & _OVERRIDES) or not _capabilities(container, "drop") & _OVERRIDES
+
+
+def _capabilities(container: JsonObject, field: str) -> set[str]:
+    """The names in a list of the container's capabilities; empty for malformed ones."""
     capabilities = (container.get("securityContext") or {}).get("capabilities")
-    given = capabilities if isinstance(capabilities, dict) else {}
-    added, dropped = (
-        {str(name).upper().removeprefix("CAP_") for name in given.get(key) or ()} for key in ("add", "drop")
-    )
-    return bool(added & {"ALL", "DAC_OVERRIDE"}) or not dropped & {"ALL", "DAC_OVERRIDE"}
+    names = capabilities.get(field) if isinstance(capabilities, dict) else None
+    return {str(name).upper().removeprefix("CAP_") for name in names} if isinstance(names, list) else set()
