@@ -1,10 +1,9 @@
 """Configuration of the Kubernetes client, and its errors."""
 
 import pytest
-from urllib3.exceptions import HTTPError
 
 from webhook.errors import ClusterConfigError
-from webhook.kubernetes_api.client import api_client
+from webhook.kubernetes_api.client import UnusableToken, api_client
 
 KUBECONFIG = """
 apiVersion: v1
@@ -46,7 +45,7 @@ def test_white_space_around_a_token_is_not_sent(tmp_path, token):
 @pytest.mark.parametrize("token", ["not-for-your-eyes\\0x", "not-for-your-eyes-ü"])
 def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path, token):
     path = _written(tmp_path, KUBECONFIG.replace("not-for-your-eyes", f'"{token}"'))
-    with pytest.raises(HTTPError, match="write it again") as raised:
+    with pytest.raises(UnusableToken, match="write it again") as raised:
         _sent_headers(path)
     assert "not-for" not in str(raised.value)
 

@@ -15,6 +15,10 @@ from webhook.errors import ClusterConfigError
 DEFAULT_KUBECONFIG = "~/.kube/config"
 
 
+class UnusableToken(HTTPError):
+    """The token for the API server cannot be part of an HTTP header. The message does not show it."""
+
+
 class _Configuration(Configuration):
     """A configuration whose token can be sent. The HTTP client's error for another one shows the token."""
 
@@ -25,7 +29,7 @@ class _Configuration(Configuration):
             return None
         token = " ".join(token.split())
         if not (token.isascii() and token.isprintable()):
-            raise HTTPError(
+            raise UnusableToken(
                 "the token for the API server has characters that an HTTP header cannot have: write it again"
             )
         return token

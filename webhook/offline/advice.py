@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from webhook import annotations as keys
@@ -76,7 +77,7 @@ def _about_template(found: Mapping[str, Any], path: Path) -> Iterator[Advice]:
 
 def _elsewhere(found: Mapping[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, str]]:
     """The webhook's annotations in an object, by their place; not those of pods, and of what contains them."""
-    containing = {path[:length] for path in (*paths, ("",)) for length in range(len(path) + 1)}
+    containing = {(), *(path[:length] for path in paths for length in range(len(path) + 1))}
     places: dict[Path, dict[str, str]] = {}
     for place, key, value in _annotations(found, ()):
         if place[-2:] != ("metadata", "annotations") or place[:-2] not in containing:
@@ -113,7 +114,7 @@ def _about_place(
 
 def _common(one: Path, other: Path) -> int:
     """The length of the path that two paths begin with."""
-    return next((index for index, pair in enumerate(zip(one, other, strict=False)) if len({*pair}) > 1), len(one))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _without_template(found: Mapping[str, Any], elsewhere: Mapping[Path, Any]) -> Iterator[Advice]:

@@ -26,17 +26,14 @@ def secure_injected_containers(pod: PodDraft, inputs: Inputs) -> None:
         return
     chosen = inputs.settings.storage_defaults.security_context
     context = _default_context(pod) if chosen is None else chosen
-    windows = (pod.spec.get("os") or {}).get("name") == "windows"
-    if windows:
+    if (pod.spec.get("os") or {}).get("name") == "windows":
         context = {field: value for field, value in context.items() if field in _ON_WINDOWS}
     for place in [*pod.added, *(place for place in pod.adopted if not _is_secured(pod, place, context))]:
         container = pod.edit_container(place[1], place[0])
         own = container.get("securityContext") or {}
         # A modelcar has the ids of its targets, or else those of its image: with others they could not read the model.
         # They also could not if it had capabilities that they lack (ptrace(2)).
-        is_modelcar = has_modelcar_name(container)
-        default = _WITHOUT_CAPABILITIES if is_modelcar and not windows else {}
-        ids = _IDS if is_modelcar else ()
+        default, ids = (_WITHOUT_CAPABILITIES, _IDS) if has_modelcar_name(container) else ({}, ())
         container["securityContext"] = {**default, **{key: context[key] for key in context if key not in ids}, **own}
         if _is_root_forbidden(pod, container):
             _allow_root(pod, container, {**(chosen or {}), **own})
