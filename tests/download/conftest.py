@@ -43,10 +43,10 @@ def small_claim(tmp_path: Path) -> Iterator[Claim]:
             claim.end()
 
 
-@pytest.fixture
-def inner_file(tmp_path: Path) -> Iterator[Path]:
-    """A file of somebody else, in a volume that is mounted inside `model`, below the temporary directory."""
-    inner = tmp_path / "model" / "inner"
+@pytest.fixture(params=["models", "my models", "a\\040b", "modèles"])
+def inner_file(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file of somebody else, in a volume that is mounted inside `model`, below a directory with such a name."""
+    inner = tmp_path / request.param / "model" / "inner"
     with small_volume(inner):
         (inner / "results.txt").write_text("mine")
         yield inner / "results.txt"

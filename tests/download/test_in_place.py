@@ -130,7 +130,7 @@ def test_leftovers_of_a_killed_attempt_are_no_part_of_the_model(download: Downlo
 
 
 def test_nothing_is_deleted_when_a_volume_is_mounted_in_the_model(download: Download, inner_file: Path) -> None:
-    result = replace(download, sha256=WRONG).run(SCRIPT)
+    result = replace(download, folder=inner_file.parents[2], sha256=WRONG).run(SCRIPT)
     assert result.status == 1
     assert "cannot be emptied: a volume is mounted in it" in result.message
     assert inner_file.read_text() == "mine"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 Options = Dict[str, Any]
@@ -139,13 +140,14 @@ def measure(found: Iterable[Found]) -> Result:
     return {"bytes": size, "files": files}
 
 
-def check_mounts(paths: Iterable[str]) -> None:
+def check_mounts(paths: list[str]) -> None:
     """Raise Failed when something is mounted inside a directory that is about to be emptied: it is not the model's."""
-    with open("/proc/self/mountinfo") as mounts:
-        points = [line.split()[4] for line in mounts]
-    for path in paths:
-        if any(point.startswith(os.path.realpath(path) + "/") for point in points):
-            raise Failed(f"disk: {path} cannot be emptied: a volume is mounted in it")
+    # Its paths have octal escapes (proc(5)), and `unicode_escape` reads the other bytes as Latin-1.
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        point = line.split()[4].decode("unicode_escape")
+        for path in paths:
+            if point.startswith(os.fsencode(os.path.realpath(path)).decode("latin-1") + "/"):
+                raise Failed(f"disk: {path} cannot be emptied: a volume is mounted in it")
 
 
 def in_place(options: Options, command: list[str], watch: Watch, verify: Verify) -> Result:
