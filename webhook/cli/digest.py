@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-UNUSABLE = 2
+from webhook.cli.console import UNUSABLE, exit_with
 
 
 def digest(
@@ -29,7 +29,8 @@ def digest(
         # The program that runs in pods logs to the standard output.
         with contextlib.redirect_stdout(sys.stderr):
             found = digests(os.fspath(path).rstrip("/") or "/")
-    except (Failed, OSError) as error:
-        typer.echo(f"Error: {re.sub('^digest: ', '', str(error))}", err=True)
-        raise typer.Exit(UNUSABLE) from None
+    except OSError as error:
+        exit_with(f"{error.filename or path}: {error.strerror}", UNUSABLE)
+    except Failed as error:
+        exit_with(re.sub("^digest: ", "", str(error)), UNUSABLE)
     typer.echo(f"{found[0]}  {path}")
