@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from webhook.server.packages import load_fastapi
+
+load_fastapi()
+
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 

