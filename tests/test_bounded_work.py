@@ -10,6 +10,7 @@ import copy
 import gc
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -291,6 +292,13 @@ def _changes(found: Any, path: Path) -> Iterator[Change]:
 
 
 PODS = _pods()
+WORKLOAD: JsonObject = plain_json(
+    {
+        "kind": "Deployment",
+        "metadata": {"annotations": {keys.PROGRESS_DEADLINE: "10m"}, "labels": {"a": "b"}},
+        "spec": {"template": PODS["claim"]},
+    }
+)
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -299,11 +307,7 @@ def test_everything_in_a_pod_may_be_long(name: str) -> None:
 
 
 def test_everything_in_a_workload_may_be_long() -> None:
-    pod = PODS["claim"]
-    metadata = {"annotations": {keys.PREFIX + "uri": "s3://bucket/model"}, "labels": {"a": "b"}}
-    _assert_everything_may_be_long(
-        of_a_template, plain_json({"kind": "Deployment", "metadata": metadata, "spec": {"template": pod}})
-    )
+    _assert_everything_may_be_long(of_a_template, WORKLOAD)
 
 
 @pytest.mark.parametrize("data", [SETTINGS, {key: json.dumps(value) for key, value in SETTINGS.items()}, AS_YAML])
@@ -322,6 +326,38 @@ def _assert_everything_may_be_long(work: Callable[[bytes], None], found: Any) ->
                 _assert_bounded(work, found, path, change)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("work", "found"), [*((of_a_pod, pod) for pod in PODS.values()), (of_a_template, WORKLOAD)])
+def test_no_text_of_a_request_stays_in_memory(work: Callable[[bytes], None], found: JsonObject) -> None:
+    """A cache of what a pod's author wrote holds as many texts as it has entries, each as long as a request may be."""
+    tracemalloc.start()
+    try:
+        for path in _places(found):
+            for filler in (" ", "a"):
+                assert _kept(work, found, path, filler) < 2 * _LONG, path
+    finally:
+        tracemalloc.stop()
+
+
+_LONG = 50_000
+
+
+def _kept(work: Callable[[bytes], None], found: JsonObject, path: Path, filler: str) -> int:
+    """The bytes that are still in use after four requests, each with another long text at this place."""
+
+    def send(length: int) -> None:
+        cpu_seconds(work, _changed(found, path, lambda value: f"{value}{filler * length}"))
+
+    send(1)
+    before = tracemalloc.get_traced_memory()[0]
+    for index in range(4):
+        send(_LONG + index)
+    kept = tracemalloc.get_traced_memory()[0] - before
+    if kept < 2 * _LONG:
+        return kept
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] - before
 
 
 def _assert_cheap(work: Callable[[bytes], None], found: Any, maximum: int) -> None:
