@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,18 @@ def test_equal_objects_are_told_apart_and_the_same_ones_are_not() -> None:
 
     one, other = {"a": 1}, {"a": 1}
     assert [remembered(one), remembered(other), remembered(one), remembered(other)] == [1, 2, 1, 2]
+
+
+def test_a_name_is_the_same_in_each_request() -> None:
+    calls: list[str] = []
+
+    @cached_by_identity(maxsize=10)
+    def known(name: str, fact: dict[str, int]) -> int:
+        calls.append(name)
+        return len(calls)
+
+    fact: dict[str, int] = {}
+    assert [known(json.loads(f'"{name}"'), fact) for name in ("one", "one", "other", "one")] == [1, 1, 2, 1]
 
 
 def test_objects_that_are_gone_are_never_taken_for_new_ones() -> None:

@@ -76,13 +76,13 @@ def connection_variables(
 
 
 @cached_by_identity()
-def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = NO_DATA) -> list[str]:
+def unknown_switches(annotations: Mapping[str, str], plain: Mapping[str, str] = NO_DATA) -> tuple[str, ...]:
     """The annotations and keys of a Secret that must be 0 or 1 and are another word."""
     given = [(each.annotation, annotations[each.annotation]) for each in _SWITCHES if each.annotation in annotations]
     given += [
         (each.name, plain[each.name]) for each in _SWITCHES if each.name in plain and each.annotation not in annotations
     ]
-    return [name for name, value in given if value and _switch(value) not in ("0", "1")]
+    return tuple(name for name, value in given if value and _switch(value) not in ("0", "1"))
 
 
 def _value(variable: _Variable, annotations: Mapping[str, str], plain: Mapping[str, str], settings: S3) -> str:
