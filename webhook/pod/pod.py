@@ -29,11 +29,11 @@ def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
     found = metadata.get(field) or {} if isinstance(metadata, dict) else None
     if not isinstance(found, dict):
         raise Denied(f"metadata.{field} of the pod must be an object of strings")
-    if set(map(type, found.values())) - {str}:
-        key, value = next((key, value) for key, value in found.items() if type(value) is not str)
-        raise Denied(
-            f"metadata.{field} of the pod: the value of {quoted(key)} must be a string, not {abbreviated(value)}"
-        )
+    for key, value in found.items():
+        if type(value) is not str:
+            raise Denied(
+                f"metadata.{field} of the pod: the value of {quoted(key)} must be a string, not {abbreviated(value)}"
+            )
     return found
 
 

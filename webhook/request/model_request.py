@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
@@ -135,7 +134,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         deliveries = [delivery(source, direct=self.direct) for source in self.sources]
         for name in _DELIVERIES:
-            force_setattr(self, name, tuple(itertools.compress(self.sources, map(name.__eq__, deliveries))))
+            delivered = [source for source, how in zip(self.sources, deliveries, strict=True) if how == name]
+            force_setattr(self, name, tuple(delivered))
 
     @property
     def mount_path(self) -> str:

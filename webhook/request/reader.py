@@ -110,10 +110,11 @@ def _read_reinvoked(
         _check_reinvoked_digests(namespace, settings, annotations, labels)
     account = pod["spec"].get("serviceAccountName") or "default"
     sources = read_sources(annotations, labels, settings) if settings.storage_defaults.access is not None else ()
+    read_only = read_read_only(annotations, Requester(namespace, account), sources, settings, warnings)
     return ModelRequest(
         namespace,
         annotations,
-        read_only=read_read_only(annotations, Requester(namespace, account), sources, settings, warnings),
+        read_only=read_only,
         init_targets=init_targets(pod, annotations),
         already_injected=True,
         literal_headers=any(is_literal_header(variable) for variable in initializer.get("env") or ()),
@@ -153,6 +154,7 @@ def _read_request(
     warnings.extend(targets.warnings)
     _check_paths(sources, targets.names)
     check_digests(sources, namespace, settings.storage_defaults)
+    read_only = read_read_only(annotations, Requester(namespace, account), sources, settings, warnings)
     return ModelRequest(
         namespace=namespace,
         annotations=annotations,
@@ -161,7 +163,7 @@ def _read_request(
         targets=targets.names,
         init_targets=init_targets(pod, annotations),
         default_targets=targets.by_default,
-        read_only=read_read_only(annotations, Requester(namespace, account), sources, settings, warnings),
+        read_only=read_only,
         direct=direct,
         service_account=account,
         pull_secrets=read_pull_secrets(pod["spec"], sources),

@@ -132,14 +132,13 @@ def steps_for(request: ModelRequest) -> tuple[Step, ...]:
     """The steps of a request, in order, without those that would change nothing."""
     if request.already_injected:
         return REINVOCATION_STEPS
-    return _steps_for(bool(request.mounted), bool(request.modelcars), bool(request.images), bool(request.downloaded))
+    return _steps_for(frozenset(how for how in _ONLY_FOR if getattr(request, how)))
 
 
 @lru_cache(maxsize=2**4)
-def _steps_for(*used: bool) -> tuple[Step, ...]:
-    """`used`: the deliveries of the pod's models, in the order of `_ONLY_FOR`."""
-    idle = [only for only, is_used in zip(_ONLY_FOR.values(), used, strict=True) if not is_used]
-    return tuple(step for step in STEPS if not any(step in only for only in idle))
+def _steps_for(used: frozenset[Delivery]) -> tuple[Step, ...]:
+    idle = [steps for how, steps in _ONLY_FOR.items() if how not in used]
+    return tuple(step for step in STEPS if not any(step in steps for steps in idle))
 
 
 __all__ = ["REINVOCATION_STEPS", "STEPS", "Inputs", "Step", "steps_for"]

@@ -71,7 +71,9 @@ def _below(request: ModelRequest, directory: str) -> set[str]:
 
 def _check_visible(container: JsonObject, volume: str, below: set[str]) -> None:
     """Raise Denied when a container mounts another volume over a download. `below` is from `_below`."""
-    for existing in (container.get("volumeMounts") or ()) if below else ():
+    if not below:
+        return
+    for existing in container.get("volumeMounts") or ():
         if existing["name"] != volume and normal_path(existing.get("mountPath")) in below:
             raise Denied(
                 f"container {quoted(container['name'])} already mounts volume {quoted(existing['name'])} at "
