@@ -47,7 +47,7 @@ class Policy:
     """How long a published state is kept before the next step, so that every replica and API server has seen it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfManaged:
     """Options for certificates that the webhook issues and stores itself."""
 

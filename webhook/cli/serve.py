@@ -51,32 +51,31 @@ def serve(
     from webhook.server import logs, run
 
     certificate: Any = _certificate_files(tls_cert_file, tls_key_file, dev or bool(certificate_secret))
+    configurations = _split_list(webhook_configurations)
     if certificate_secret:
-        names, configurations = _split_list(certificate_names), _split_list(webhook_configurations)
         certificate = SelfManaged(
-            certificate_secret,
-            names,
-            configurations,
-            ca_days,
-            certificate_days,
-            propagation_seconds,
-            remove_with_namespace,
+            secret=certificate_secret,
+            names=_split_list(certificate_names),
+            configurations=configurations,
+            ca_days=ca_days,
+            days=certificate_days,
+            propagation_seconds=propagation_seconds,
+            removed_with_namespace=remove_with_namespace,
         )
     logs.configure((log_format or (LogFormat.console if dev else LogFormat.json)).value, log_level.value)
-    address = _address(host, dev)
-    configuration = next(iter(_split_list(webhook_configurations)), "")
     server = run.ServerOptions(
-        metrics_port,
-        drain_seconds,
-        max_in_flight,
-        events,
-        traces,
-        dev,
-        audit_seconds,
-        configuration,
-        max_connections,
-        metrics_tls,
+        metrics_port=metrics_port,
+        drain_seconds=drain_seconds,
+        max_in_flight=max_in_flight,
+        events=events,
+        traces=traces,
+        page=dev,
+        audit_seconds=audit_seconds,
+        audited_configuration=next(iter(configurations), ""),
+        max_connections=max_connections,
+        metrics_tls=metrics_tls,
     )
+    address = _address(host, dev)
     run.exit_process(_serve(run.Options(address, port, certificate, client_ca_file, settings, cluster, server)))
 
 

@@ -37,7 +37,7 @@ class CannotStart(Exception):
     """The server cannot start with these options; the message says what to change."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """Limits and features of the server."""
 
