@@ -12,6 +12,7 @@ from structlog.testing import CapturingLogger
 
 from tests.serving import HOST, eventually, serving
 from webhook.certificates import tls
+from webhook.certificates.self_signed import self_signed
 from webhook.certificates.tls import CertificateError, CertificateFiles
 from webhook.server import server as server_module
 
@@ -111,6 +112,16 @@ def test_a_key_with_a_passphrase_is_rejected_without_a_prompt(context, tmp_path,
         CertificateFiles(context, certificate, key)
 
 
+def test_a_file_with_a_certificate_and_a_locked_key_is_rejected_without_a_prompt(context, tmp_path, authority):
+    certificate, key = authority.issue(tmp_path)
+    locked = serialization.load_pem_private_key(key.read_bytes(), None).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"phrase")
+    )
+    certificate.write_bytes(locked + certificate.read_bytes())
+    with pytest.raises(CertificateError, match="the key is encrypted"):
+        CertificateFiles(context, certificate, key)
+
+
 def test_an_expired_certificate_is_rejected(context, tmp_path, authority):
     files = authority.issue(tmp_path, not_before=NOW - 2 * DAY, not_after=NOW - DAY)
     with pytest.raises(CertificateError, match=f"{files[0]} .*it expired on "):
@@ -136,7 +147,7 @@ def test_an_unreadable_client_ca_is_reported(tmp_path, content):
 
 
 def test_the_self_signed_certificate_is_valid_for_its_names(context, tmp_path):
-    certificate, key = tls.self_signed(("localhost", HOST))
+    certificate, key = self_signed(("localhost", HOST))
     tls.load_pem(context, certificate, key)
     client = ssl.create_default_context(cadata=certificate.decode())
     # The default since Python 3.13.

@@ -47,23 +47,6 @@ class Policy:
     """How long a published state is kept before the next step, so that every replica and API server has seen it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelfManaged:
-    """Options for certificates that the webhook issues and stores itself."""
-
-    secret: str
-    """`NAMESPACE/NAME` of the Secret with the certificates."""
-    names: tuple[str, ...]
-    """DNS names of the Service."""
-    configurations: tuple[str, ...]
-    """Names of the webhook configurations to publish the CA in."""
-    ca_days: float
-    days: float
-    propagation_seconds: float
-    removed_with_namespace: bool = False
-    """Kubernetes deletes the webhook configurations with the namespace of the Secret."""
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """The state that the replicas share, stored in one Secret."""

@@ -1,61 +1,20 @@
-"""TLS contexts and serving certificates: self-signed, or from files that are reloaded when they change."""
+"""TLS contexts, and serving certificates from files that are reloaded when they change."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import ipaddress
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from webhook.certificates.validity import Validity, read_validity
 
 
 class CertificateError(Exception):
     """A certificate or key cannot be used; the message names the file and the reason."""
-
-
-def self_signed(names: Iterable[str], days: int = 30) -> tuple[bytes, bytes]:
-    """Create a self-signed certificate for host names and IP addresses. Returns certificate and key as PEM.
-
-    ECDSA P-256: a handshake costs the server half as much as with RSA.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "storage-initializer-webhook (development)")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key)
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def server_context(client_ca_file: Path | None = None) -> ssl.SSLContext:
@@ -92,14 +51,15 @@ def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: st
     not valid now.
     """
     try:
-        parsed = x509.load_pem_x509_certificate(certificate)
-        _check(parsed, key)
-        with _as_file(certificate + b"\n" + key) as path:
+        _check_not_encrypted(pair := certificate + b"\n" + key)
+        with _as_file(pair) as path:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)  # a trial: failing here changes nothing
+            validity = read_validity(certificate)
+            _check_valid_now(validity)
             context.load_cert_chain(path)
     except (OSError, ValueError) as error:
         raise CertificateError(f"{origin}: {_reason(error)}") from None
-    return parsed.not_valid_after_utc.timestamp()
+    return validity.ends.timestamp()
 
 
 @contextlib.contextmanager
@@ -112,15 +72,19 @@ def _as_file(content: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
-def _check(certificate: x509.Certificate, key: bytes) -> None:
-    """Raise ValueError for expired or future certificates, which OpenSSL loads, and for keys with a passphrase."""
-    now = datetime.datetime.now(datetime.UTC)
-    if now >= certificate.not_valid_after_utc:
-        raise ValueError(f"it expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
-    if now < certificate.not_valid_before_utc:
-        raise ValueError(f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
-    if b"ENCRYPTED" in key:
+def _check_not_encrypted(pair: bytes) -> None:
+    """Raise ValueError for a key with a passphrase. OpenSSL would ask for it on the terminal."""
+    if b"ENCRYPTED" in pair:
         raise ValueError("the key is encrypted: use a key without a passphrase")
+
+
+def _check_valid_now(validity: Validity) -> None:
+    """Raise ValueError for expired and future certificates, which OpenSSL loads."""
+    now = datetime.datetime.now(datetime.UTC)
+    if now >= validity.ends:
+        raise ValueError(f"it expired on {validity.ends:%Y-%m-%d %H:%M} UTC")
+    if now < validity.begins:
+        raise ValueError(f"it is not valid before {validity.begins:%Y-%m-%d %H:%M} UTC")
 
 
 def _reason(error: Exception) -> str:

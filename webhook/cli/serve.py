@@ -47,7 +47,7 @@ def serve(
     It serves HTTPS. A certificate is required: files, a Secret that the webhook manages, or --dev for a temporary one.
     Exit code 2: the server cannot start; 1: it failed.
     """
-    from webhook.certificates.rotation import SelfManaged
+    from webhook.certificates.self_managed import SelfManaged
     from webhook.server import logs, run
 
     certificate: Any = _certificate_files(tls_cert_file, tls_key_file, dev or bool(certificate_secret))

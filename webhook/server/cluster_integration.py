@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from webhook.certificates.rotation import Policy, SelfManaged
+from webhook.certificates.self_managed import SelfManaged
 from webhook.cluster.reader import cluster_facts
 from webhook.kubernetes_api.client import api_client
 from webhook.server.context import Webhook
@@ -68,6 +68,7 @@ def start_rotation(managed: SelfManaged, serve: Serve) -> None:
 
     Raises ClusterConfigError without a cluster, TimeoutError when there is no certificate in time.
     """
+    from webhook.certificates.rotation import Policy
     from webhook.certificates.rotator import CertificateRotator, Target
 
     namespace, _, secret = managed.secret.partition("/")

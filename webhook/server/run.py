@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 import uvloop
 
 from webhook.certificates import tls
-from webhook.certificates.rotation import Pair, SelfManaged
+from webhook.certificates.self_managed import SelfManaged
 from webhook.certificates.tls import CertificateError, CertificateFiles
 from webhook.errors import ClusterConfigError
 from webhook.metrics import Metrics
@@ -29,6 +29,9 @@ from webhook.server.state_metrics import StateCollector
 from webhook.server.tracing import Tracing, TracingUnavailable
 from webhook.settings.open import open_source
 from webhook.settings.parse import SettingsError
+
+if TYPE_CHECKING:
+    from webhook.certificates.rotation import Pair
 
 log = structlog.get_logger()
 
@@ -181,7 +184,9 @@ def _listener(options: Options) -> tuple[ListenOptions, Callable[[], float]]:
     if isinstance(options.certificate, SelfManaged):
         _start_rotation(options.certificate, context, expires)
     elif options.certificate is None:
-        expires.seconds = tls.load_pem(context, *tls.self_signed(("localhost", "127.0.0.1", "::1")))
+        from webhook.certificates.self_signed import self_signed
+
+        expires.seconds = tls.load_pem(context, *self_signed(("localhost", "127.0.0.1", "::1")))
     else:
         files = CertificateFiles(context, *options.certificate)
         return replace(listener, certificate=files), lambda: files.expires
