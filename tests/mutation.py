@@ -14,6 +14,7 @@ from webhook.admission import pods, review
 from webhook.admission.outcome import Outcome
 from webhook.cluster.facts import NO_FACTS, Facts
 from webhook.pod.pod import find
+from webhook.settings import model
 from webhook.settings.parse import parse
 
 JsonObject = dict[str, Any]
@@ -65,8 +66,13 @@ def several(*sources: tuple[str, str], **spec: Any) -> JsonObject:
 def decide(pod: Any, settings: Settings | None = None, namespace: str = "models", facts: Facts = NO_FACTS) -> Outcome:
     """The outcome for a pod; `settings` by key of the ConfigMap."""
     parsed, _ = parse(settings or {})
-    request = pods.read(pod, namespace, parsed)
-    return request if isinstance(request, Outcome) else pods.apply(pod, request, parsed, facts)
+    return decide_with(pod, parsed, facts, namespace)
+
+
+def decide_with(pod: Any, settings: model.Settings, facts: Facts = NO_FACTS, namespace: str = "models") -> Outcome:
+    """Like `decide`, with parsed settings: what follows from them is worked out once for several pods."""
+    request = pods.read(pod, namespace, settings)
+    return request if isinstance(request, Outcome) else pods.apply(pod, request, settings, facts)
 
 
 def response(pod: Any, outcome: Outcome) -> JsonObject:

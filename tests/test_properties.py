@@ -9,10 +9,14 @@ from unittest import mock
 from hypothesis import assume, given
 
 from tests import strategies
-from tests.mutation import JsonObject, decide, patched, response
+from tests.mutation import JsonObject, decide, decide_with, patched, response
+from webhook import annotations as keys
 from webhook.admission.outcome import Outcome
+from webhook.cluster.facts import Facts, Secret, ServiceAccount
 from webhook.pod.diff import diff
 from webhook.request.model_request import ModelRequest
+from webhook.settings.model import Settings
+from webhook.settings.parse import parse
 from webhook.steps import REINVOCATION_STEPS, STEPS, Step
 
 
@@ -68,6 +72,25 @@ def test_steps_that_are_left_out_would_change_nothing(pod: JsonObject, settings:
     with mock.patch("webhook.admission.mutate.steps_for", all_steps):
         expected = decide(pod, settings)
     assert decide(pod, settings) == expected
+
+
+@given(strategies.pods(), strategies.pods(), strategies.settings)
+def test_no_pod_changes_what_another_one_gets(pod: JsonObject, other: JsonObject, settings: JsonObject) -> None:
+    alone = response(pod, decide_with(pod, *_shared(settings)))
+    shared = _shared(settings)
+    decide_with(other, *shared)
+    assert response(pod, decide_with(pod, *shared)) == alone
+
+
+def _shared(settings: JsonObject) -> tuple[Settings, Facts]:
+    """Settings and facts. What follows from them is worked out once for all pods."""
+    account = ServiceAccount({keys.S3_ENDPOINT: "s3.example.com"}, ("s3", "gcs"))
+    access_keys = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+    secrets = {
+        "s3": Secret(access_keys, {keys.S3_REGION: "eu-west-1"}),
+        "gcs": Secret(frozenset({"gcloud-application-credentials.json"})),
+    }
+    return parse(settings)[0], Facts(account, secrets)
 
 
 @given(strategies.spoiled_pods(), strategies.settings)

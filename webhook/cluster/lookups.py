@@ -103,7 +103,10 @@ def storage_secret(request: ModelRequest, settings: Settings) -> str:
 
 def named_secret(request: ModelRequest, settings: Settings) -> str | None:
     """The Secret that the pod names for its credentials, or None."""
-    return request.annotations.get(secret_annotation(request, settings))
+    for annotation in settings.credentials.secret_annotations:
+        if annotation in request.annotations:
+            return request.annotations[annotation]
+    return None
 
 
 def secret_annotation(request: ModelRequest, settings: Settings) -> str:

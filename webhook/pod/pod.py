@@ -18,6 +18,7 @@ from webhook.pod.paths import normal_path as normal_path
 
 INIT_CONTAINER_NAME = "storage-initializer"
 MODEL_PATH = "/mnt/models"
+_INITIALIZER = "initContainers", INIT_CONTAINER_NAME
 
 
 def metadata_map(pod: Mapping[str, Any], field: str) -> Mapping[str, str]:
@@ -164,16 +165,17 @@ class PodDraft(Draft):
 
     def init_container(self) -> JsonObject | None:
         """The storage initializer; read-only. None when the pod has none, or only one of its author's own."""
-        if not self._already_injected and ("initContainers", INIT_CONTAINER_NAME) not in self.added:
-            return None
+        edited = self._edited.get(_INITIALIZER)
+        if edited is not None or not self._already_injected:
+            return edited
         return find(self.spec.get("initContainers"), INIT_CONTAINER_NAME)
 
     def edit_init_container(self) -> JsonObject | None:
         """The editable storage initializer; None when the pod has none."""
-        if (edited := self._edited.get(("initContainers", INIT_CONTAINER_NAME))) is not None:
-            return edited
-        exists = self.init_container() is not None
-        return self.edit_container(INIT_CONTAINER_NAME, "initContainers") if exists else None
+        edited = self._edited.get(_INITIALIZER)
+        if edited is None and self.init_container() is not None:
+            edited = self.edit_container(INIT_CONTAINER_NAME, "initContainers")
+        return edited
 
     def container(self, name: str) -> JsonObject:
         """The container or init container of this name; read-only. Empty when the pod has none."""

@@ -132,10 +132,11 @@ class ModelRequest(msgspec.Struct, frozen=True):
     """The sources that the init container downloads or copies."""
 
     def __post_init__(self) -> None:
-        deliveries = [delivery(source, direct=self.direct) for source in self.sources]
+        delivered: dict[Delivery, list[Source]] = {}
+        for source in self.sources:
+            delivered.setdefault(delivery(source, direct=self.direct), []).append(source)
         for name in _DELIVERIES:
-            delivered = [source for source, how in zip(self.sources, deliveries, strict=True) if how == name]
-            force_setattr(self, name, tuple(delivered))
+            force_setattr(self, name, tuple(delivered.get(name, ())))
 
     @property
     def mount_path(self) -> str:

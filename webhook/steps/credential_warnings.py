@@ -30,10 +30,11 @@ def warn_about_credentials(pod: PodDraft, inputs: Inputs) -> None:
         return
     if not takes_credentials(inputs.request, inputs.settings) or has_storage_spec(inputs.request):
         return
+    secrets = [secret for secret in inputs.facts.secrets.values() if secret]
     pod.warnings.extend(_server_token(pod, container, inputs))
-    pod.warnings.extend(_unknown_secrets(inputs))
+    pod.warnings.extend(_unknown_secrets(secrets, inputs))
     pod.warnings.extend(_unread_secrets(inputs))
-    pod.warnings.extend(_s3_annotations(inputs))
+    pod.warnings.extend(_s3_annotations(secrets, inputs))
 
 
 def _server_token(pod: PodDraft, container: JsonObject, inputs: Inputs) -> Iterator[str]:
@@ -59,9 +60,8 @@ def _token(container: JsonObject) -> str:
     return next((each["name"] for each in variables if each.get("value") or each.get("valueFrom")), "")
 
 
-def _unknown_secrets(inputs: Inputs) -> Iterator[str]:
+def _unknown_secrets(secrets: list[Secret], inputs: Inputs) -> Iterator[str]:
     """The Secret that the pod names, or all Secrets of its service account, without a key that is known."""
-    secrets = [secret for secret in inputs.facts.secrets.values() if secret]
     if not secrets or any(_gives_credentials(secret, inputs) for secret in secrets):
         return
     named = named_secret(inputs.request, inputs.settings)
@@ -88,16 +88,15 @@ def _unread_secrets(inputs: Inputs) -> Iterator[str]:
 
 def _unread_count(inputs: Inputs) -> int:
     account = inputs.facts.service_account
-    if account is None or named_secret(inputs.request, inputs.settings) is not None:
+    if account is None or not account.unread or named_secret(inputs.request, inputs.settings) is not None:
         return 0
     return account.unread
 
 
-def _s3_annotations(inputs: Inputs) -> Iterator[str]:
+def _s3_annotations(secrets: list[Secret], inputs: Inputs) -> Iterator[str]:
     """Annotations of the connection to S3 that do not count, or not as they are meant."""
     if not any(S3_KIND.is_for(source.uri) for source in inputs.request.downloaded):
         return
-    secrets = [secret for secret in inputs.facts.secrets.values() if secret]
     legacy = {name for secret in secrets for name in secret.legacy_annotations}
     switches = {name for secret in secrets for name in s3.unknown_switches(secret.annotations, secret.plain)}
     if legacy or switches:

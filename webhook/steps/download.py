@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from webhook import quantity
 from webhook.annotations import MOUNT_PATH, PVC_MOUNT, SHA256, URIS
+from webhook.by_identity import cached_by_identity
 from webhook.errors import Denied, quoted
 from webhook.pod.claim_volume import ClaimUse
 from webhook.pod.naming import PROVISION_VOLUME, PVC_SOURCE_VOLUME, volume_name
@@ -162,24 +163,27 @@ def _empty_dir(config: EmptyDir) -> JsonObject:
 
 
 def _container(config: StorageInitializer, defaults: StorageDefaults, sources: tuple[Source, ...]) -> JsonObject:
-    ephemeral = defaults.ephemeral_storage
-    requests = {"cpu": config.cpu_request, "memory": config.memory_request}
-    if ephemeral.request is not None:
-        requests["ephemeral-storage"] = ephemeral.request
-    cpu_limit = None if defaults.cpu_limit == "none" else config.cpu_limit
-    limits = {"cpu": cpu_limit, "memory": config.memory_limit, "ephemeral-storage": ephemeral.limit}
     policy = defaults.image_pull_policy
     return {
         "name": INIT_CONTAINER_NAME,
         "image": config.image,
         **({"imagePullPolicy": policy} if policy else {}),
         "args": [arg for source in sources for arg in (_location(source), source.mount_path)],
-        "resources": {
-            "requests": requests,
-            "limits": {name: limit for name, limit in limits.items() if _is_set(limit)},
-        },
+        "resources": _resources(config, defaults),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+@cached_by_identity(maxsize=8)
+def _resources(config: StorageInitializer, defaults: StorageDefaults) -> JsonObject:
+    """The same object for all pods with these settings: a draft copies what it edits."""
+    ephemeral = defaults.ephemeral_storage
+    requests = {"cpu": config.cpu_request, "memory": config.memory_request}
+    if ephemeral.request is not None:
+        requests["ephemeral-storage"] = ephemeral.request
+    cpu_limit = None if defaults.cpu_limit == "none" else config.cpu_limit
+    limits = {"cpu": cpu_limit, "memory": config.memory_limit, "ephemeral-storage": ephemeral.limit}
+    return {"requests": requests, "limits": {name: limit for name, limit in limits.items() if _is_set(limit)}}
 
 
 def _is_set(limit: str | None) -> bool:
@@ -220,6 +224,8 @@ def _nested_mounts(pod: PodDraft, request: ModelRequest, volume: str, directory:
     The container runtime creates missing mount points, but cannot do so in the targets, which mount the directory
     read-only. The init container mounts it read-write, so its mounts create these mount points first.
     """
+    if not request.mounted and not request.images:
+        return []
     claims = [claim_mount(claim_volume(pod, request, source), source, read_only=True) for source in request.mounted]
     mounted = mounted_images(pod.spec) if request.images else {}
     images = [image_mount(image_volume(pod, source, mounted)["name"], source) for source in request.images]

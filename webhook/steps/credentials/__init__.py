@@ -55,7 +55,6 @@ def _add_secrets(
     pod: PodDraft, container: JsonObject, known: list[tuple[str, Secret, SecretKind]], inputs: Inputs
 ) -> None:
     used: dict[str, str] = {}
-    counts = Counter(kind.name for _, _, kind in known if kind.single)
     problems: list[tuple[str, SecretKind, Denied]] = []
     for name, secret, kind in known:
         if kind.single and kind.name in used:
@@ -65,7 +64,9 @@ def _add_secrets(
             credential_of(kind, name, secret, inputs.settings.credentials).add_to(pod, container)
         except Denied as problem:
             problems.append((name, kind, problem))
-    pod.warnings.extend(_several(kind, count, used[kind], inputs) for kind, count in counts.items() if count > 1)
+    if len(used) < len(known):  # few service accounts list two Secrets of a kind
+        counts = Counter(kind.name for _, _, kind in known if kind.single)
+        pod.warnings.extend(_several(kind, count, used[kind], inputs) for kind, count in counts.items() if count > 1)
     if problems:
         _report(pod, container, problems, inputs)
 
