@@ -9,7 +9,7 @@ from unittest import mock
 from hypothesis import assume, given
 
 from tests import strategies
-from tests.mutation import JsonObject, decide, decide_with, patched, response
+from tests.mutation import JsonObject, decide, decide_with, patched, plain_pod, response
 from webhook import annotations as keys
 from webhook.admission.outcome import Outcome
 from webhook.cluster.facts import Facts, Secret, ServiceAccount
@@ -80,6 +80,14 @@ def test_no_pod_changes_what_another_one_gets(pod: JsonObject, other: JsonObject
     shared = _shared(settings)
     decide_with(other, *shared)
     assert response(pod, decide_with(pod, *shared)) == alone
+
+
+def test_a_pod_with_resources_of_its_own_does_not_change_those_of_others() -> None:
+    plain = plain_pod("s3://bucket/model")
+    own = plain_pod("s3://bucket/model", annotations={keys.CPU_LIMIT: "500m", keys.MEMORY_REQUEST: "200Mi"})
+    alone, shared = response(plain, decide_with(plain, *_shared({}))), _shared({})
+    assert decide_with(own, *shared).kind == "injected"
+    assert response(plain, decide_with(plain, *shared)) == alone
 
 
 def _shared(settings: JsonObject) -> tuple[Settings, Facts]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import CapturingLogger
 
 from tests.serving import HOST, eventually, serving
@@ -120,6 +121,39 @@ def test_a_file_with_a_certificate_and_a_locked_key_is_rejected_without_a_prompt
     certificate.write_bytes(locked + certificate.read_bytes())
     with pytest.raises(CertificateError, match="the key is encrypted"):
         CertificateFiles(context, certificate, key)
+
+
+def test_a_word_in_a_comment_makes_no_key_encrypted(context, tmp_path, authority):
+    certificate, key = authority.issue(tmp_path)
+    certificate.write_bytes(b"friendlyName: ENCRYPTED\n" + certificate.read_bytes())
+    assert CertificateFiles(context, certificate, key).expires > time.time()
+
+
+def test_a_key_of_another_kind_does_not_match(context, tmp_path, authority):
+    certificate, key = authority.issue(tmp_path)
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key.write_bytes(_unlocked(other))
+    with pytest.raises(CertificateError, match="the key does not match the certificate"):
+        CertificateFiles(context, certificate, key)
+
+
+def test_a_key_that_is_too_short_is_named(context, tmp_path):
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    name = x509.Name([])
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - DAY, NOW + DAY).sign(
+        key, hashes.SHA256()
+    )
+    files = tmp_path / "tls.crt", tmp_path / "tls.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(_unlocked(key))
+    with pytest.raises(CertificateError, match="the key is too short"):
+        CertificateFiles(context, *files)
+
+
+def _unlocked(key):
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def test_an_expired_certificate_is_rejected(context, tmp_path, authority):

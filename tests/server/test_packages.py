@@ -1,4 +1,4 @@
-"""A replica loads nothing that it never uses: each of these costs memory in every replica, and time at each start."""
+"""A replica loads nothing that it does not use: each of these costs memory in every replica, and time at each start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _printed(expression):
     return json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
 
 
-def test_packages_that_are_never_used_are_not_loaded():
+def test_packages_are_loaded_only_where_they_are_used():
     loaded = {name.partition(".")[0] for name in _printed("list(sys.modules)")}
     assert {"structlog", "fastapi"} <= loaded
     assert not {"rich", "greenlet", "cryptography"} & loaded

@@ -1,6 +1,6 @@
 """Options of certificates that the webhook manages itself.
 
-Apart from what manages them, which takes memory that a server with certificates from files does not need.
+A module of its own: what manages them takes memory that a server with certificates from files does not need.
 """
 
 from __future__ import annotations

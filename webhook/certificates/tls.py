@@ -51,12 +51,12 @@ def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: st
     not valid now.
     """
     try:
-        _check_not_encrypted(pair := certificate + b"\n" + key)
-        with _as_file(pair) as path:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)  # a trial: failing here changes nothing
+        with _as_file(certificate + b"\n" + key) as path:
+            # A trial: failing here changes nothing.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=_no_passphrase)
             validity = read_validity(certificate)
             _check_valid_now(validity)
-            context.load_cert_chain(path)
+            context.load_cert_chain(path, password=_no_passphrase)
     except (OSError, ValueError) as error:
         raise CertificateError(f"{origin}: {_reason(error)}") from None
     return validity.ends.timestamp()
@@ -72,10 +72,9 @@ def _as_file(content: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
-def _check_not_encrypted(pair: bytes) -> None:
+def _no_passphrase() -> str:
     """Raise ValueError for a key with a passphrase. OpenSSL would ask for it on the terminal."""
-    if b"ENCRYPTED" in pair:
-        raise ValueError("the key is encrypted: use a key without a passphrase")
+    raise ValueError("the key is encrypted: use a key without a passphrase")
 
 
 def _check_valid_now(validity: Validity) -> None:
@@ -87,12 +86,18 @@ def _check_valid_now(validity: Validity) -> None:
         raise ValueError(f"it is not valid before {validity.begins:%Y-%m-%d %H:%M} UTC")
 
 
+_REASONS = {
+    "KEY_VALUES_MISMATCH": "the key does not match the certificate",
+    "NO_CERTIFICATE_ASSIGNED": "the key does not match the certificate",
+    "EE_KEY_TOO_SMALL": "the key is too short: use ECDSA P-256, or RSA with 2048 bits or more",
+}
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, ssl.SSLError):
-        mismatch = error.reason == "KEY_VALUES_MISMATCH"
-        return "the key does not match the certificate" if mismatch else "not valid PEM"
+        return _REASONS.get(error.reason, "not valid PEM")
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
