@@ -38,7 +38,7 @@ class Node:
 
     def named(self, name: str) -> list[psutil.Process]:
         """The node's processes of this name."""
-        return [each for each in self.processes() if each.name() == name]
+        return [each for each in self.processes() if name_of(each) == name]
 
     def services_and_containers(self) -> list[psutil.Process]:
         """All processes but those that hold the node's namespaces and start its services again."""
@@ -61,6 +61,22 @@ class Node:
         (unshare,) = psutil.Process(self.supervisor).children()
         (init,) = unshare.children()
         return init.pid
+
+
+def name_of(process: psutil.Process | None) -> str:
+    """The name of a process; "" when it has ended."""
+    try:
+        return process.name() if process else ""
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def parent_of(process: psutil.Process) -> psutil.Process | None:
+    """The parent of a process; None when one of them has ended."""
+    try:
+        return process.parent()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _cgroups(process: psutil.Process) -> str:

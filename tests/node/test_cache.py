@@ -12,6 +12,7 @@ from tests.mutation import plain_pod
 from tests.node.cases import MODEL, case, digests
 from tests.node.cluster import Cluster, is_running, reading
 from tests.node.concurrency import alone
+from tests.node.node import name_of, parent_of
 from tests.node.servers import Web
 from webhook.annotations import CACHE
 from webhook.download.command import STOCK_COMMAND
@@ -67,8 +68,8 @@ def downloading(cluster: Cluster, namespace: str, name: str) -> list[psutil.Proc
     pod = cluster.api.http.get(f"/api/v1/namespaces/{namespace}/pods/{name}").json()
     (status,) = pod["status"]["initContainerStatuses"]
     processes = cluster.node.processes_of(status["containerID"].removeprefix("containerd://"))
-    parents = (each.parent() for each in processes if each.name() == Path(STOCK_COMMAND[0]).name[:15])
-    return [each for each in parents if each and not each.name().startswith("containerd")]
+    parents = (parent_of(each) for each in processes if name_of(each) == Path(STOCK_COMMAND[0]).name[:15])
+    return [each for each in parents if each and (name := name_of(each)) and not name.startswith("containerd")]
 
 
 @case("shared cache, the pod that downloads is killed", "the file in all three; the waiting pods name the writer")
