@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import rsa, x25519
 from structlog.testing import CapturingLogger
 
 from tests.serving import HOST, eventually, serving
@@ -137,16 +137,29 @@ def test_a_key_of_another_kind_does_not_match(context, tmp_path, authority):
         CertificateFiles(context, certificate, key)
 
 
-def test_a_key_that_is_too_short_is_named(context, tmp_path):
-    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    name = x509.Name([])
+def test_swapped_files_are_reported(context, tmp_path, authority):
+    certificate, key = authority.issue(tmp_path)
+    with pytest.raises(CertificateError, match="the two files may be swapped"):
+        CertificateFiles(context, key, certificate)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (rsa.generate_private_key(public_exponent=65537, key_size=1024), "the key is too short"),
+        (x25519.X25519PrivateKey.generate(), r"OpenSSL rejects it \([A-Z_]+\)"),
+    ],
+    ids=["short", "for key exchange only"],
+)
+def test_a_key_that_cannot_serve_is_named(context, tmp_path, key, reason):
+    name, signer = x509.Name([]), rsa.generate_private_key(public_exponent=65537, key_size=2048)
     certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - DAY, NOW + DAY).sign(
-        key, hashes.SHA256()
+        signer, hashes.SHA256()
     )
     files = tmp_path / "tls.crt", tmp_path / "tls.key"
     files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     files[1].write_bytes(_unlocked(key))
-    with pytest.raises(CertificateError, match="the key is too short"):
+    with pytest.raises(CertificateError, match=reason):
         CertificateFiles(context, *files)
 
 

@@ -88,12 +88,12 @@ def test_a_byte_order_mark_is_no_part_of_the_certificate():
     "time", ["3001011234Z", "2030010112345Z", "20300101112345z", "203001 1120000Z", "20300230000000Z"]
 )
 def test_a_malformed_time_is_an_error(time):
-    with pytest.raises(ValueError, match="the validity of the certificate cannot be read"):
+    with pytest.raises(ValueError, match="the dates of the certificate cannot be read"):
         read_validity(pem(version_1(der(0x18, time.encode()), der(0x18, b"20500101000000Z"))))
 
 
 def test_a_file_without_a_certificate_is_an_error():
-    with pytest.raises(ValueError, match="the file has no certificate"):
+    with pytest.raises(ValueError, match="file has no certificate as PEM"):
         read_validity(pem(b"", "PRIVATE KEY"))
 
 
@@ -104,5 +104,5 @@ CERTIFICATE = base64.b64decode(b"".join(WHOLE.splitlines()[1:-1]))
 
 @given(st.binary(max_size=300) | st.integers(0, 300).map(lambda size: CERTIFICATE[:size]))
 def test_what_is_no_certificate_is_an_error(content):
-    with pytest.raises(ValueError, match="the validity of the certificate cannot be read"):
+    with pytest.raises(ValueError, match="the dates of the certificate cannot be read"):
         read_validity(pem(content))

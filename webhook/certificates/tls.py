@@ -51,11 +51,11 @@ def load_pem(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: st
     not valid now.
     """
     try:
+        validity = read_validity(certificate)
+        _check_valid_now(validity)
         with _as_file(certificate + b"\n" + key) as path:
             # A trial: failing here changes nothing.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=_no_passphrase)
-            validity = read_validity(certificate)
-            _check_valid_now(validity)
             context.load_cert_chain(path, password=_no_passphrase)
     except (OSError, ValueError) as error:
         raise CertificateError(f"{origin}: {_reason(error)}") from None
@@ -86,7 +86,9 @@ def _check_valid_now(validity: Validity) -> None:
         raise ValueError(f"it is not valid before {validity.begins:%Y-%m-%d %H:%M} UTC")
 
 
+# By OpenSSL's name of the reason. It has none for what it cannot parse.
 _REASONS = {
+    None: "the key or the certificate is not valid PEM",
     "KEY_VALUES_MISMATCH": "the key does not match the certificate",
     "NO_CERTIFICATE_ASSIGNED": "the key does not match the certificate",
     "EE_KEY_TOO_SMALL": "the key is too short: use ECDSA P-256, or RSA with 2048 bits or more",
@@ -97,7 +99,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, ssl.SSLError):
-        return _REASONS.get(error.reason, "not valid PEM")
+        return _REASONS.get(error.reason) or f"OpenSSL rejects it ({error.reason})"
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 

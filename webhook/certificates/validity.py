@@ -1,7 +1,7 @@
 """The validity of a certificate, read from its encoding.
 
 The library that parses certificates takes 9 MB of memory, and a server that gets its certificate from files needs
-nothing else of it. OpenSSL has parsed the certificate before.
+nothing else of it. OpenSSL parses the whole certificate before it is served.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def read_validity(pem: bytes) -> Validity:
     """
     block = _PEM.search(pem)
     if block is None:
-        raise ValueError("the file has no certificate")
+        raise ValueError("the certificate's file has no certificate as PEM: the two files may be swapped")
     try:
         return _read(b64decode(block[1]))
     except (IndexError, ValueError):
-        raise ValueError("the validity of the certificate cannot be read") from None
+        raise ValueError("the dates of the certificate cannot be read: issue it again") from None
 
 
 def _read(der: bytes) -> Validity:
