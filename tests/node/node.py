@@ -63,10 +63,10 @@ class Node:
         return init.pid
 
 
-def name_of(process: psutil.Process | None) -> str:
+def name_of(process: psutil.Process) -> str:
     """The name of a process; "" when it has ended."""
     try:
-        return process.name() if process else ""
+        return process.name()
     except psutil.NoSuchProcess:
         return ""
 

@@ -11,4 +11,4 @@ def test_a_process_that_has_ended_has_no_name_and_no_parent():
     with subprocess.Popen(["sleep", "100"]) as started:
         process = psutil.Process(started.pid)
         started.kill()
-    assert (name_of(process), parent_of(process), name_of(None)) == ("", None, "")
+    assert (name_of(process), parent_of(process)) == ("", None)

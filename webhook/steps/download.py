@@ -176,7 +176,7 @@ def _container(config: StorageInitializer, defaults: StorageDefaults, sources: t
 
 @cached_by_identity(maxsize=8)
 def _resources(config: StorageInitializer, defaults: StorageDefaults) -> JsonObject:
-    """The same object for all pods with these settings: a draft copies what it edits."""
+    """The requests and limits. All pods with these settings share the object: a draft copies what it edits."""
     ephemeral = defaults.ephemeral_storage
     requests = {"cpu": config.cpu_request, "memory": config.memory_request}
     if ephemeral.request is not None:
